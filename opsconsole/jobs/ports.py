@@ -1,0 +1,215 @@
+"""What a job needs from the outside: a way to reach a host, and a way to hand work to workers.
+
+The real SSH adapter lives in ``opsconsole.ssh``, the real dispatcher in ``opsconsole.tasks``; tests bring fakes that
+pass the same contract tests. Nothing here does I/O.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from opsconsole.jobs.states import Reason
+
+
+class Secret:
+    """A value that never shows itself: ``repr`` and ``str`` are ``***``; ``reveal`` hands it to the one who needs it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Returns the secret in clear."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+class HostKeyPolicy(StrEnum):
+    """What to do with a host key that the console has not seen before; a changed key is refused by both."""
+
+    STRICT = "strict"
+    ACCEPT_NEW = "accept_new"
+
+
+class Stream(StrEnum):
+    """The two output streams of a remote command."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownKey:
+    """A public host key: ``algorithm`` as in ``ssh-ed25519``, ``key`` the base64 blob of an authorized_keys line."""
+
+    algorithm: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to connect: the name people use (``host``), the ``address`` to dial, and the keys trusted for it."""
+
+    host: str
+    address: str
+    port: int
+    user: str
+    known_keys: tuple[KnownKey, ...] = ()
+    host_key_policy: HostKeyPolicy = HostKeyPolicy.STRICT
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """How to prove who we are. ``identity`` names the source for people and keys the connection pool; no secret in it.
+
+    Tried in this order: ``password`` alone when given, else ``key_files``, then the agent and default keys of the
+    worker's own user when ``ambient``.
+    """
+
+    identity: str
+    ambient: bool = False
+    key_files: tuple[str, ...] = ()
+    password: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Deadlines of one run, in seconds. ``command`` and ``idle`` of 0 mean none."""
+
+    connect: float = 10.0
+    command: float = 300.0
+    idle: float = 0.0
+    grace: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteCommand:
+    """What to run: ``mark`` is the run's own id, exported as OPSC_RUN; ``script`` is fed over stdin, never an argument."""
+
+    mark: str
+    script: bytes
+    limit_seconds: int
+    grace_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unreached:
+    """The host could not be reached or did not let us in; the command certainly did not run.
+
+    ``detail`` is one safe sentence for a person. ``offered`` is the host key the server showed, when it came to that.
+    """
+
+    reason: Reason
+    detail: str
+    offered: KnownKey | None = None
+    retryable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Bytes the command wrote, in the order they arrived."""
+
+    stream: Stream
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The remote wrapper reported that the command runs, with its process group id."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Nothing arrived within the poll interval; a chance to look at deadlines and orders."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The command ended: with ``status``, or by ``signal`` (RFC 4254 6.10 name without SIG). ``left_children`` is set
+    when the exit was reported but something kept the streams open."""
+
+    status: int | None
+    signal: str | None = None
+    left_children: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """The connection ended without an exit status: the outcome cannot be known."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotStarted:
+    """The server refused the exec request itself; the command certainly did not run."""
+
+    detail: str
+
+
+Event = Output | Started | Idle | Exited | Dropped | NotStarted
+
+
+class RemoteProcess(Protocol):
+    """One running remote command."""
+
+    def events(self, poll_seconds: float) -> Iterator[Event]:
+        """Yields what happens, at least one event every ``poll_seconds``; ends after Exited, Dropped or NotStarted."""
+
+    def signal(self, name: str) -> None:
+        """Orders ``TERM``, ``INT``, ``HUP`` or ``KILL`` to the command's process group; never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionFacts:
+    """What is known once connected, for the record of the run."""
+
+    address: str
+    host_key: KnownKey
+    host_key_new: bool
+    reused: bool
+    connect_ms: int
+
+
+class Session(Protocol):
+    """An authenticated connection to one host."""
+
+    facts: ConnectionFacts
+
+    def start(self, command: RemoteCommand) -> RemoteProcess:
+        """Sends the exec request. Call only after the start gate is committed. Never raises for a remote failure."""
+
+    def close(self, *, keep: bool) -> None:
+        """Ends the session; with ``keep`` the connection may serve a later run, otherwise everything is closed."""
+
+
+class Connector(Protocol):
+    """Reaches hosts."""
+
+    def connect(self, target: Target, auth: Auth, limits: Limits) -> "Session | Unreached":
+        """Returns an authenticated session within ``limits.connect`` seconds, or why there is none."""
+
+    def close(self) -> None:
+        """Closes every kept connection and helper thread."""
+
+
+class Dispatcher(Protocol):
+    """Hands work to workers. Messages carry ids only; losing or repeating one is harmless."""
+
+    def publish(self, runs: Sequence[tuple[int, int]]) -> None:
+        """Sends one message per ``(host_run_id, attempt)``. Raises ``Unavailable`` when the broker does not answer."""
+
+    def nudge(self) -> None:
+        """Asks some worker to look for dispatchable runs now. Never blocks long and never raises."""
