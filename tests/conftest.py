@@ -3,7 +3,6 @@
 import os
 import socket
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,13 +26,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_network_in_unit_tests(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _no_network_in_unit_tests(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unit tests may make socket pairs (event loops need them) but reach nobody: connect and bind fail."""
     if request.path.is_relative_to(_SOCKETLESS):
         for method in ("connect", "connect_ex", "bind"):
             monkeypatch.setattr(socket.socket, method, _refuse)
         monkeypatch.setattr(socket, "getaddrinfo", _refuse)
-    yield
 
 
 def _refuse(*_arguments: object, **_options: object) -> NoReturn:
