@@ -1,0 +1,1 @@
+"""People, their sessions, one-time links and API tokens."""

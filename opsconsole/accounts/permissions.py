@@ -1,0 +1,63 @@
+"""Who may do what. Pure: values in, a verdict out."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a person may do in general; each role may do all that the ones before it may."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    APPROVER = "approver"
+    ADMIN = "admin"
+
+
+class Scope(StrEnum):
+    """What an API token may do at most; the person's role still bounds it."""
+
+    READ = "read"
+    RUN = "run"
+
+
+class Permission(StrEnum):
+    """The verbs that routes and use cases ask for."""
+
+    VIEW = "view"
+    RUN = "run"
+    VIEW_ALL_JOBS = "view_all_jobs"
+    TRUST_HOST_KEYS = "trust_host_keys"
+    ADMINISTER = "administer"
+
+
+_NEEDS = {
+    Permission.VIEW: Role.VIEWER,
+    Permission.RUN: Role.OPERATOR,
+    Permission.VIEW_ALL_JOBS: Role.APPROVER,
+    Permission.TRUST_HOST_KEYS: Role.ADMIN,
+    Permission.ADMINISTER: Role.ADMIN,
+}
+_ORDER = tuple(Role)
+_READ_ONLY = frozenset({Permission.VIEW, Permission.VIEW_ALL_JOBS})
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The person behind a request, and the token and address it came with."""
+
+    user_id: int
+    name: str
+    role: Role
+    token_id: str | None = None
+    scope: Scope | None = None
+    address: str | None = None
+
+    def may(self, permission: Permission) -> bool:
+        """Returns whether role and token scope both allow ``permission``. Tokens never administer."""
+        if _ORDER.index(self.role) < _ORDER.index(_NEEDS[permission]):
+            return False
+        if self.token_id is None:
+            return True
+        if permission in {Permission.ADMINISTER, Permission.TRUST_HOST_KEYS}:
+            return False
+        return self.scope is Scope.RUN or permission in _READ_ONLY

@@ -1,0 +1,1 @@
+"""Secrets at rest and the ways to log in to hosts."""

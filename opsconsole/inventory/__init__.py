@@ -1,0 +1,1 @@
+"""Hosts, groups and the host keys trusted for them."""

@@ -1,0 +1,80 @@
+"""Tables of hosts, groups and host keys."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from opsconsole.db.base import Base, UTCDateTime
+
+
+class Host(Base):
+    """A managed host. ``address``, ``port``, ``user`` and ``credential`` fall back to the console's settings."""
+
+    __tablename__ = "hosts"
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    # Lower case, so that two spellings of one DNS name cannot be two hosts; ``name`` keeps the spelling.
+    key: Mapped[str] = mapped_column(String(255), unique=True)
+    name: Mapped[str] = mapped_column(String(255))
+    address: Mapped[str | None] = mapped_column(String(255))
+    port: Mapped[int | None]
+    user: Mapped[str | None] = mapped_column(String(64))
+    # Name of one of the key files of the settings.
+    credential: Mapped[str | None] = mapped_column(String(64))
+    tags: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    notes: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class HostGroup(Base):
+    """A named set of hosts."""
+
+    __tablename__ = "host_groups"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    members: Mapped[list["GroupMember"]] = relationship(
+        cascade="all, delete-orphan", order_by="GroupMember.position", lazy="selectin"
+    )
+
+
+class GroupMember(Base):
+    """One host's place in one group."""
+
+    __tablename__ = "group_members"
+
+    group_id: Mapped[int] = mapped_column(ForeignKey("host_groups.id", ondelete="CASCADE"), primary_key=True)
+    host_id: Mapped[int] = mapped_column(ForeignKey("hosts.id", ondelete="CASCADE"), primary_key=True, index=True)
+    position: Mapped[int]
+    host: Mapped[Host] = relationship(lazy="joined")
+
+
+class KeyStatus(StrEnum):
+    """``offered`` keys were seen and await a person; only ``trusted`` ones let a connection through."""
+
+    TRUSTED = "trusted"
+    OFFERED = "offered"
+    REVOKED = "revoked"
+
+
+class HostKey(Base):
+    """A public host key for one dialled ``address`` and ``port``, as known_hosts keeps them."""
+
+    __tablename__ = "host_keys"
+    __table_args__ = (UniqueConstraint("address", "port", "algorithm", "key"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    address: Mapped[str] = mapped_column(String(255), index=True)
+    port: Mapped[int]
+    algorithm: Mapped[str] = mapped_column(String(64))
+    key: Mapped[str] = mapped_column(Text)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(16))
+    source: Mapped[str] = mapped_column(String(32))
+    first_seen_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    decided_by: Mapped[str | None] = mapped_column(String(150))
+    decided_at: Mapped[datetime | None] = mapped_column(UTCDateTime)

@@ -1,0 +1,186 @@
+"""Tables of jobs, their host runs and output, and of the worker processes that carry them out.
+
+The state columns are written by ``jobs.transitions`` alone.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from opsconsole.db.base import Base, UTCDateTime
+from opsconsole.jobs.states import LETTERS
+
+BigId = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Job(Base):
+    """One launched batch. Who, what, where and how never change after launch; ``ver`` counts changes of its runs."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        UniqueConstraint("created_by_id", "idempotency_key"),
+        Index("ix_jobs_state_id", "state", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    title: Mapped[str] = mapped_column(String(200))
+    command: Mapped[str] = mapped_column(Text)
+    expression: Mapped[str] = mapped_column(Text)
+    exclude: Mapped[str] = mapped_column(Text, default="")
+    folded: Mapped[str] = mapped_column(Text)
+    digest: Mapped[str] = mapped_column(String(80))
+    target_count: Mapped[int]
+    options: Mapped[dict[str, Any]] = mapped_column(JSON)
+    # {"kind": "auto" | "ambient" | "key_file" | "password", "name": ..., "user": ...}; never a secret.
+    auth: Mapped[dict[str, Any]] = mapped_column(JSON)
+    launch_type: Mapped[str] = mapped_column(String(16))
+    rerun_of: Mapped[int | None] = mapped_column(BigId)
+    created_by_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    created_by: Mapped[str] = mapped_column(String(150))
+    idempotency_key: Mapped[str | None] = mapped_column(String(100))
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
+
+    state: Mapped[str] = mapped_column(String(20))
+    stop_reason: Mapped[str | None] = mapped_column(String(16))
+    stopped_by: Mapped[str | None] = mapped_column(String(150))
+    started_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    ver: Mapped[int] = mapped_column(BigInteger, default=0)
+
+    n_q: Mapped[int] = mapped_column(default=0)
+    n_c: Mapped[int] = mapped_column(default=0)
+    n_r: Mapped[int] = mapped_column(default=0)
+    n_o: Mapped[int] = mapped_column(default=0)
+    n_f: Mapped[int] = mapped_column(default=0)
+    n_k: Mapped[int] = mapped_column(default=0)
+    n_u: Mapped[int] = mapped_column(default=0)
+    n_x: Mapped[int] = mapped_column(default=0)
+    n_s: Mapped[int] = mapped_column(default=0)
+    n_l: Mapped[int] = mapped_column(default=0)
+    # Of those in n_q, how many are published and hold a slot of the job's concurrency.
+    n_queued: Mapped[int] = mapped_column(default=0)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The ten counts of the status contract; they always sum to ``target_count``."""
+        return {letter: getattr(self, f"n_{letter}") for letter in LETTERS}
+
+
+class HostRun(Base):
+    """The command on one host. ``fence`` grows with every claim; ``attempt`` with every delivery."""
+
+    __tablename__ = "host_runs"
+    __table_args__ = (
+        UniqueConstraint("job_id", "i"),
+        Index("ix_host_runs_job_id_ver", "job_id", "ver"),
+        Index("ix_host_runs_job_id_state_i", "job_id", "state", "i"),
+        Index("ix_host_runs_state_next_publish_at", "state", "next_publish_at"),
+        Index("ix_host_runs_owner_state", "owner", "state"),
+        Index("ix_host_runs_host", "host"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    i: Mapped[int]
+    host: Mapped[str] = mapped_column(String(320))
+    address: Mapped[str] = mapped_column(String(255))
+    port: Mapped[int]
+    user: Mapped[str] = mapped_column(String(64))
+    credential: Mapped[str | None] = mapped_column(String(64))
+
+    state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str | None] = mapped_column(String(24))
+    detail: Mapped[str | None] = mapped_column(String(500))
+    exit_status: Mapped[int | None]
+    exit_signal: Mapped[str | None] = mapped_column(String(16))
+    ver: Mapped[int] = mapped_column(BigInteger, default=0)
+
+    attempt: Mapped[int] = mapped_column(default=1)
+    fence: Mapped[int] = mapped_column(default=0)
+    owner: Mapped[str | None] = mapped_column(String(32))
+    worker: Mapped[str | None] = mapped_column(String(255))
+    next_publish_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    publishes: Mapped[int] = mapped_column(default=0)
+    cancel_requested_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    late: Mapped[bool] = mapped_column(default=False)
+    left_children: Mapped[bool] = mapped_column(default=False)
+
+    queued_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    claimed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    started_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    connect_ms: Mapped[int | None]
+    duration_ms: Mapped[int | None]
+    reused: Mapped[bool] = mapped_column(default=False)
+    pid: Mapped[int | None]
+    host_key: Mapped[str | None] = mapped_column(String(64))
+
+    stdout_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    stderr_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    lines: Mapped[int] = mapped_column(BigInteger, default=0)
+    last_line: Mapped[str | None] = mapped_column(String(300))
+    # Bytes [gap_from, gap_from + gap_bytes) of the run's output were counted but not kept.
+    gap_from: Mapped[int | None] = mapped_column(BigInteger)
+    gap_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    gap_lines: Mapped[int] = mapped_column(BigInteger, default=0)
+    # SHA-256 over exit, stdout and stderr: equal for hosts that said exactly the same.
+    output_digest: Mapped[str | None] = mapped_column(String(64))
+
+
+class OutputChunk(Base):
+    """A piece of a run's output. ``offset`` counts bytes of both streams together in the order they arrived."""
+
+    __tablename__ = "output_chunks"
+
+    host_run_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("host_runs.id", ondelete="CASCADE"), primary_key=True
+    )
+    offset: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    fd: Mapped[int] = mapped_column(SmallInteger)
+    at_ms: Mapped[int]
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class WorkerProcess(Base):
+    """A worker process. ``beat`` only grows; one that stands still for long is a lost worker, whatever clocks say."""
+
+    __tablename__ = "worker_processes"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    name: Mapped[str] = mapped_column(String(255))
+    pid: Mapped[int]
+    version: Mapped[str] = mapped_column(String(32))
+    slots: Mapped[int]
+    busy: Mapped[int] = mapped_column(default=0)
+    beat: Mapped[int] = mapped_column(BigInteger, default=0)
+    beat_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    started_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    draining: Mapped[bool] = mapped_column(default=False)
+    # Set when the process is known to have ended: by itself, by its supervisor, or by the reaper.
+    gone_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    reaped_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+
+class LeaderLease(Base):
+    """Which worker process does the work that one must do; ``beat`` shows that it still does."""
+
+    __tablename__ = "leader_leases"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    owner: Mapped[str | None] = mapped_column(String(32))
+    beat: Mapped[int] = mapped_column(BigInteger, default=0)

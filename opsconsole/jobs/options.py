@@ -1,0 +1,92 @@
+"""What a person may choose for a job, frozen at launch. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from math import floor
+from typing import Any, Self
+
+from opsconsole.errors import FieldError, Invalid
+
+
+@dataclass(frozen=True, slots=True)
+class MaxFailures:
+    """How many hosts may fail before no further host starts: ``count``, or ``percent`` of all targets."""
+
+    count: int | None = None
+    percent: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "MaxFailures":
+        """Returns the meaning of ``"3"`` or ``"5%"``. Raises ``Invalid`` for anything else."""
+        cleaned = text.strip()
+        try:
+            if cleaned.endswith("%"):
+                percent = float(cleaned[:-1])
+                if 0 <= percent <= 100:
+                    return cls(percent=percent)
+            elif cleaned.isascii() and cleaned.isdigit():
+                return cls(count=int(cleaned))
+        except ValueError:
+            pass
+        fault = FieldError("max_failures", "Write a number of hosts such as 3, or a share such as 5%.")
+        raise Invalid(fault.message, errors=[fault])
+
+    def allowed(self, total: int) -> int:
+        """Returns how many of ``total`` hosts may fail; one more stops the job. A share is rounded down."""
+        if self.count is not None:
+            return min(self.count, total)
+        return floor((self.percent or 0.0) * total / 100)
+
+    def __str__(self) -> str:
+        return str(self.count) if self.count is not None else f"{self.percent:g}%"
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Concurrency in hosts, deadlines in seconds (``command_timeout`` and ``idle_timeout`` of 0 mean none)."""
+
+    concurrency: int
+    connect_timeout: float
+    command_timeout: float
+    idle_timeout: float = 0.0
+    kill_grace: float = 5.0
+    max_failures: str | None = None
+    accept_new_keys: bool = False
+
+    def checked(self, *, max_concurrency: int) -> Self:
+        """Returns itself. Raises ``Invalid`` naming every value that is out of its bounds."""
+        bounds = {
+            "concurrency": (self.concurrency, 1, max_concurrency),
+            "connect_timeout": (self.connect_timeout, 0.1, 300),
+            "command_timeout": (self.command_timeout, 0, 7 * 86400),
+            "idle_timeout": (self.idle_timeout, 0, 7 * 86400),
+            "kill_grace": (self.kill_grace, 0, 300),
+        }
+        faults = [
+            FieldError(name, f"Must lie between {low:g} and {high:g}, is {value:g}.", code="out_of_bounds")
+            for name, (value, low, high) in bounds.items()
+            if not low <= value <= high
+        ]
+        if faults:
+            raise Invalid("; ".join(f"{fault.field}: {fault.message}" for fault in faults), errors=faults)
+        if self.max_failures is not None:
+            MaxFailures.parse(self.max_failures)
+        return self
+
+    def allowed_failures(self, total: int) -> int | None:
+        """Returns how many of ``total`` hosts may fail before the job stops, ``None`` without a threshold."""
+        return MaxFailures.parse(self.max_failures).allowed(total) if self.max_failures is not None else None
+
+    def worst_case(self, total: int) -> int | None:
+        """Returns how many hosts could fail at most before the job stops: the allowance and all those in flight."""
+        allowed = self.allowed_failures(total)
+        return None if allowed is None else min(total, allowed + self.concurrency)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns a JSON object that ``from_json`` reads back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "RunOptions":
+        """Returns the options stored by ``to_json``; fields added since keep their defaults."""
+        return cls(**{name: stored[name] for name in cls.__slots__ if name in stored})

@@ -1,0 +1,200 @@
+"""The typed settings: the only reader of the environment.
+
+Every field is set by ``OPSCONSOLE_<NAME>``; ``OPSCONSOLE_<NAME>_FILE`` names a file that holds the value, for secrets.
+"""
+
+import ipaddress
+import os
+import secrets
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from opsconsole.errors import FieldError, Invalid
+
+_PREFIX = "OPSCONSOLE_"
+
+
+class WorkerPool(StrEnum):
+    """How a worker process runs many hosts at once."""
+
+    GEVENT = "gevent"
+    THREADS = "threads"
+
+
+def _default_data_dir() -> Path:
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "opsconsole"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Frozen: a running process never changes its mind."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
+
+    data_dir: Path = Field(default_factory=_default_data_dir, description="Folder of database, keys, sockets and logs.")
+    database_url: SecretStr | None = Field(None, description="SQLAlchemy URL; default is SQLite in the data folder.")
+    broker_url: SecretStr | None = Field(None, description="redis:// or amqp:// URL; default is the embedded server.")
+    secret_key: SecretStr | None = Field(None, description="Shared by all processes; default is made in the data folder.")
+
+    host: str = Field("127.0.0.1", description="Address the web server binds.")
+    port: int = Field(8765, ge=0, le=65535, description="Port of the web server; another is taken when it is in use.")
+    behind_proxy: bool = Field(False, description="A TLS proxy in front of us sets X-Forwarded-*; needed beyond loopback.")
+    insecure_http: bool = Field(False, description="Allow binding beyond loopback without TLS.")
+    web_threads: int = Field(128, ge=8, le=1024)
+    max_streams: int = Field(64, ge=1, le=512, description="SSE streams of one web process; beyond, clients poll.")
+
+    workers: int = Field(0, ge=0, le=256, description="Worker processes; 0 means one per core.")
+    worker_slots: int = Field(100, ge=1, le=2000, description="Hosts one worker process handles at once.")
+    worker_pool: WorkerPool = WorkerPool.GEVENT
+
+    use_ambient_keys: bool = Field(False, description="Workers may use their own user's ssh-agent and default keys.")
+    key_files: Annotated[dict[str, Path], NoDecode] = Field(
+        default_factory=dict, description="Named private key files on the workers: name=/path,name2=/path2."
+    )
+    host_key_policy: Literal["strict", "accept_new"] = Field("strict", description="What to do with an unseen host key.")
+    ssh_user: str | None = Field(None, description="Remote user when none is named; default is the worker's own user.")
+    ssh_port: int = Field(22, ge=1, le=65535)
+    keep_connections: int = Field(200, ge=0, le=5000, description="Idle SSH connections one worker process keeps open.")
+    keep_connection_seconds: float = Field(60.0, ge=0)
+    allow_loopback: bool = Field(False, description="Hosts may resolve to loopback addresses.")
+    allowed_networks: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="When set, hosts must resolve into one of these networks: 10.0.0.0/8,192.168.0.0/16."
+    )
+    allow_unlisted_hosts: bool = Field(False, description="Names outside the inventory may be targets.")
+
+    max_targets: int = Field(10_000, ge=1, le=100_000)
+    max_command_bytes: int = Field(256 * 1024, ge=1)
+    concurrency: int = Field(50, ge=1, le=5000, description="Hosts of one job at once when the job does not say.")
+    max_concurrency: int = Field(1000, ge=1, le=5000)
+    connect_timeout: float = Field(10.0, gt=0, le=300)
+    command_timeout: float = Field(300.0, ge=0, le=7 * 86400, description="Seconds; 0 means none.")
+    kill_grace: float = Field(5.0, ge=0, le=300, description="Seconds between TERM and KILL.")
+    output_head_bytes: int = Field(1024 * 1024, ge=1024)
+    output_tail_bytes: int = Field(1024 * 1024, ge=1024)
+
+    session_idle_minutes: int = Field(12 * 60, ge=1)
+    session_hours: int = Field(7 * 24, ge=1)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_json: bool = False
+    drain_seconds: float = Field(5.0, ge=0, description="How long a stopping worker lets running commands go on.")
+    heartbeat_seconds: float = Field(5.0, gt=0)
+    worker_dead_seconds: float = Field(30.0, gt=0, description="A heartbeat unchanged this long means a lost worker.")
+    sweep_seconds: float = Field(1.0, gt=0)
+
+    @field_validator("key_files", mode="before")
+    @classmethod
+    def _parse_key_files(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        if any(not name.strip() or not path.strip() for name, _, path in pairs):
+            raise ValueError("write name=/path/to/key, several separated by commas")
+        return {name.strip(): path.strip() for name, _, path in pairs}
+
+    @field_validator("allowed_networks", mode="before")
+    @classmethod
+    def _parse_networks(cls, value: object) -> object:
+        parts = tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        if isinstance(parts, (tuple, list)):
+            for part in parts:
+                ipaddress.ip_network(str(part))
+        return parts
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _check_urls(self) -> Self:
+        if self.database_url and not self.database.startswith(("sqlite:", "postgresql")):
+            raise ValueError("database_url must start with sqlite: or postgresql:")
+        scheme = urlsplit(self.broker).scheme
+        if scheme not in {"redis", "rediss", "redis+socket", "amqp", "amqps"}:
+            raise ValueError("broker_url must start with redis:, rediss:, redis+socket:, amqp: or amqps:")
+        return self
+
+    @classmethod
+    def load(cls, **overrides: object) -> "Settings":
+        """Returns the settings of the environment, with ``overrides`` winning.
+
+        Raises ``Invalid`` naming each faulty variable. Values are not repeated in the message: they may be secret.
+        """
+        try:
+            return cls(**{**_file_values(), **overrides})  # type: ignore[arg-type]
+        except ValidationError as error:
+            faults = [
+                FieldError(field=_PREFIX + "_".join(str(part) for part in item["loc"]).upper(), message=item["msg"])
+                for item in error.errors(include_input=False, include_context=False, include_url=False)
+            ]
+            names = "; ".join(f"{fault.field.rstrip('_')}: {fault.message}" for fault in faults)
+            raise Invalid(f"Settings cannot be used: {names}", code="settings", errors=faults) from None
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL in clear."""
+        if self.database_url is None:
+            return f"sqlite:///{self.data_dir / 'opsconsole.db'}"
+        url = self.database_url.get_secret_value()
+        if url.startswith(("postgresql://", "postgres://")):
+            return "postgresql+psycopg://" + url.split("://", 1)[1]
+        return url
+
+    @property
+    def broker_socket(self) -> Path:
+        """Unix socket of the embedded broker."""
+        return self.data_dir / "run" / "broker.sock"
+
+    @property
+    def embedded_broker(self) -> bool:
+        """True when we start our own Redis-compatible server."""
+        return self.broker_url is None
+
+    @property
+    def broker(self) -> str:
+        """The broker URL in clear, as Celery writes it."""
+        if self.broker_url is None:
+            return f"redis+socket://{self.broker_socket}"
+        return self.broker_url.get_secret_value()
+
+    def secret(self) -> str:
+        """Returns the secret key in clear, reading it from the data folder or making it there (mode 0600)."""
+        if self.secret_key is not None:
+            return self.secret_key.get_secret_value()
+        return read_or_create_secret(self.data_dir / "secret.key")
+
+
+def read_or_create_secret(path: Path) -> str:
+    """Returns the secret in ``path``; two processes that start at once end up with the same one."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as handle:
+            handle.write(secrets.token_urlsafe(48))
+        try:
+            # A hard link fails when the name exists, so the first process wins and all read its secret.
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text().strip()
+
+
+def _file_values() -> dict[str, str]:
+    values: dict[str, str] = {}
+    for name in Settings.model_fields:
+        path = os.environ.get(f"{_PREFIX}{name.upper()}_FILE")
+        if path and f"{_PREFIX}{name.upper()}" not in os.environ:
+            try:
+                values[name] = Path(path).read_text().strip()
+            except OSError as error:
+                problem = f"{_PREFIX}{name.upper()}_FILE: {error.strerror}"
+                raise Invalid(f"Settings cannot be used: {problem}", code="settings") from None
+    return values
