@@ -9,29 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from opsconsole.inventory.known_hosts import KnownKey as KnownKey
 from opsconsole.jobs.states import Reason
-
-
-class Secret:
-    """A value that never shows itself: ``repr`` and ``str`` are ``***``; ``reveal`` hands it to the one who needs it."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """Returns the secret in clear."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "***"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
-
-    def __hash__(self) -> int:
-        return hash(self._value)
+from opsconsole.secret import Secret as Secret
 
 
 class HostKeyPolicy(StrEnum):
@@ -46,14 +26,6 @@ class Stream(StrEnum):
 
     STDOUT = "stdout"
     STDERR = "stderr"
-
-
-@dataclass(frozen=True, slots=True)
-class KnownKey:
-    """A public host key: ``algorithm`` as in ``ssh-ed25519``, ``key`` the base64 blob of an authorized_keys line."""
-
-    algorithm: str
-    key: str
 
 
 @dataclass(frozen=True, slots=True)
