@@ -1,0 +1,61 @@
+"""The layout keeps its rules: import contracts, file sizes, and modules that do nothing when imported."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.project import ROOT, files, relative
+
+MAX_LINES = 400
+_REASON = re.compile(r"longer than 400 lines because", re.IGNORECASE)
+_CODE = {".py", ".js", ".css", ".html"}
+
+
+def test_import_contracts_hold() -> None:
+    lint_imports = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run(
+        [lint_imports, "--config", "setup.cfg", "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_files_stay_short_or_say_why_at_their_top() -> None:
+    long = []
+    for path in files("benchmarks", "bin", "migrations", "opsconsole", "templates", "tests"):
+        if path.suffix not in _CODE:
+            continue
+        lines = path.read_text(encoding="utf-8").splitlines()
+        if len(lines) > MAX_LINES and not _REASON.search("\n".join(lines[:15])):
+            long.append(f"{relative(path)}: {len(lines)} lines")
+    assert not long, long
+
+
+def test_no_module_is_a_drawer_for_odds_and_ends() -> None:
+    drawers = {"utils.py", "util.py", "helpers.py", "misc.py", "common.py"}
+    assert not [relative(path) for path in files("opsconsole", suffix=".py") if path.name in drawers]
+
+
+@pytest.mark.slow
+def test_importing_any_module_reaches_nobody_and_starts_nothing() -> None:
+    """Settings, connections and threads belong to ``bootstrap.build``, not to an import."""
+    program = """
+import importlib, pkgutil, socket, subprocess, sys, threading
+
+def refuse(*arguments, **options):
+    raise SystemExit(f"an import reached out: {arguments}")
+
+for method in ("connect", "connect_ex", "bind"):
+    setattr(socket.socket, method, refuse)
+subprocess.Popen.__init__ = refuse
+import opsconsole
+threads = threading.active_count()
+for module in pkgutil.walk_packages(opsconsole.__path__, "opsconsole."):
+    importlib.import_module(module.name)
+    if threading.active_count() > threads:
+        raise SystemExit(f"{module.name} started a thread when imported")
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
