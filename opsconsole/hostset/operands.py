@@ -1,0 +1,158 @@
+"""Items turned into hosts: arithmetic limits first, then expansion or questions to the inventory, each asked once."""
+
+import difflib
+import itertools
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from opsconsole.hostset.faults import Fault, shown
+from opsconsole.hostset.items import (
+    Address,
+    Groups,
+    Hosts,
+    JobHosts,
+    Network,
+    Regex,
+    Tagged,
+    Wildcard,
+    parse_host_item,
+    parse_item,
+)
+from opsconsole.hostset.matching import regex_matches, wildcard_matches
+from opsconsole.hostset.model import GroupResolver, HostSpec
+from opsconsole.hostset.ranges import COUNT_CEILING
+
+# All items together may name ten times the limit, so that lists with many repeats still work.
+REPEATS = 10
+MIN_WORK = 100_000
+MAX_MATCHES = 2_000_000
+MAX_SUGGESTIONS = 2_000
+
+
+def too_many(count: int, limit: int, at: int) -> Fault:
+    """Returns the fault of a set over the limit."""
+    number = f"{count:,}" if count < COUNT_CEILING else f"more than {COUNT_CEILING - 1:,}"
+    message = f"This names {number} hosts; the limit is {limit:,}."
+    return Fault("too_many_hosts", message, at, "Name fewer hosts, or split the work into several jobs.")
+
+
+class Operands:
+    """The hosts behind items, for one evaluation."""
+
+    def __init__(self, groups: GroupResolver, max_hosts: int, suggestions: Callable[[], Iterable[str]]) -> None:
+        self._groups = groups
+        self._max_hosts = max_hosts
+        self._suggestions = suggestions
+        self._known: list[str] | None = None
+        self._names: Sequence[str] | None = None
+        self._answers: dict[str, list[HostSpec]] = {}
+        self._work = max(MIN_WORK, REPEATS * max_hosts)
+        self._matches = MAX_MATCHES
+
+    def hosts(self, text: str, at: int) -> list[HostSpec]:
+        """Returns the hosts of one item, in order; repeats are possible. Raises Fault."""
+        item = parse_item(text, at)
+        if isinstance(item, Hosts | Address | Network):
+            if item.count > self._max_hosts:
+                raise too_many(item.count, self._max_hosts, at)
+            self._charge(item.count, at)
+            return list(item.expand())
+        if text not in self._answers:
+            self._answers[text] = self._ask(item, at)
+        self._charge(len(self._answers[text]), at)
+        return self._answers[text]
+
+    def _ask(self, item: Groups | Tagged | Wildcard | Regex | JobHosts, at: int) -> list[HostSpec]:
+        match item:
+            case Groups():
+                return self._members(item, at)
+            case Tagged():
+                return self._tagged(item, at)
+            case JobHosts():
+                names = self._groups.job_hosts(item.job_id, item.letters)
+                if names is None:
+                    raise Fault("unknown_job", f"There is no job #{item.job_id} that you may see.", at)
+                return _specs(names, at)
+            case Wildcard():
+                return self._matching(item, at)
+            case Regex():
+                return self._matching(item, at)
+
+    def _charge(self, count: int, at: int) -> None:
+        self._work -= count
+        if self._work < 0:
+            message = "With all its repeats the expression names far more hosts than one job can have."
+            raise Fault("too_many_hosts", message, at, f"The limit is {self._max_hosts:,} hosts.")
+
+    def _members(self, item: Groups, at: int) -> list[HostSpec]:
+        count = item.template.count
+        if count > self._max_hosts:
+            raise too_many(count, self._max_hosts, at)
+        self._charge(count, at)
+        hosts: list[HostSpec] = []
+        for name in item.template.expand():
+            members = self._groups.group(name)
+            if members is None:
+                raise Fault("unknown_group", f"There is no group {shown('@' + name)}.", at, self._did_you_mean(name))
+            hosts.extend(_specs(members, at))
+        return hosts
+
+    def _tagged(self, item: Tagged, at: int) -> list[HostSpec]:
+        names = self._groups.tagged(item.key, item.value)
+        if names:
+            return _specs(names, at)
+        # A value that no host has is as likely a slip of the pen as an unknown group; in the exclude field it would
+        # leave hosts in that were meant to be out.
+        if self._groups.has_tag_key(item.key):
+            message = f"No host has the tag {shown(f'{item.key}:{item.value}')}."
+            raise Fault("unknown_tag", message, at, "Check the value; case counts.")
+        if item.value.isdecimal() and self._groups.group(item.key) is not None:
+            hint = f"Write @{item.key}; give the port in the inventory or name the hosts."
+            raise Fault("unknown_tag", "A group cannot carry a port.", at, hint)
+        raise Fault("unknown_tag", f"No host has a tag {shown(item.key)}.", at, self._did_you_mean(item.key))
+
+    def _matching(self, item: Wildcard | Regex, at: int) -> list[HostSpec]:
+        if self._names is None:
+            self._names = self._groups.all_names()
+        if not self._names:
+            message = "A pattern looks through the inventory, and the inventory has no hosts."
+            raise Fault("no_match", message, at, "Name the hosts: web[01-20].")
+        count = item.template.count if isinstance(item, Wildcard) else 1
+        self._matches -= count * len(self._names)
+        if self._matches < 0:
+            raise Fault("too_many_patterns", "There are too many patterns to look through the inventory for.", at)
+        if isinstance(item, Wildcard):
+            names = wildcard_matches(item.template.expand(), self._names)
+        else:
+            names = regex_matches(item.pattern, at, self._names)
+        if not names:
+            raise Fault("no_match", "No name in the inventory matches this pattern.", at, _PATTERN_HINTS[type(item)])
+        return _specs(names, at)
+
+    def _did_you_mean(self, name: str) -> str:
+        if self._known is None:
+            self._known = list(itertools.islice(self._suggestions(), MAX_SUGGESTIONS))
+        by_lower = {known.lower(): known for known in self._known}
+        close = difflib.get_close_matches(name.lower()[:64], by_lower, n=3, cutoff=0.6)
+        if not close:
+            return "Check the spelling, or make the group first."
+        return "Did you mean " + " or ".join(f"@{by_lower[match]}" for match in close) + "?"
+
+
+_PATTERN_HINTS: dict[type, str] = {
+    Regex: "The pattern must match the whole name: ~.*web.* finds web anywhere.",
+    Wildcard: "* stands for any characters, ? for exactly one.",
+}
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+
+
+def _specs(names: Iterable[str], at: int) -> list[HostSpec]:
+    return [HostSpec(name) if _PLAIN.fullmatch(name) else _member(name, at) for name in names]
+
+
+def _member(name: str, at: int) -> HostSpec:
+    try:
+        return parse_host_item(name)
+    except Fault:
+        message = f"The inventory gives {shown(name)} here, which is not a host."
+        raise Fault("bad_member", message, at, "Mend it in the inventory.") from None
