@@ -1,0 +1,60 @@
+"""The ``opsconsole`` command: one group, whose commands are imported only when one of them is called."""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from opsconsole import __version__
+from opsconsole.errors import OpsconsoleError, Unavailable
+
+# A worker patches itself for gevent before anything that opens sockets is imported, and every start should be quick:
+# so a command's module is imported when that command is asked for.
+COMMANDS = {
+    "up": "opsconsole.cli.local:up",
+    "web": "opsconsole.cli.local:web",
+    "worker": "opsconsole.cli.local:worker",
+    "beat": "opsconsole.cli.local:beat",
+    "db": "opsconsole.cli.local:db",
+    "doctor": "opsconsole.cli.local:doctor",
+    "create-admin": "opsconsole.cli.people:create_admin",
+    "login-link": "opsconsole.cli.people:login_link",
+    "demo-fleet": "opsconsole.cli.local:demo_fleet",
+}
+
+USAGE = 2
+TROUBLE = 5
+
+
+class Commands(click.Group):
+    """A group that knows its commands by name and imports them when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Returns the names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Returns the command, or ``None`` when there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        return command if isinstance(command, click.Command) else None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command; an error with a code becomes its sentence on stderr and an exit status."""
+        try:
+            return super().invoke(ctx)
+        except OpsconsoleError as error:
+            click.echo(f"opsconsole: {error.detail}", err=True)
+            for fault in error.errors:
+                if fault.hint:
+                    click.echo(f"  {fault.hint}", err=True)
+            sys.exit(TROUBLE if isinstance(error, Unavailable) else USAGE)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="opsconsole")
+def main() -> None:
+    """Run a command on many hosts over SSH, with a true result for each."""
