@@ -3,13 +3,17 @@
 Every field is set by ``OPSCONSOLE_<NAME>``; ``OPSCONSOLE_<NAME>_FILE`` names a file that holds the value, for secrets.
 """
 
+import getpass
+import hashlib
 import ipaddress
+import json
 import os
 import secrets
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -17,6 +21,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from opsconsole.errors import FieldError, Invalid
 
 _PREFIX = "OPSCONSOLE_"
+# macOS has 104 bytes for a socket's path and its closing zero, Linux 108.
+_SOCKET_PATH_BYTES = 103
 
 
 class WorkerPool(StrEnum):
@@ -39,11 +45,11 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=_default_data_dir, description="Folder of database, keys, sockets and logs.")
     database_url: SecretStr | None = Field(None, description="SQLAlchemy URL; default is SQLite in the data folder.")
     broker_url: SecretStr | None = Field(None, description="redis:// or amqp:// URL; default is the embedded server.")
-    secret_key: SecretStr | None = Field(None, description="Shared by all processes; default is made in the data folder.")
+    secret_key: SecretStr | None = Field(None, description="Shared by all processes; default is made in data_dir.")
 
     host: str = Field("127.0.0.1", description="Address the web server binds.")
     port: int = Field(8765, ge=0, le=65535, description="Port of the web server; another is taken when it is in use.")
-    behind_proxy: bool = Field(False, description="A TLS proxy in front of us sets X-Forwarded-*; needed beyond loopback.")
+    behind_proxy: bool = Field(False, description="A TLS proxy before us sets X-Forwarded-*; needed beyond loopback.")
     insecure_http: bool = Field(False, description="Allow binding beyond loopback without TLS.")
     web_threads: int = Field(128, ge=8, le=1024)
     max_streams: int = Field(64, ge=1, le=512, description="SSE streams of one web process; beyond, clients poll.")
@@ -56,7 +62,7 @@ class Settings(BaseSettings):
     key_files: Annotated[dict[str, Path], NoDecode] = Field(
         default_factory=dict, description="Named private key files on the workers: name=/path,name2=/path2."
     )
-    host_key_policy: Literal["strict", "accept_new"] = Field("strict", description="What to do with an unseen host key.")
+    host_key_policy: Literal["strict", "accept_new"] = Field("strict", description="What to do with a new host key.")
     ssh_user: str | None = Field(None, description="Remote user when none is named; default is the worker's own user.")
     ssh_port: int = Field(22, ge=1, le=65535)
     keep_connections: int = Field(200, ge=0, le=5000, description="Idle SSH connections one worker process keeps open.")
@@ -79,6 +85,8 @@ class Settings(BaseSettings):
 
     session_idle_minutes: int = Field(12 * 60, ge=1)
     session_hours: int = Field(7 * 24, ge=1)
+    url: str | None = Field(None, description="Console the command line talks to; default is the one running here.")
+    token: SecretStr | None = Field(None, description="API token of the command line, with url.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_json: bool = False
     drain_seconds: float = Field(5.0, ge=0, description="How long a stopping worker lets running commands go on.")
@@ -146,9 +154,27 @@ class Settings(BaseSettings):
         return url
 
     @property
+    def run_dir(self) -> Path:
+        """Folder of what belongs to the running processes: locks, sockets, the address of the console."""
+        return self.data_dir / "run"
+
+    @property
     def broker_socket(self) -> Path:
-        """Unix socket of the embedded broker."""
-        return self.data_dir / "run" / "broker.sock"
+        """Unix socket of the embedded broker.
+
+        The path of a socket has room for about 100 bytes. A data folder deeper than that keeps it in a short folder
+        whose name depends on user and data folder alone, so that every process finds the same one.
+        """
+        wanted = self.run_dir / "broker.sock"
+        if len(os.fsencode(wanted)) <= _SOCKET_PATH_BYTES:
+            return wanted
+        mark = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:16]
+        return Path(f"/tmp/opsconsole-{os.geteuid()}-{mark}/broker.sock")  # noqa: S108  The launcher checks its owner.
+
+    @property
+    def console_file(self) -> Path:
+        """Where a running console leaves its URL and a token for the command line of the same person."""
+        return self.data_dir / "run" / "console.json"
 
     @property
     def embedded_broker(self) -> bool:
@@ -159,8 +185,13 @@ class Settings(BaseSettings):
     def broker(self) -> str:
         """The broker URL in clear, as Celery writes it."""
         if self.broker_url is None:
-            return f"redis+socket://{self.broker_socket}"
+            return f"redis+socket://{quote(str(self.broker_socket))}"
         return self.broker_url.get_secret_value()
+
+    @property
+    def remote_user(self) -> str:
+        """The remote user when neither the person nor the inventory names one."""
+        return self.ssh_user or getpass.getuser()
 
     def secret(self) -> str:
         """Returns the secret key in clear, reading it from the data folder or making it there (mode 0600)."""
@@ -185,6 +216,20 @@ def read_or_create_secret(path: Path) -> str:
         finally:
             draft.unlink()
     return path.read_text().strip()
+
+
+def child_environment(overrides: Mapping[str, object]) -> dict[str, str]:
+    """Returns the environment for a process of ours: this process's own, with ``overrides`` (field: value) winning.
+
+    Secrets travel as they came, by variable or by file; give none in ``overrides``.
+    """
+    return {**os.environ, **{f"{_PREFIX}{name.upper()}": _as_text(value) for name, value in overrides.items()}}
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={item}" for name, item in value.items())
+    return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
 def _file_values() -> dict[str, str]:
