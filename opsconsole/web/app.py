@@ -1,0 +1,53 @@
+"""Makes the web application."""
+
+import hashlib
+import hmac
+
+from flask import Flask, abort, request
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from opsconsole.errors import Invalid
+from opsconsole.resources import data_dir
+from opsconsole.runtime import Runtime
+from opsconsole.web import api, auth, csrf, errors, headers, pages, request_log
+from opsconsole.web.unit_of_work import EXTENSION
+
+MAX_BODY_BYTES = 1024 * 1024
+
+
+def create_app(runtime: Runtime) -> Flask:
+    """Returns the WSGI application over ``runtime``. Making it connects to nothing."""
+    app = Flask("opsconsole.web", template_folder=str(data_dir("templates")), static_folder="static")
+    app.config.update(
+        SECRET_KEY=_derived_key(runtime.settings.secret()),
+        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
+        MAX_FORM_MEMORY_SIZE=MAX_BODY_BYTES,
+        TRAP_HTTP_EXCEPTIONS=False,
+    )
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's own provider has it
+    app.extensions[EXTENSION] = runtime
+    request_log.register(app, runtime.settings)
+    app.before_request(_refuse_early)
+    auth.register(app)
+    csrf.register(app)
+    errors.register(app)
+    headers.register(app)
+    api.register(app)
+    pages.register(app)
+    if runtime.settings.behind_proxy:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)  # type: ignore[method-assign]
+    return app
+
+
+def _derived_key(secret: str) -> bytes:
+    """Cookies are signed with a key of their own, so that it says nothing about the one that seals stored secrets."""
+    return hmac.new(secret.encode(), b"opsconsole web forms v1", hashlib.sha256).digest()
+
+
+def _refuse_early() -> None:
+    """Refuses what no view can use, before anything is read or looked up."""
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        abort(413)
+    parts = [request.path, *request.args.keys(), *request.args.values()]
+    if any("\x00" in part for part in parts):
+        raise Invalid("The address holds a NUL byte.", code="nul_byte")

@@ -1,0 +1,108 @@
+"""Every error leaves the web in one of two shapes: a problem document for the API, a page for people."""
+
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, g, jsonify, redirect, render_template, request, url_for
+from werkzeug.exceptions import HTTPException
+from werkzeug.sansio.response import Response as SansIOResponse
+from werkzeug.wrappers import Response as BaseResponse
+
+from opsconsole.errors import NotAuthenticated, OpsconsoleError
+from opsconsole.web.request_log import log_failure
+
+_PROBLEM = "application/problem+json"
+_MACHINE_PATHS = ("/api/", "/healthz", "/readyz")
+_WORDS = {
+    400: ("bad_request", "The request cannot be understood."),
+    404: ("not_found", "There is nothing at this address."),
+    405: ("method_not_allowed", "This address does not take that method."),
+    413: ("too_large", "The request is over the limit of 1 MiB."),
+    414: ("uri_too_long", "The address is too long."),
+    415: ("unsupported_media_type", "Send the body as application/json."),
+    416: ("range_not_satisfiable", "The asked range lies outside of the content."),
+    431: ("headers_too_large", "The request's headers are too large."),
+}
+
+
+def register(app: Flask) -> None:
+    """Makes ``app`` answer every error in the shape its caller reads."""
+    app.register_error_handler(OpsconsoleError, _on_known)
+    app.register_error_handler(HTTPException, _on_http)
+    app.register_error_handler(Exception, _on_unexpected)
+
+
+def problem(error: OpsconsoleError) -> dict[str, Any]:
+    """Returns the problem document (RFC 9457) of ``error``; its ``extra`` fields stand beside the usual ones."""
+    return {
+        **error.extra,
+        "type": f"urn:opsconsole:problem:{error.code}",
+        "title": HTTPStatus(error.status).phrase,
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+        "request_id": g.get("request_id", ""),
+        "errors": [
+            {"field": item.field, "message": item.message, "code": item.code, "column": item.column, "hint": item.hint}
+            for item in error.errors
+        ],
+    }
+
+
+def _on_known(error: OpsconsoleError) -> BaseResponse:
+    if not _for_machines() and isinstance(error, NotAuthenticated) and request.method in {"GET", "HEAD"}:
+        return redirect(url_for("pages.login", next=request.full_path.rstrip("?")), 303)
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log_failure(error)
+    return _answer(error)
+
+
+def _on_http(error: HTTPException) -> BaseResponse | SansIOResponse:
+    if error.response is not None:
+        return error.get_response(request.environ)
+    status = error.code or 500
+    if status < HTTPStatus.BAD_REQUEST:
+        return error.get_response(request.environ)
+    code, detail = _WORDS.get(status, ("http_error", HTTPStatus(status).description or HTTPStatus(status).phrase))
+    known = OpsconsoleError(detail, code=code)
+    known.status = status
+    response = _answer(known)
+    for name, value in error.get_headers(request.environ):
+        if name.lower() not in {"content-type", "content-length"}:
+            response.headers[name] = value
+    return response
+
+
+def _on_unexpected(error: Exception) -> BaseResponse:
+    log_failure(error)
+    return _answer(OpsconsoleError("Something went wrong here. It was logged under the request's id.", code="internal"))
+
+
+def _for_machines() -> bool:
+    return request.path.startswith(_MACHINE_PATHS)
+
+
+def _answer(error: OpsconsoleError) -> Response:
+    response = _document(error) if _for_machines() else _page(error)
+    response.status_code = error.status
+    retry_after = error.extra.get("retry_after")
+    if isinstance(retry_after, (int, float)):
+        response.headers["Retry-After"] = str(max(1, round(retry_after)))
+    return response
+
+
+def _document(error: OpsconsoleError) -> Response:
+    response = jsonify(problem(error))
+    response.mimetype = _PROBLEM
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="opsconsole"'
+    return response
+
+
+def _page(error: OpsconsoleError) -> Response:
+    try:
+        body = render_template("errors/error.html", **problem(error))
+    except Exception as failure:  # noqa: BLE001  an error page that fails must not hide the error behind a second one
+        log_failure(failure)
+        return Response(f"{error.detail}\nRequest {g.get('request_id', '')}\n", mimetype="text/plain")
+    return Response(body, mimetype="text/html")
