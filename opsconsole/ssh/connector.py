@@ -1,0 +1,128 @@
+"""Reaches hosts with paramiko: a kept connection when there is one, otherwise a new one within the deadline."""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from opsconsole.jobs.ports import Auth, ConnectionFacts, Limits, Target, Unreached
+from opsconsole.ssh import failures, hostkeys
+from opsconsole.ssh.deadline import Deadline
+from opsconsole.ssh.handshake import handshake
+from opsconsole.ssh.keys import KeyRing, Proofs
+from opsconsole.ssh.networks import Network, NetworkPolicy
+from opsconsole.ssh.pool import Kept, Key, Pool
+from opsconsole.ssh.session import SshSession
+from opsconsole.ssh.sockets import dial
+from opsconsole.ssh.transport import ClientTransport, RunChannel, quiet_paramiko
+from opsconsole.ssh.wire import Wire
+
+# A kept connection that does not answer within this time is given up for a new one.
+_REUSE_SECONDS = 3.0
+_LONGEST_TICK_SECONDS = 15.0
+_SHORTEST_TICK_SECONDS = 0.1
+
+
+class ParamikoConnector:
+    """See ``opsconsole.jobs.ports.Connector``. One per process; works under gevent's patches and with plain threads."""
+
+    def __init__(
+        self,
+        *,
+        allow_loopback: bool,
+        allowed_networks: Sequence[str | Network] = (),
+        keep_connections: int = 200,
+        idle_seconds: float = 60.0,
+        home: Path | None = None,
+    ) -> None:
+        """Connects to nothing. ``home`` holds ``.ssh`` with the default keys; ``None`` is the process's own user's.
+
+        Raises ``ValueError`` for a network that is not written as ``10.0.0.0/8``.
+        """
+        self._policy = NetworkPolicy.of(allow_loopback, allowed_networks)
+        self._keys = KeyRing(home or Path.home())
+        self._pool = Pool(keep_connections, idle_seconds)
+        self._tick_seconds = min(_LONGEST_TICK_SECONDS, max(_SHORTEST_TICK_SECONDS, idle_seconds / 4))
+        self._password_salt = secrets.token_bytes(16)
+        quiet_paramiko()
+
+    def connect(self, target: Target, auth: Auth, limits: Limits) -> SshSession | Unreached:
+        """Returns an authenticated session within ``limits.connect`` seconds, or why there is none."""
+        deadline = Deadline(limits.connect)
+        proofs = self._keys.proofs(auth)
+        if not proofs.proofs:
+            return failures.no_credential(auth, proofs)
+        key = self._pool_key(target, auth, proofs)
+        return self._reuse(key, target, deadline) or self._connect(key, target, auth, proofs, deadline)
+
+    def close(self) -> None:
+        """Ends every kept connection; those in use end with their runs."""
+        self._pool.close()
+
+    def _connect(
+        self, key: Key, target: Target, auth: Auth, proofs: Proofs, deadline: Deadline
+    ) -> SshSession | Unreached:
+        sock = dial(target, self._policy, deadline)
+        if isinstance(sock, Unreached):
+            return sock
+        address = str(sock.getpeername()[0])
+        transport = ClientTransport(Wire(sock, self._tick_seconds), [known.algorithm for known in target.known_keys])
+        try:
+            host_key = handshake(transport, target, auth, proofs, deadline)
+            if isinstance(host_key, Unreached):
+                transport.abort()
+                return host_key
+            # The channel is asked for now, so that it opens while the caller commits that the run starts.
+            channel = transport.open_run_channel()
+        except (EOFError, OSError):
+            transport.abort()
+            return failures.auth_dropped(auth, 1)
+        except BaseException:
+            transport.abort()
+            raise
+        return self._session(Kept(key, transport, host_key, address), channel, target, deadline, reused=False)
+
+    def _reuse(self, key: Key, target: Target, deadline: Deadline) -> SshSession | None:
+        while kept := self._pool.take(key):
+            if hostkeys.check(target, kept.host_key) is None:
+                channel = _opened(kept.transport, min(_REUSE_SECONDS, deadline.left / 2))
+                if channel is not None:
+                    return self._session(kept, channel, target, deadline, reused=True)
+            kept.transport.abort()
+        return None
+
+    def _session(
+        self, kept: Kept, channel: RunChannel, target: Target, deadline: Deadline, *, reused: bool
+    ) -> SshSession:
+        facts = ConnectionFacts(
+            address=kept.address,
+            host_key=kept.host_key,
+            host_key_new=kept.host_key not in target.known_keys,
+            reused=reused,
+            connect_ms=round((deadline.seconds - deadline.left) * 1000),
+        )
+        return SshSession(kept, channel, facts, self._pool, deadline.seconds)
+
+    def _pool_key(self, target: Target, auth: Auth, proofs: Proofs) -> Key:
+        """Names a connection by where it leads and by everything that proved who we are, without holding a secret."""
+        proved = hashlib.blake2b(key=self._password_salt)
+        for proof in proofs.proofs:
+            proved.update(proof.key.asbytes() if proof.key is not None else b"")
+            proved.update(proof.password.reveal().encode() if proof.password is not None else b"")
+        return (target.host, target.address, target.port, target.user, auth.identity, proved.digest())
+
+
+def _opened(transport: ClientTransport, seconds: float) -> RunChannel | None:
+    """Returns an open channel, whose opening also proves that the server still answers, or ``None``."""
+    try:
+        channel = transport.open_run_channel()
+    except (EOFError, OSError):
+        return None
+    give_up = Deadline(seconds)
+    while not channel.opened:
+        if channel.open_refusal is not None or channel.closed or not transport.is_active() or give_up.passed:
+            return None
+        channel.wake.clear()
+        if not channel.opened and channel.open_refusal is None:
+            channel.wake.wait(give_up.left)
+    return channel

@@ -1,0 +1,98 @@
+"""From what went wrong on the way to a reason and one safe sentence; nothing a server sent is repeated in it."""
+
+from paramiko.ssh_exception import IncompatiblePeer
+
+from opsconsole.jobs.ports import Auth, Target, Unreached
+from opsconsole.jobs.states import Reason
+from opsconsole.ssh.deadline import Deadline
+from opsconsole.ssh.keys import Proof, Proofs
+from opsconsole.ssh.transport import ClientTransport, Prover
+
+_METHODS = ("publickey", "password", "keyboard-interactive", "hostbased", "gssapi-with-mic", "gssapi-keyex")
+# RFC 4254, 5.1.
+_OPEN_REFUSALS = {1: "administratively prohibited", 2: "connect failed", 3: "unknown type", 4: "resource shortage"}
+_INCOMPATIBLE = {
+    "kex": "key exchange",
+    "host key": "host key type (very old servers only offer SHA-1, which is not supported)",
+    "ciphers": "cipher",
+    "macs": "message authentication code",
+}
+
+
+def no_negotiation(transport: ClientTransport, target: Target, deadline: Deadline) -> Unreached:
+    """Returns why no encrypted connection came about, by the phase in which it ended."""
+    timed_out = transport.is_active()
+    where = f"port {target.port}"
+    if not transport.remote_version:
+        if timed_out:
+            detail = (
+                f"The server on {where} accepted the connection but sent no SSH greeting within {deadline.seconds:g} s."
+            )
+            return Unreached(Reason.BANNER_TIMEOUT, detail)
+        return _no_greeting(transport, where)
+    if timed_out:
+        detail = f"The key exchange was not finished within {deadline.seconds:g} s."
+        return Unreached(Reason.CONNECT_TIMEOUT, detail)
+    error = transport.get_exception()
+    if isinstance(error, IncompatiblePeer):
+        return Unreached(Reason.PROTOCOL, _incompatible(str(error)))
+    if isinstance(error, EOFError | OSError) or error is None:
+        detail = "The server closed the connection during the key exchange."
+        return Unreached(Reason.PROTOCOL, detail, retryable=True)
+    return Unreached(Reason.PROTOCOL, "The server broke the SSH protocol during the key exchange.")
+
+
+def no_credential(auth: Auth, proofs: Proofs) -> Unreached:
+    """Returns the answer when there is nothing to show to any server."""
+    looked = "no key in the ssh-agent and no usable default key" if auth.ambient else "no usable key"
+    return Unreached(Reason.CREDENTIAL, " ".join([f"{_named(auth)}: {looked}.", *proofs.passed_over]))
+
+
+def auth_timeout(deadline: Deadline) -> Unreached:
+    """Returns the answer when the server never said yes or no."""
+    return Unreached(Reason.AUTH, f"The login was not answered within {deadline.seconds:g} s.")
+
+
+def auth_dropped(auth: Auth, tried: int) -> Unreached:
+    """Returns the answer when the server hung up during the login, as it does after too many attempts."""
+    keys = f" after {tried} attempts" if tried > 1 else ""
+    return Unreached(Reason.AUTH, f"{_named(auth)}: the server closed the connection during the login{keys}.")
+
+
+def auth_refused(auth: Auth, tried: list[Proof], proofs: Proofs, prover: Prover) -> Unreached:
+    """Returns the answer when nothing that was shown was accepted."""
+    offers = ", ".join(method for method in _METHODS if method in prover.offered) or "nothing that is supported"
+    if prover.partial:
+        detail = f"{_named(auth)} was accepted, but the server asks for more: {offers}."
+    elif not tried:
+        detail = f"{_named(auth)}: the ssh-agent did not sign with any of its keys."
+    else:
+        method = tried[-1].method
+        count = f", {len(tried)} keys" if len(tried) > 1 else ""
+        detail = f"{_named(auth)} was refused ({method}{count}). The server offers: {offers}."
+    return Unreached(Reason.AUTH, " ".join([detail, *proofs.passed_over]))
+
+
+def open_refused(code: int) -> str:
+    """Returns the sentence for a server that opens no session, by RFC 4254's reason code."""
+    return f"The server refused to open a session ({_OPEN_REFUSALS.get(code, 'no known reason')})."
+
+
+def _no_greeting(transport: ClientTransport, where: str) -> Unreached:
+    if transport.greeting.startswith(b"HTTP/"):
+        return Unreached(Reason.PROTOCOL, f"The server on {where} speaks HTTP, not SSH.")
+    if transport.wire.received:
+        return Unreached(Reason.PROTOCOL, f"The server on {where} does not speak SSH.")
+    detail = f"The server on {where} closed the connection before its SSH greeting; it may be overloaded."
+    return Unreached(Reason.PROTOCOL, detail, retryable=True)
+
+
+def _incompatible(text: str) -> str:
+    for clue, words in _INCOMPATIBLE.items():
+        if clue in text:
+            return f"The server and this console have no {words} in common."
+    return "The server speaks an SSH version that is not supported."
+
+
+def _named(auth: Auth) -> str:
+    return auth.identity or "The login"

@@ -1,0 +1,72 @@
+"""From a connected socket to a login: key exchange, host key, authentication, each within the one deadline."""
+
+import threading
+
+from paramiko.ssh_exception import SSHException
+
+from opsconsole.jobs.ports import Auth, KnownKey, Target, Unreached
+from opsconsole.ssh import failures, hostkeys
+from opsconsole.ssh.deadline import Deadline
+from opsconsole.ssh.keys import Proof, Proofs
+from opsconsole.ssh.transport import ClientTransport, Prover
+
+
+def handshake(
+    transport: ClientTransport, target: Target, auth: Auth, proofs: Proofs, deadline: Deadline
+) -> KnownKey | Unreached:
+    """Returns the server's verified host key once we are logged in, or why we are not.
+
+    The host key is checked before anything secret is sent. The caller ends the transport when this fails.
+    """
+    transport.negotiate()
+    if not transport.ready.wait(deadline.left) or not transport.is_active():
+        return failures.no_negotiation(transport, target, deadline)
+    shown = KnownKey(transport.host_key.get_name(), transport.host_key.get_base64())
+    return hostkeys.check(target, shown) or _log_in(transport, target, auth, proofs, deadline) or shown
+
+
+def _log_in(
+    transport: ClientTransport, target: Target, auth: Auth, proofs: Proofs, deadline: Deadline
+) -> Unreached | None:
+    prover = Prover(transport)
+    transport.auth_handler = prover
+    tried: list[Proof] = []
+    try:
+        prover.ask_for_service()
+        if not prover.service.wait(deadline.left):
+            return failures.auth_timeout(deadline)
+        for proof in proofs.proofs:
+            problem = _show(prover, target.user, proof, deadline, tried)
+            if problem is not None or prover.is_authenticated():
+                return problem
+            if not transport.is_active():
+                return failures.auth_dropped(auth, len(tried))
+            if prover.partial or (tried and proof.method not in prover.offered):
+                break
+    except (EOFError, OSError):
+        return failures.auth_dropped(auth, len(tried))
+    return failures.auth_refused(auth, tried, proofs, prover)
+
+
+def _show(prover: Prover, user: str, proof: Proof, deadline: Deadline, tried: list[Proof]) -> Unreached | None:
+    """Shows one proof; the prover knows whether it was accepted. Returns a problem when no other one should be tried."""
+    done = threading.Event()
+    if proof.key is not None:
+        try:
+            prover.auth_publickey(user, proof.key, done)
+        except SSHException:
+            # The agent did not sign, for example because nobody touched the token: the next key may do.
+            return None
+        tried.append(proof)
+        return None if done.wait(deadline.left) else failures.auth_timeout(deadline)
+    password = proof.password.reveal() if proof.password else ""
+    tried.append(proof)
+    prover.auth_password(user, password, done)
+    if not done.wait(deadline.left):
+        return failures.auth_timeout(deadline)
+    if "password" in prover.offered or "keyboard-interactive" not in prover.offered:
+        return None
+    # Many servers take a password only as the answer to a prompt.
+    answered = threading.Event()
+    prover.auth_interactive(user, lambda _title, _text, prompts: [password] * len(prompts), answered)
+    return None if answered.wait(deadline.left) else failures.auth_timeout(deadline)

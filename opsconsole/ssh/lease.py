@@ -1,0 +1,94 @@
+"""The guard: how a command is run so that it ends when we say so, and also when we can no longer say anything.
+
+The remote shell reads the script from its standard input, which then stays open as a lease: a line there is an order
+(``TERM``, ``KILL``), its end means that we are gone. docs/architecture.md and the tests say what each line is for.
+"""
+
+import re
+import shlex
+
+from opsconsole.jobs.ports import RemoteCommand, Started
+
+ORDERS = frozenset({"TERM", "INT", "HUP", "KILL"})
+
+GUARD = r"""exec 3<&0 0</dev/null
+IFS= read -r n <&3 || exit 125
+s=$(dd bs=1 count="$n" <&3 2>/dev/null; printf x); s=${s%x}
+export OPSC_RUN="$1"; trap '' TERM INT HUP QUIT
+( trap "" HUP INT TERM QUIT PIPE
+  while IFS= read -r l <&3; do case $l in TERM|INT|HUP|QUIT|USR1|KILL) kill -s "$l" -- "-$$";; esac; done
+  [ "$2" = keep ] && exit 0
+  kill -s TERM -- "-$$"; sleep "$3"; kill -s KILL -- "-$$" ) >/dev/null 2>&1 & g=$!
+( trap "" HUP INT TERM QUIT PIPE; exec 3<&-; trap 'kill -s KILL "$!"; exit' USR2
+  l=$4; while [ "$l" -gt 0 ]; do t=5; [ "$l" -lt 5 ] && t=$l; sleep "$t" & wait "$!"; kill -s 0 "$$" || exit; l=$((l-t)); done
+  kill -s TERM -- "-$$"; sleep "$3" & wait "$!"; kill -s KILL -- "-$$" ) >/dev/null 2>&1 & w=$!
+exec 3<&-; printf '\036opsc %s %s\n' "$1" "$$"
+(trap - TERM INT HUP QUIT; eval "$s") & c=$!
+wait "$c" 2>/dev/null; rc=$?
+{ kill -s USR2 "$w"; kill -s KILL "$g"; wait "$g" "$w"; } 2>/dev/null; exit "$rc"
+"""  # noqa: E501 - a shell script, kept as it was tried.
+
+# The guard counts down; no limit is ten years.
+_NO_LIMIT_SECONDS = 10 * 365 * 86400
+_MARK = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_MAX_PID_DIGITS = 10
+
+
+def exec_line(command: RemoteCommand) -> str:
+    """Returns the exec request for ``command``. The script is not in it, so it is in no process list either.
+
+    A mark that is not a plain word is a ``ValueError``.
+    """
+    if not _MARK.fullmatch(command.mark):
+        raise ValueError("the mark of a run is a plain word")
+    limit = command.limit_seconds if command.limit_seconds > 0 else _NO_LIMIT_SECONDS
+    words = ["exec", "/bin/sh", "-c", GUARD, "opsc", command.mark, "kill", str(command.grace_seconds), str(limit)]
+    return shlex.join(words)
+
+
+def stdin_bytes(command: RemoteCommand) -> bytes:
+    """Returns what the guard reads first: the script's size in bytes and the script."""
+    return b"%d\n%b" % (len(command.script), command.script)
+
+
+class StartedFilter:
+    """Finds the guard's own line in standard output and takes it out; all else passes through, in order."""
+
+    def __init__(self, mark: str) -> None:
+        self._prefix = b"\036opsc " + mark.encode("ascii") + b" "
+        self._held = b""
+        self._done = False
+
+    def feed(self, data: bytes) -> tuple[bytes, Started | None, bytes]:
+        """Returns the output before the line, the line's meaning once it is whole, and the output after it."""
+        if self._done:
+            return data, None, b""
+        data = self._held + data
+        self._held = b""
+        at = data.find(self._prefix)
+        if at < 0:
+            keep = self._partial_prefix(data)
+            self._held = data[len(data) - keep :]
+            return data[: len(data) - keep], None, b""
+        start = at + len(self._prefix)
+        end = data.find(b"\n", start, start + _MAX_PID_DIGITS + 1)
+        digits = data[start : end if end >= 0 else None]
+        if digits.isdigit() and end >= 0:
+            self._done = True
+            return data[:at], Started(int(digits)), data[end + 1 :]
+        if end < 0 and len(digits) <= _MAX_PID_DIGITS and (digits.isdigit() or not digits):
+            self._held = data[at:]
+            return data[:at], None, b""
+        self._done = True
+        return data, None, b""
+
+    def rest(self) -> bytes:
+        """Returns what was held back for a line that never became whole."""
+        held, self._held = self._held, b""
+        return held
+
+    def _partial_prefix(self, data: bytes) -> int:
+        for size in range(min(len(self._prefix) - 1, len(data)), 0, -1):
+            if data.endswith(self._prefix[:size]):
+                return size
+        return 0

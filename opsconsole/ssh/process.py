@@ -1,0 +1,193 @@
+"""One running remote command: its output as it comes, how it ended, and the orders that end it."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from paramiko.ssh_exception import SSHException
+
+from opsconsole.jobs.ports import (
+    Dropped,
+    Event,
+    Exited,
+    Idle,
+    NotStarted,
+    Output,
+    RemoteCommand,
+    Stream,
+)
+from opsconsole.ssh import failures, lease
+from opsconsole.ssh.transport import ClientTransport, RunChannel
+
+# After the exit status, how long output may stay open before what keeps it open is called a left child.
+_EOF_WAIT_SECONDS = 2.0
+# Silence after which the host is asked for a sign of life, and how long it may take: together under 30 seconds.
+_PROBE_AFTER_SECONDS = 12.0
+_PROBE_LIMIT_SECONDS = 12.0
+_FAILED_SEND = (EOFError, OSError, SSHException)
+
+_UNSENT = "The connection ended before the command was sent."
+_NO_SESSION = "The server did not open a session in time."
+_EXEC_REFUSED = "The server refused to run a command."
+_NO_REPLY = "The server did not answer the order to run the command."
+_SILENT = "The host stopped answering."
+_ENDED = "The connection ended before the command's result came."
+_CLOSED = "The server closed the session without an exit status."
+
+
+class SshProcess:
+    """A command on a session channel, behind the guard. One thread iterates ``events``; any may call ``signal``."""
+
+    def __init__(
+        self, transport: ClientTransport, channel: RunChannel, command: RemoteCommand, answer_seconds: float
+    ) -> None:
+        self._transport = transport
+        self._channel = channel
+        self._exec_line = lease.exec_line(command)
+        self._stdin = lease.stdin_bytes(command)
+        self._stdin_lock = threading.Lock()
+        self._started = lease.StartedFilter(command.mark)
+        self._answer_seconds = answer_seconds
+        self._answer_by = time.monotonic() + answer_seconds
+        self._sent = False
+        self._exited_at: float | None = None
+        self._probed_at: float | None = None
+        self.outcome: Exited | Dropped | NotStarted | None = None
+        self._go_on()
+
+    def events(self, poll_seconds: float) -> Iterator[Event]:
+        """Yields output and news in the order they came, ``Idle`` when there was none for ``poll_seconds``."""
+        due = time.monotonic() + poll_seconds
+        while self.outcome is None:
+            self._channel.wake.clear()
+            self._go_on()
+            # Asked before the output is read: what arrived before the end is then read before the end is told.
+            outcome = self._verdict()
+            for event in self._arrived(last=outcome is not None):
+                yield event
+                due = time.monotonic() + poll_seconds
+            if outcome is not None:
+                self.outcome = outcome
+                yield outcome
+                return
+            self._channel.wake.wait(max(0.0, min(due, self._next_look()) - time.monotonic()))
+            if time.monotonic() >= due:
+                yield Idle()
+                due = time.monotonic() + poll_seconds
+
+    def signal(self, name: str) -> None:
+        """Sends an order to the guard; without effect once the command or the connection has ended."""
+        if name not in lease.ORDERS:
+            raise ValueError(f"no such order: {name}")
+        with self._stdin_lock:
+            self._stdin += name.encode("ascii") + b"\n"
+        self._feed_stdin()
+
+    def _go_on(self) -> None:
+        """Takes the next step that the server's news allow: exec once the channel is open, then the script."""
+        if not self._sent:
+            if not self._channel.opened or self._channel.closed or not self._transport.is_active():
+                return
+            self._sent = True
+            self._answer_by = time.monotonic() + self._answer_seconds
+            self._try_send(lambda: self._channel.request_exec(self._exec_line))
+        self._feed_stdin()
+        self._probe()
+
+    def _feed_stdin(self) -> None:
+        with self._stdin_lock:
+            while self._stdin and self._sent and not self._channel.closed:
+                try:
+                    count = self._channel.send(self._stdin)
+                except TimeoutError:
+                    # The window is shut; the server's next adjustment wakes us.
+                    return
+                except _FAILED_SEND:
+                    self._transport.abort()
+                    return
+                if not count:
+                    return
+                self._stdin = self._stdin[count:]
+
+    def _probe(self) -> None:
+        silent = self._transport.silent_seconds()
+        if silent < _PROBE_AFTER_SECONDS:
+            self._probed_at = None
+        elif self._probed_at is None:
+            self._probed_at = time.monotonic()
+            self._try_send(self._transport.send_probe)
+
+    def _try_send(self, send: Callable[[], None]) -> None:
+        try:
+            send()
+        except _FAILED_SEND:
+            self._transport.abort()
+
+    def _arrived(self, *, last: bool) -> Iterator[Event]:
+        while piece := self._channel.take():
+            stream, data = piece
+            if stream is Stream.STDERR:
+                yield Output(stream, data)
+                continue
+            before, started, after = self._started.feed(data)
+            if before:
+                yield Output(Stream.STDOUT, before)
+            if started is not None:
+                yield started
+            if after:
+                yield Output(Stream.STDOUT, after)
+        if last and (held := self._started.rest()):
+            yield Output(Stream.STDOUT, held)
+
+    def _verdict(self) -> Exited | Dropped | NotStarted | None:
+        channel = self._channel
+        if channel.exit_code is not None or channel.exit_signal is not None:
+            return self._exited()
+        if not self._sent:
+            return self._not_started()
+        if channel.exec_accepted is False:
+            return NotStarted(_EXEC_REFUSED)
+        if channel.peer_closed:
+            return Dropped(_CLOSED)
+        if channel.closed or not self._transport.is_active():
+            return Dropped(_ENDED)
+        now = time.monotonic()
+        if channel.exec_accepted is None and now >= self._answer_by:
+            return self._give_up(Dropped(_NO_REPLY))
+        if self._probed_at is not None and now >= self._probed_at + _PROBE_LIMIT_SECONDS:
+            return self._give_up(Dropped(_SILENT))
+        return None
+
+    def _exited(self) -> Exited | None:
+        channel = self._channel
+        if self._exited_at is None:
+            self._exited_at = time.monotonic()
+        ended = channel.eof_received or channel.closed or not self._transport.is_active()
+        if ended or time.monotonic() >= self._exited_at + _EOF_WAIT_SECONDS:
+            return Exited(channel.exit_code, channel.exit_signal, left_children=not ended)
+        return None
+
+    def _not_started(self) -> NotStarted | None:
+        if self._channel.open_refusal is not None:
+            return NotStarted(failures.open_refused(self._channel.open_refusal))
+        if self._channel.closed or not self._transport.is_active():
+            return NotStarted(_UNSENT)
+        if time.monotonic() >= self._answer_by:
+            self._transport.abort()
+            return NotStarted(_NO_SESSION)
+        return None
+
+    def _give_up(self, outcome: Dropped) -> Dropped:
+        self._transport.abort()
+        return outcome
+
+    def _next_look(self) -> float:
+        """Returns the monotonic time of the next deadline of our own."""
+        looks = [self._transport.wire.heard_at + _PROBE_AFTER_SECONDS]
+        if self._probed_at is not None:
+            looks = [self._probed_at + _PROBE_LIMIT_SECONDS]
+        if self._channel.exec_accepted is None:
+            looks.append(self._answer_by)
+        if self._exited_at is not None:
+            looks.append(self._exited_at + _EOF_WAIT_SECONDS)
+        return min(looks)

@@ -1,0 +1,51 @@
+"""An authenticated connection lent to one run."""
+
+from opsconsole.jobs.ports import ConnectionFacts, RemoteCommand
+from opsconsole.ssh.pool import Kept, Pool
+from opsconsole.ssh.process import SshProcess
+from opsconsole.ssh.transport import RunChannel
+
+# The server's own close follows the exit within a round trip; a connection that is slower is not worth keeping.
+_CLOSE_WAIT_SECONDS = 0.5
+
+
+class SshSession:
+    """See ``opsconsole.jobs.ports.Session``. The session channel is asked for beforehand; nothing runs until ``start``."""
+
+    def __init__(
+        self, kept: Kept, channel: RunChannel, facts: ConnectionFacts, pool: Pool, answer_seconds: float
+    ) -> None:
+        self.facts = facts
+        self._kept = kept
+        self._channel = channel
+        self._pool = pool
+        self._answer_seconds = answer_seconds
+        self._closed = False
+
+    def start(self, command: RemoteCommand) -> SshProcess:
+        """Sends the exec request, or lets the process send it as soon as the server has opened the session."""
+        return SshProcess(self._kept.transport, self._channel, command, self._answer_seconds)
+
+    def close(self, *, keep: bool) -> None:
+        """Gives the connection back for a later run when ``keep`` is set and it is in order, or ends it."""
+        if self._closed:
+            return
+        self._closed = True
+        if keep and self._channel_ended():
+            self._pool.put(self._kept)
+        else:
+            self._kept.transport.abort()
+
+    def _channel_ended(self) -> bool:
+        """Closes the channel; returns whether the server has closed it too, so that its session slot is free again."""
+        if not self._channel.opened or not self._kept.transport.is_active():
+            return False
+        try:
+            self._channel.close()
+        except (EOFError, OSError):
+            return False
+        while not self._channel.peer_closed and self._kept.transport.is_active():
+            self._channel.wake.clear()
+            if not self._channel.peer_closed and not self._channel.wake.wait(_CLOSE_WAIT_SECONDS):
+                return False
+        return self._channel.peer_closed and self._kept.transport.is_active()
