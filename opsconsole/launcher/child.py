@@ -1,0 +1,184 @@
+"""One child process of the supervisor: how it is started, what it writes, and when it is started again."""
+
+import ctypes
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+_LOG_BYTES = 5 * 1024 * 1024
+_LOG_FILES = 3
+_LINE_BYTES = 8192
+_READ_BYTES = 65536
+_PR_SET_PDEATHSIG = 1
+_ALARMING = re.compile(r"\b(ERROR|CRITICAL|FATAL)\b|^Traceback \(most recent|\"level\": ?\"(error|critical)\"")
+_TAIL_LINES = 20
+
+FIRST_DELAY = 0.2
+LONGEST_DELAY = 10.0
+STEADY_SECONDS = 30.0
+
+
+def restart_delay(failures: int) -> float:
+    """Returns the seconds to wait before a child is started again after ``failures`` (from 1) short lives in a row."""
+    return float(min(FIRST_DELAY * 2 ** (min(failures, 16) - 1), LONGEST_DELAY))
+
+
+def _never_mind(_pid: int) -> None:
+    """The default of ``ChildSpec.on_exit``: nobody needs to know."""
+
+
+def _at_once(_pid: int) -> bool:
+    """The default of ``ChildSpec.ready`` and ``ChildSpec.alive``: it runs, so all is well."""
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """A process to keep running.
+
+    ``stage`` orders the stop: lower ones end first. ``stop_seconds`` after the order to stop it is killed. ``ready``,
+    ``alive`` and ``on_exit`` get its process id; they must answer within a second and raise nothing.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    stage: int = 0
+    stop_seconds: float = 3.0
+    pass_fds: tuple[int, ...] = ()
+    ready: Callable[[int], bool] = _at_once
+    alive: Callable[[int], bool] = _at_once
+    on_exit: Callable[[int], None] = _never_mind
+
+
+@dataclass(slots=True, eq=False)
+class Child:
+    """The running state of one ``ChildSpec``."""
+
+    spec: ChildSpec
+    log: RotatingFileHandler
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    ready: bool = False
+    was_ready: bool = False
+    checked: float = 0.0
+    failures: int = 0
+    restart_at: float | None = None
+    kill_at: float | None = None
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL_LINES))
+    _partial: bytes = b""
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running process."""
+        if self.process is None:
+            raise RuntimeError(f"{self.spec.name} does not run")
+        return self.process.pid
+
+    def spawn(self, now: float) -> int:
+        """Starts the process and returns the descriptor that its output arrives on."""
+        self.process = subprocess.Popen(
+            self.spec.command,
+            env=dict(self.spec.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=self.spec.pass_fds,
+            preexec_fn=_end_with(os.getpid()),  # noqa: PLW1509  With one thread here, no lock can be held.
+        )
+        self.started, self.ready, self.restart_at, self.kill_at = now, False, None, None
+        self._partial = b""
+        stream = self.process.stdout
+        if stream is None:
+            raise RuntimeError("a child was started without a pipe")
+        os.set_blocking(stream.fileno(), False)
+        return stream.fileno()
+
+    def read(self) -> list[str] | None:
+        """Returns the whole lines that have arrived and writes them to the log; ``None`` when the output has ended."""
+        if self.process is None or self.process.stdout is None:
+            return None
+        try:
+            data = os.read(self.process.stdout.fileno(), _READ_BYTES)
+        except BlockingIOError:
+            return []
+        *whole, rest = (self._partial + data).split(b"\n")
+        if not data or len(rest) > _LINE_BYTES:
+            whole, rest = [*whole, rest], b""
+        self._partial = rest
+        lines = [line.decode("utf-8", "replace").rstrip("\r") for line in whole if line]
+        for line in lines:
+            self.log.emit(logging.makeLogRecord({"msg": line}))
+            self.tail.append(line)
+        return lines if data else None
+
+    def signal_group(self, number: signal.Signals) -> None:
+        """Sends a signal to the process and all that it started in its session."""
+        if self.process is not None:
+            try:
+                os.killpg(self.process.pid, number)
+            except ProcessLookupError:
+                return
+
+    def close(self) -> None:
+        """Closes the pipe and forgets the ended process."""
+        if self.process is not None and self.process.stdout is not None:
+            self.process.stdout.close()
+        self.process = None
+
+
+def open_log(folder: Path, name: str) -> RotatingFileHandler:
+    """Returns the log file of a child, which turns over by size and keeps two old files."""
+    handler = RotatingFileHandler(
+        folder / f"{name}.log", maxBytes=_LOG_BYTES, backupCount=_LOG_FILES - 1, encoding="utf-8", errors="replace"
+    )
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    return handler
+
+
+def is_alarming(line: str) -> bool:
+    """Returns whether a log line tells of an error that a person should see."""
+    return _ALARMING.search(line) is not None
+
+
+def printable(line: str, limit: int = 300) -> str:
+    """Returns ``line`` safe for a terminal: no control characters (a log repeats what hosts say), not too long."""
+    shown = "".join(character if character.isprintable() else "�" for character in line[:limit])
+    return shown + (" …" if len(line) > limit else "")
+
+
+def how_it_ended(returncode: int) -> str:
+    """Returns how a process ended, in words."""
+    if returncode < 0:
+        try:
+            return f"was killed by {signal.Signals(-returncode).name}"
+        except ValueError:
+            return f"was killed by signal {-returncode}"
+    return f"ended with status {returncode}"
+
+
+def _end_with(supervisor: int) -> Callable[[], None] | None:
+    """Returns what a child does before it becomes its program: ask Linux to be killed when the supervisor is gone.
+
+    This covers kill -9 of the supervisor. Other systems have no such order; there only a signalled end stops all.
+    """
+    if sys.platform != "linux":
+        return None
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def ask() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+        # The supervisor may have died between the fork and this order.
+        if os.getppid() != supervisor:
+            os._exit(1)
+
+    return ask
