@@ -107,6 +107,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_leader_leases")),
     )
     op.create_table(
+        "login_throttles",
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("failed_at", UTCDateTime(), nullable=False),
+        sa.Column("locked_until", UTCDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_login_throttles")),
+    )
+    op.create_index(op.f("ix_login_throttles_failed_at"), "login_throttles", ["failed_at"], unique=False)
+
+    op.create_table(
         "users",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("name", sa.String(length=150), nullable=False),
@@ -114,8 +124,6 @@ def upgrade() -> None:
         sa.Column("password_hash", sa.String(length=255), nullable=True),
         sa.Column("disabled_at", UTCDateTime(), nullable=True),
         sa.Column("created_at", UTCDateTime(), nullable=False),
-        sa.Column("failed_logins", sa.Integer(), nullable=False),
-        sa.Column("locked_until", UTCDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
         sa.UniqueConstraint("name", name=op.f("uq_users_name")),
         sqlite_autoincrement=True,
@@ -279,7 +287,6 @@ def upgrade() -> None:
         sa.Column("last_line", sa.String(length=300), nullable=True),
         sa.Column("gap_from", sa.BigInteger(), nullable=True),
         sa.Column("gap_bytes", sa.BigInteger(), nullable=False),
-        sa.Column("gap_lines", sa.BigInteger(), nullable=False),
         sa.Column("output_digest", sa.String(length=64), nullable=True),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_host_runs_job_id_jobs"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_host_runs")),
@@ -361,6 +368,8 @@ def downgrade() -> None:
     op.drop_table("api_tokens")
     op.drop_table("worker_processes")
     op.drop_table("users")
+
+    op.drop_table("login_throttles")
     op.drop_table("leader_leases")
     op.drop_table("job_secrets")
     op.drop_table("hosts")

@@ -53,11 +53,11 @@ class Actor:
     address: str | None = None
 
     def may(self, permission: Permission) -> bool:
-        """Returns whether role and token scope both allow ``permission``. Tokens never administer."""
+        """Returns whether role and token scope both allow ``permission``. Tokens never administer people."""
         if _ORDER.index(self.role) < _ORDER.index(_NEEDS[permission]):
             return False
         if self.token_id is None:
             return True
-        if permission in {Permission.ADMINISTER, Permission.TRUST_HOST_KEYS}:
+        if permission is Permission.ADMINISTER:
             return False
         return self.scope is Scope.RUN or permission in _READ_ONLY

@@ -137,7 +137,6 @@ class HostRun(Base):
     # Bytes [gap_from, gap_from + gap_bytes) of the run's output were counted but not kept.
     gap_from: Mapped[int | None] = mapped_column(BigInteger)
     gap_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
-    gap_lines: Mapped[int] = mapped_column(BigInteger, default=0)
     # SHA-256 over exit, stdout and stderr: equal for hosts that said exactly the same.
     output_digest: Mapped[str | None] = mapped_column(String(64))
 

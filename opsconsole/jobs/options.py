@@ -51,7 +51,6 @@ class RunOptions:
     idle_timeout: float = 0.0
     kill_grace: float = 5.0
     max_failures: str | None = None
-    accept_new_keys: bool = False
 
     def checked(self, *, max_concurrency: int) -> Self:
         """Returns itself. Raises ``Invalid`` naming every value that is out of its bounds."""

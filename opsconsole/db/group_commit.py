@@ -1,0 +1,99 @@
+"""Many small writes of one process in few transactions: a commit costs the same for one row and for a hundred.
+
+Under gevent the writing itself must happen in a native thread, because a C call that waits for the database would
+stop every greenlet; the caller says how by ``offload``.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from opsconsole.errors import Unavailable
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class _Waiting(Generic[Item, Result]):
+    __slots__ = ("done", "error", "item", "result")
+
+    def __init__(self, item: Item) -> None:
+        self.item = item
+        self.result: Result | None = None
+        self.error: BaseException | None = None
+        self.done = threading.Event()
+
+
+class GroupCommit(Generic[Item, Result]):
+    """Gathers what many threads submit and has ``write`` commit it together.
+
+    ``write`` takes items and returns a result for each, in one committed transaction. ``offload`` runs a callable
+    and returns its result; ``most`` bounds a group; ``linger`` is how many seconds a busy writer waits for company.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[Sequence[Item]], Sequence[Result]],
+        *,
+        offload: Callable[[Callable[[], Sequence[Result]]], Sequence[Result]],
+        most: int = 500,
+        linger: float = 0.01,
+    ) -> None:
+        self._write = write
+        self._offload = offload
+        self._most = most
+        self._linger = linger
+        self._queue: deque[_Waiting[Item, Result]] = deque()
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="group-commit", daemon=True)
+        self._thread.start()
+
+    def submit(self, item: Item) -> Result:
+        """Returns ``item``'s result once it is committed. Raises what ``write`` raised for it."""
+        waiting: _Waiting[Item, Result] = _Waiting(item)
+        self._queue.append(waiting)
+        self._wake.set()
+        waiting.done.wait()
+        if waiting.error is not None:
+            raise waiting.error
+        return waiting.result  # type: ignore[return-value]  # Set together with ``done`` unless there is an error.
+
+    def close(self) -> None:
+        """Commits what was submitted and ends the writer."""
+        self._closing.set()
+        self._wake.set()
+        self._thread.join()
+
+    def _loop(self) -> None:
+        busy = False
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            if busy and not self._closing.is_set():
+                # Under load company is sure to come; one who waits alone is served at once.
+                self._closing.wait(self._linger)
+            while self._queue:
+                group = [self._queue.popleft() for _ in range(min(len(self._queue), self._most))]
+                busy = len(group) > 1
+                self._commit(group)
+            if self._closing.is_set():
+                return
+
+    def _commit(self, group: list[_Waiting[Item, Result]]) -> None:
+        try:
+            results = self._offload(lambda: self._write([waiting.item for waiting in group]))
+        except Exception as error:  # Whatever fails belongs to those who wait, not to the writer.
+            if len(group) > 1 and not isinstance(error, Unavailable):
+                # One faulty item must not fail its neighbours.
+                for waiting in group:
+                    self._commit([waiting])
+                return
+            for waiting in group:
+                waiting.error = error
+        else:
+            for waiting, result in zip(group, results, strict=True):
+                waiting.result = result
+        for waiting in group:
+            waiting.done.set()

@@ -1,0 +1,171 @@
+"""What a worker needs to know of a run it claimed: where, as whom, with what, for how long."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from opsconsole.accounts.models import User
+from opsconsole.accounts.permissions import Actor, Permission, Role
+from opsconsole.credentials.cipher import Cipher
+from opsconsole.credentials.models import JobSecret
+from opsconsole.errors import Unavailable
+from opsconsole.inventory import hostkeys, known_hosts
+from opsconsole.jobs.launch import PASSWORD_SECRET
+from opsconsole.jobs.models import HostRun, Job
+from opsconsole.jobs.options import RunOptions
+from opsconsole.jobs.ports import Auth, HostKeyPolicy, KnownKey, Limits, Secret, Target, Unreached
+from opsconsole.jobs.states import Reason
+from opsconsole.settings import Settings
+
+_JOBS_REMEMBERED = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One run in this worker's hands. ``fence`` proves it; ``problem`` is set when there is no way to log in."""
+
+    run_id: int
+    job_id: int
+    i: int
+    fence: int
+    attempt: int
+    target: Target
+    auth: Auth
+    limits: Limits
+    script: bytes
+    problem: Unreached | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _JobFacts:
+    script: bytes
+    options: RunOptions
+    kind: str
+    name: str | None
+    password: Secret | None
+    problem: Unreached | None
+
+
+class ClaimReader:
+    """Reads claims for one worker process and remembers what is the same for all runs of a job."""
+
+    def __init__(
+        self, settings: Settings, cipher: Cipher, *, worker_id: Callable[[], str], worker_name: str, home: Path
+    ) -> None:
+        self._settings = settings
+        self._cipher = cipher
+        self._worker_id = worker_id
+        self.worker_name = worker_name
+        self._known_hosts_path = home / ".ssh" / "known_hosts"
+        self._known_hosts: tuple[float, str] = (0.0, "")
+        self._jobs: dict[int, _JobFacts] = {}
+        self._permitted: dict[int, bool] = {}
+
+    @property
+    def worker_id(self) -> str:
+        """The id of this worker process's row."""
+        return self._worker_id()
+
+    def read(self, session: Session, deliveries: Sequence[tuple[int, int]]) -> dict[int, HostRun]:
+        """Returns the rows of the delivered run ids, and finds out whether their jobs' owners may still run them."""
+        if not deliveries:
+            return {}
+        query = select(HostRun).where(HostRun.id.in_([run_id for run_id, _ in deliveries]))
+        runs = {run.id: run for run in session.scalars(query.execution_options(populate_existing=True))}
+        self._permitted = self._read_permissions(session, {run.job_id for run in runs.values()})
+        return runs
+
+    def permitted(self, job_id: int) -> bool:
+        """Returns whether the job's owner may still run commands, as of the last ``read``."""
+        return self._permitted.get(job_id, False)
+
+    def claims(self, session: Session, runs: Sequence[HostRun], now: datetime) -> dict[int, Claim]:
+        """Returns the claims of ``runs``, which this transaction has just moved to connecting."""
+        if not runs:
+            return {}
+        for job_id in {run.job_id for run in runs}:
+            if job_id not in self._jobs:
+                self._remember_job(session, job_id)
+        keys = hostkeys.trusted_keys(session, [(run.address, run.port) for run in runs])
+        return {run.id: self._claim(session, run, keys.get((run.address, run.port), ()), now) for run in runs}
+
+    def _read_permissions(self, session: Session, job_ids: set[int]) -> dict[int, bool]:
+        query = select(Job.id, User).join(User, User.id == Job.created_by_id).where(Job.id.in_(job_ids))
+        return {
+            job_id: user.disabled_at is None and Actor(user.id, user.name, Role(user.role)).may(Permission.RUN)
+            for job_id, user in session.execute(query.execution_options(populate_existing=True))
+        }
+
+    def _remember_job(self, session: Session, job_id: int) -> None:
+        job = session.get_one(Job, job_id)
+        password, problem = None, None
+        if job.auth["kind"] == "password":
+            password, problem = self._open_password(session, job_id)
+        while len(self._jobs) >= _JOBS_REMEMBERED:
+            self._jobs.pop(next(iter(self._jobs)))
+        options = RunOptions.from_json(job.options)
+        self._jobs[job_id] = _JobFacts(
+            job.command.encode(), options, job.auth["kind"], job.auth["name"], password, problem
+        )
+
+    def _open_password(self, session: Session, job_id: int) -> tuple[Secret | None, Unreached | None]:
+        row = session.get(JobSecret, (job_id, PASSWORD_SECRET))
+        if row is None:
+            return None, Unreached(Reason.CREDENTIAL, "The password typed for this job is no longer stored.")
+        try:
+            return Secret(self._cipher.open(row.sealed, place=f"job_secrets/{job_id}/{PASSWORD_SECRET}")), None
+        except Unavailable as error:
+            return None, Unreached(Reason.CREDENTIAL, error.detail)
+
+    def _claim(self, session: Session, run: HostRun, keys: tuple[KnownKey, ...], now: datetime) -> Claim:
+        job = self._jobs[run.job_id]
+        auth, problem = self._auth(run, job)
+        if not keys and self._settings.use_ambient_keys:
+            keys = self._seed_from_known_hosts(session, run.address, run.port, now)
+        target = Target(
+            host=run.host,
+            address=run.address,
+            port=run.port,
+            user=run.user,
+            known_keys=keys,
+            host_key_policy=HostKeyPolicy(self._settings.host_key_policy),
+        )
+        options = job.options
+        limits = Limits(options.connect_timeout, options.command_timeout, options.idle_timeout, options.kill_grace)
+        # The rows were read before the claim raised the fence in this same transaction.
+        fence = run.fence + 1
+        return Claim(run.id, run.job_id, run.i, fence, run.attempt, target, auth, limits, job.script, problem)
+
+    def _auth(self, run: HostRun, job: _JobFacts) -> tuple[Auth, Unreached | None]:
+        if job.kind == "password":
+            return Auth(identity=f"job-{run.job_id}-password", password=job.password), job.problem
+        name = job.name if job.kind == "key" else run.credential if job.kind == "auto" else None
+        if name is not None:
+            path = self._settings.key_files.get(name)
+            if path is None:
+                text = f"This worker has no key file named {name!r} (setting key_files)."
+                return Auth(identity=f"key-{name}"), Unreached(Reason.CREDENTIAL, text)
+            return Auth(identity=f"key-{name}", key_files=(str(path),)), None
+        if self._settings.use_ambient_keys:
+            return Auth(identity="ambient", ambient=True), None
+        text = "No credential: choose a key file or a password, or set OPSCONSOLE_USE_AMBIENT_KEYS=1 on the worker."
+        return Auth(identity="none"), Unreached(Reason.CREDENTIAL, text)
+
+    def _seed_from_known_hosts(
+        self, session: Session, address: str, port: int, now: datetime
+    ) -> tuple[KnownKey, ...]:
+        """Takes over what the worker's own user already trusts, once it is needed."""
+        try:
+            changed = self._known_hosts_path.stat().st_mtime
+            if changed != self._known_hosts[0]:
+                self._known_hosts = (changed, self._known_hosts_path.read_text(errors="replace"))
+        except OSError:
+            return ()
+        keys = known_hosts.lookup(self._known_hosts[1], address, port)
+        for key in keys:
+            hostkeys.remember(session, address, port, key, source="known_hosts", now=now)
+        return keys

@@ -1,0 +1,59 @@
+"""How dangerous an order is, and what a person must type before it runs. Pure rules, decided on the server."""
+
+import re
+from dataclasses import dataclass
+from math import ceil
+
+TYPE_COUNT_FROM = 100
+TYPE_RUN_FROM = 1000
+TYPE_RUN_SHARE = 0.5
+# Below this size a share of the inventory says nothing: two of three hosts are not half a fleet.
+_SHARE_COUNTS_FROM = 100
+PROTECTED_TAG_VALUE = "prod"
+
+# Advice on typing mistakes, not a boundary: a person who wants to get round these can.
+_DANGEROUS = (
+    (re.compile(r"\brm\s+-[^\n;|&]{1,80}\s/(\*|\s|;|$)"), "deletes the root of the file system"),
+    (re.compile(r"\bmkfs(\.\w+)?\b"), "formats a file system"),
+    (re.compile(r"\bdd\b[^\n;|&]{0,200}\bof=/dev/"), "writes to a device"),
+    (re.compile(r"\b(reboot|shutdown|halt|poweroff)\b"), "stops or restarts the host"),
+    (re.compile(r"\b(iptables\s+(-F|--flush)|nft\s+flush)\b"), "flushes the firewall"),
+    (re.compile(r"\bsystemctl\s+(stop|disable)\s+sshd?\b|\bservice\s+sshd?\s+stop\b"), "stops the SSH service"),
+)
+_LOOK_AT_CHARS = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """``tier`` 0 to 3; ``confirm`` is what must be typed, ``None`` when nothing is."""
+
+    tier: int
+    reasons: tuple[str, ...]
+    confirm: str | None
+
+
+def assess(count: int, *, protected: int, inventory: int, command: str) -> Risk:
+    """Returns the risk of running ``command`` on ``count`` hosts, ``protected`` of them tagged as production.
+
+    ``inventory`` is the number of known hosts. The tiers are those of docs/safety: 0 runs at once, 1 is a notice,
+    2 wants the count typed, 3 wants ``RUN <count>`` typed.
+    """
+    reasons = []
+    tier = 0 if count <= 10 else 1
+    if count >= TYPE_COUNT_FROM or (protected and count > 1):
+        tier = 2
+        reasons.append(f"{count} hosts" if not protected else f"{protected} production hosts")
+    danger = [what for pattern, what in _DANGEROUS if pattern.search(command[:_LOOK_AT_CHARS])] if count > 1 else []
+    over_share = count >= _SHARE_COUNTS_FROM and inventory and count > ceil(inventory * TYPE_RUN_SHARE)
+    if count >= TYPE_RUN_FROM or danger or over_share:
+        tier = 3
+        reasons.extend(danger)
+        if over_share:
+            reasons.append("more than half of the inventory")
+    confirm = {2: str(count), 3: f"RUN {count}"}.get(tier)
+    return Risk(tier, tuple(reasons), confirm)
+
+
+def confirmed(risk: Risk, typed: str | None) -> bool:
+    """Returns whether ``typed`` is what ``risk`` asks for; case and outer space do not matter."""
+    return risk.confirm is None or (typed or "").strip().upper() == risk.confirm

@@ -1,0 +1,327 @@
+"""What a worker process writes about its runs, gathered into few transactions.
+
+Every entry is committed before ``enter`` returns; messages for runs that the same transaction queued are published
+after the commit. The file is the group's writer and the entries it takes.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Table, delete, insert, update
+from sqlalchemy.orm import Session
+
+from opsconsole.db.database import Database
+from opsconsole.db.group_commit import GroupCommit
+from opsconsole.errors import Unavailable
+from opsconsole.inventory import hostkeys
+from opsconsole.jobs import dispatch, transitions
+from opsconsole.jobs.claims import Claim, ClaimReader
+from opsconsole.jobs.models import HostRun, OutputChunk
+from opsconsole.jobs.output import BoundedOutput, Flush
+from opsconsole.jobs.ports import ConnectionFacts, Dispatcher, Unreached
+from opsconsole.jobs.states import IN_FLIGHT, Reason, RunState
+from opsconsole.jobs.transitions import Change, Moved
+
+_FIRST_RETRY_SECONDS = 0.2
+_MOST_RETRY_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class TakeRun:
+    """A message arrived: claim the run if it is still that delivery's turn."""
+
+    run_id: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenGate:
+    """The start gate, committed before the exec request is sent."""
+
+    claim: Claim
+    facts: ConnectionFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Output that arrived so far."""
+
+    claim: Claim
+    output: BoundedOutput
+    flush: Flush
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended. ``output`` is ``None`` when nothing ran."""
+
+    state: RunState
+    reason: Reason | None = None
+    detail: str | None = None
+    exit_status: int | None = None
+    exit_signal: str | None = None
+    left_children: bool = False
+    duration_ms: int | None = None
+    pid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The end of a run with the last of its output; ``unreached`` carries the host key that was offered, if any."""
+
+    claim: Claim
+    outcome: Outcome
+    output: BoundedOutput | None = None
+    flush: Flush | None = None
+    unreached: Unreached | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A question: does the run still belong to this claim, and is it still wanted?"""
+
+    claim: Claim
+
+
+Entry = TakeRun | OpenGate | Progress | Finish | Look
+Answer = Claim | bool | None
+
+
+class Ledger:
+    """One worker process's pen. ``now`` is wall-clock time; ``slots`` tells how many slots all live workers have."""
+
+    def __init__(
+        self,
+        database: Database,
+        dispatcher: Dispatcher,
+        reader: ClaimReader,
+        *,
+        now: Callable[[], datetime],
+        slots: Callable[[], int],
+        offload: Callable[[Callable[[], Sequence[Answer]]], Sequence[Answer]],
+    ) -> None:
+        self._database = database
+        self._dispatcher = dispatcher
+        self._reader = reader
+        self._now = now
+        self._slots = slots
+        self._group: GroupCommit[Entry, Answer] = GroupCommit(self._write, offload=offload)
+
+    def take(self, run_id: int, attempt: int) -> Claim | None:
+        """Claims a run and returns what it needs, or ``None`` when it is not this delivery's turn (any more)."""
+        answer = self._group.submit(TakeRun(run_id, attempt))
+        return answer if isinstance(answer, Claim) else None
+
+    def open_gate(self, claim: Claim, facts: ConnectionFacts, *, deadline: float) -> bool:
+        """Returns whether the command may be sent. True only when the database says so before ``deadline``.
+
+        While the database does not answer, the outcome of the commit is unknown; the gate is asked again, which is
+        harmless because a gate already open for the same claim says so.
+        """
+        wait = _FIRST_RETRY_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                return bool(self._group.submit(OpenGate(claim, facts))) and time.monotonic() < deadline
+            except Unavailable:
+                time.sleep(wait)
+                wait = min(wait * 2, _MOST_RETRY_SECONDS)
+        return False
+
+    def progress(self, claim: Claim, output: BoundedOutput, *, tail: bool) -> None:
+        """Stores the output that is ready, the held tail too when ``tail``. Retries until the database takes it."""
+        self._insist(Progress(claim, output, output.flush(tail=tail)))
+
+    def finish(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        *,
+        output: BoundedOutput | None = None,
+        unreached: Unreached | None = None,
+    ) -> bool:
+        """Stores how the run ended and returns whether it was still this claim's to say. Retries until stored."""
+        flush = output.flush(tail=True) if output else None
+        return bool(self._insist(Finish(claim, outcome, output, flush, unreached)))
+
+    def still_wanted(self, claim: Claim) -> bool:
+        """Returns false when a cancel was asked for this claim's run, or the run is no longer this claim's."""
+        return bool(self._insist(Look(claim)))
+
+    def close(self) -> None:
+        """Commits what is under way and ends."""
+        self._group.close()
+
+    def _insist(self, entry: Entry) -> Answer:
+        wait = _FIRST_RETRY_SECONDS
+        while True:
+            try:
+                return self._group.submit(entry)
+            except Unavailable:
+                # A result exists only here until the database takes it: never drop it while the process lives.
+                time.sleep(wait)
+                wait = min(wait * 2, _MOST_RETRY_SECONDS)
+
+    def _write(self, entries: Sequence[Entry]) -> list[Answer]:
+        now = self._now()
+        with self._database.transaction() as session:
+            answers, touched = _write_entries(session, entries, self._reader, now)
+            published = dispatch.fill(session, touched, now, slots=self._slots()) if touched else []
+        if published:
+            try:
+                self._dispatcher.publish(published)
+            except Unavailable:
+                # The rows say queued with a time to publish again; the sweep will.
+                pass
+        return answers
+
+
+def _write_entries(
+    session: Session, entries: Sequence[Entry], reader: ClaimReader, now: datetime
+) -> tuple[list[Answer], set[int]]:
+    """Writes all entries and returns their answers and the jobs in which a slot became free."""
+    takes = reader.read(session, [(entry.run_id, entry.attempt) for entry in entries if isinstance(entry, TakeRun)])
+    changes: list[Change] = []
+    owners: list[int] = []
+    for index, entry in enumerate(entries):
+        change = _change_of(entry, takes, reader, now)
+        if change is not None:
+            changes.append(change)
+            owners.append(index)
+    moves: list[Moved | None] = [None] * len(entries)
+    for index, moved in zip(owners, transitions.apply(session, changes, now), strict=True):
+        moves[index] = moved
+    touched: set[int] = set()
+    taken = [takes[entry.run_id] for entry, move in zip(entries, moves, strict=True) if _won_take(entry, move)]
+    claims = reader.claims(session, [run for run in taken if reader.permitted(run.job_id)], now)
+    touched.update(run.job_id for run in taken if not reader.permitted(run.job_id))
+    answers: list[Answer] = []
+    for entry, move in zip(entries, moves, strict=True):
+        answers.append(_settle_entry(session, entry, move, claims, now))
+        if isinstance(entry, Finish) and move is not None and move.won:
+            touched.add(entry.claim.job_id)
+    return answers, touched
+
+
+def _won_take(entry: Entry, move: Moved | None) -> TypeGuard[TakeRun]:
+    return isinstance(entry, TakeRun) and move is not None and move.won
+
+
+def _change_of(entry: Entry, takes: dict[int, HostRun], reader: ClaimReader, now: datetime) -> Change | None:
+    match entry:
+        case TakeRun(run_id, attempt):
+            run = takes.get(run_id)
+            if run is None:
+                return None
+            if not reader.permitted(run.job_id):
+                refused = {"reason": Reason.NOT_PERMITTED.value, "finished_at": now}
+                return Change(run.id, run.job_id, RunState.SKIPPED, attempt=attempt, values=refused)
+            values = {"owner": reader.worker_id, "worker": reader.worker_name, "claimed_at": now}
+            return Change(
+                run.id,
+                run.job_id,
+                RunState.CONNECTING,
+                attempt=attempt,
+                claim=True,
+                unless_cancelled=True,
+                from_states=frozenset({RunState.QUEUED}),
+                values=values,
+            )
+        case OpenGate(claim, facts):
+            values = {
+                "started_at": now,
+                "connect_ms": facts.connect_ms,
+                "reused": facts.reused,
+                "host_key": hostkeys.fingerprint(facts.host_key),
+            }
+            return Change(
+                claim.run_id,
+                claim.job_id,
+                RunState.RUNNING,
+                fence=claim.fence,
+                unless_cancelled=True,
+                values=values,
+            )
+        case Finish(claim, outcome, output, _, _):
+            values = _finish_values(outcome, output, now)
+            return Change(claim.run_id, claim.job_id, outcome.state, fence=claim.fence, values=values)
+        case _:
+            return None
+
+
+def _finish_values(outcome: Outcome, output: BoundedOutput | None, now: datetime) -> dict[str, object]:
+    values: dict[str, object] = {
+        "reason": outcome.reason.value if outcome.reason else None,
+        "detail": outcome.detail[:500] if outcome.detail else None,
+        "exit_status": outcome.exit_status,
+        "exit_signal": outcome.exit_signal,
+        "left_children": outcome.left_children,
+        "duration_ms": outcome.duration_ms,
+        "pid": outcome.pid,
+        "finished_at": now,
+    }
+    if output is not None:
+        values.update(_output_values(output))
+        values["output_digest"] = output.digest(f"{outcome.exit_status}/{outcome.exit_signal}")
+    return values
+
+
+def _output_values(output: BoundedOutput) -> dict[str, object]:
+    gap_from, gap_bytes = output.gap
+    return {
+        "stdout_bytes": output.stdout_bytes,
+        "stderr_bytes": output.stderr_bytes,
+        "lines": output.lines,
+        "last_line": output.last_line,
+        "gap_from": gap_from if gap_bytes else None,
+        "gap_bytes": gap_bytes,
+    }
+
+
+def _settle_entry(
+    session: Session, entry: Entry, move: Moved | None, claims: dict[int, Claim], now: datetime
+) -> Answer:
+    """Writes what goes with a change that won, and returns the entry's answer."""
+    match entry:
+        case TakeRun(run_id, _):
+            return claims.get(run_id)
+        case OpenGate():
+            # Asked again after an unknown commit: it is open already when the fence is still ours.
+            return move is not None and (move.won or (move.before is RunState.RUNNING and move.fence == entry.claim.fence))
+        case Look(claim):
+            run = session.get(HostRun, claim.run_id, populate_existing=True)
+            return run is not None and run.fence == claim.fence and run.cancel_requested_at is None
+        case Progress(claim, output, flush):
+            mine = update(HostRun).where(HostRun.id == claim.run_id, HostRun.fence == claim.fence)
+            mine = mine.where(HostRun.state.in_([state.value for state in IN_FLIGHT])).values(**_output_values(output))
+            won = session.execute(mine.execution_options(synchronize_session=False)).rowcount == 1  # type: ignore[attr-defined]
+            if won:
+                _store(session, claim.run_id, flush)
+            return won
+        case Finish(claim, _, _, finish_flush, unreached):
+            if move is None or not move.won:
+                return False
+            if finish_flush is not None:
+                _store(session, claim.run_id, finish_flush)
+            if move.before is RunState.LOST:
+                session.execute(update(HostRun).where(HostRun.id == claim.run_id).values(late=True))
+            if unreached is not None and unreached.offered is not None and unreached.reason in _KEY_REASONS:
+                hostkeys.offer(session, claim.target.address, claim.target.port, unreached.offered, now=now)
+            return True
+
+
+_KEY_REASONS = frozenset({Reason.HOST_KEY_UNKNOWN, Reason.HOST_KEY_CHANGED})
+
+
+def _store(session: Session, run_id: int, flush: Flush) -> None:
+    if flush.chunks:
+        rows = [
+            {"host_run_id": run_id, "offset": chunk.offset, "fd": chunk.fd, "at_ms": chunk.at_ms, "data": chunk.data}
+            for chunk in flush.chunks
+        ]
+        session.execute(insert(OutputChunk), rows)
+    if flush.gap_from is not None:
+        gone = delete(OutputChunk).where(OutputChunk.host_run_id == run_id)
+        gone = gone.where(OutputChunk.offset >= flush.gap_from, OutputChunk.offset < flush.gap_to)
+        session.execute(gone.execution_options(synchronize_session=False))

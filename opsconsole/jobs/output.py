@@ -1,0 +1,226 @@
+"""Output of one run: bounded while it arrives, bytes until somebody reads it as text. Pure."""
+
+import codecs
+import hashlib
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+STDOUT = 1
+STDERR = 2
+# A chunk is a database row: large enough to be few, small enough to be streamed.
+CHUNK_BYTES = 32 * 1024
+_LAST_LINE_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """``data`` that arrived on ``fd`` (1 or 2), ``at_ms`` after the start; ``offset`` counts both streams together."""
+
+    offset: int
+    fd: int
+    at_ms: int
+    data: bytes
+
+    @property
+    def end(self) -> int:
+        """The offset after the chunk's last byte."""
+        return self.offset + len(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """What to store now: new ``chunks``, and the range ``[gap_from, gap_to)`` of which nothing is kept any more."""
+
+    chunks: tuple[Chunk, ...]
+    gap_from: int | None
+    gap_to: int
+
+
+class BoundedOutput:
+    """Keeps the first ``head`` and the last ``tail`` bytes of what a command writes and counts the rest.
+
+    The head is handed out as it comes. Once it is full, the tail is held here and handed out when asked, so that a
+    command that floods costs one bounded rewrite a flush and not a row a chunk.
+    """
+
+    def __init__(self, head: int, tail: int) -> None:
+        self._head = head
+        self._tail = tail
+        self._ready: list[Chunk] = []
+        self._ring: deque[Chunk] = deque()
+        self._stored: deque[Chunk] = deque()
+        self._gap_to = 0
+        self.total = 0
+        self.stdout_bytes = 0
+        self.stderr_bytes = 0
+        self._digests = {STDOUT: hashlib.sha256(), STDERR: hashlib.sha256()}
+        self._newlines = 0
+        self._open = {STDOUT: b"", STDERR: b""}
+        self._last = b""
+
+    def add(self, fd: int, data: bytes, at_ms: int) -> None:
+        """Takes in what arrived."""
+        self._digests[fd].update(data)
+        if fd == STDOUT:
+            self.stdout_bytes += len(data)
+        else:
+            self.stderr_bytes += len(data)
+        self._count_lines(fd, data)
+        room = max(self._head - self.total, 0)
+        self._put(self._ready, fd, data[:room], at_ms)
+        rest = data[room:]
+        # Only the end of a very large piece can survive; what precedes it is counted.
+        skipped = max(len(rest) - self._tail, 0)
+        if skipped:
+            self.total += skipped
+            self._ring.clear()
+            self._gap_to = self.total
+        for start in range(skipped, len(rest), CHUNK_BYTES):
+            self._put(self._ring, fd, rest[start : start + CHUNK_BYTES], at_ms)
+        self._trim(self._ring)
+
+    def _put(self, where: "list[Chunk] | deque[Chunk]", fd: int, data: bytes, at_ms: int) -> None:
+        if not data:
+            return
+        last = where[-1] if where else None
+        if last and last.fd == fd and last.end == self.total and len(last.data) + len(data) <= CHUNK_BYTES:
+            where[-1] = Chunk(last.offset, fd, last.at_ms, last.data + data)
+        else:
+            where.append(Chunk(self.total, fd, at_ms, data))
+        self.total += len(data)
+
+    def _trim(self, chunks: deque[Chunk]) -> None:
+        while chunks and chunks[0].end <= self.total - self._tail:
+            self._gap_to = max(self._gap_to, chunks.popleft().end)
+
+    def _count_lines(self, fd: int, data: bytes) -> None:
+        self._newlines += data.count(b"\n")
+        body, separator, after = data.rpartition(b"\n")
+        if not separator:
+            self._open[fd] = (self._open[fd] + after)[-4096:]
+            return
+        for line in reversed((self._open[fd] + body)[-4096:].split(b"\n")):
+            if line.strip():
+                self._last = line
+                break
+        self._open[fd] = after[-4096:]
+
+    def flush(self, *, tail: bool) -> Flush:
+        """Returns what is to be stored now, with the held tail when ``tail`` is set; forgets what it returned."""
+        chunks = list(self._ready)
+        self._ready.clear()
+        if tail and self._ring:
+            chunks.extend(self._ring)
+            self._stored.extend(self._ring)
+            self._ring.clear()
+        self._trim(self._stored)
+        if not self._gap_to:
+            return Flush(tuple(chunks), None, 0)
+        return Flush(tuple(chunks), self._head, self._gap_to)
+
+    @property
+    def waiting(self) -> bool:
+        """True when a part of the head is ready to be stored."""
+        return bool(self._ready)
+
+    @property
+    def held(self) -> bool:
+        """True when a part of the tail is held that was not stored yet."""
+        return bool(self._ring)
+
+    @property
+    def gap(self) -> tuple[int, int]:
+        """Where the bytes that were counted but not kept begin, and how many they are."""
+        return (self._head, self._gap_to - self._head) if self._gap_to else (0, 0)
+
+    @property
+    def lines(self) -> int:
+        """How many lines were written, an unfinished last one on either stream included."""
+        return self._newlines + sum(bool(part) for part in self._open.values())
+
+    @property
+    def last_line(self) -> str | None:
+        """The last line with something on it, as display text of at most 200 characters."""
+        for part in (*self._open.values(), self._last):
+            if part.strip():
+                return display(part.strip())[:_LAST_LINE_CHARS]
+        return None
+
+    def digest(self, exit_text: str) -> str:
+        """Returns a hash that two runs share only with the same ``exit_text``, stdout and stderr, kept or not."""
+        parts = (exit_text.encode(), self._digests[STDOUT].digest(), self._digests[STDERR].digest())
+        return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def display(data: bytes) -> str:
+    """Returns ``data`` as text without control characters: what is not UTF-8 becomes U+FFFD, controls vanish.
+
+    For one-line summaries that are stored; NUL in particular cannot be stored as text in PostgreSQL.
+    """
+    text = data.decode("utf-8", errors="replace")
+    return "".join(char for char in text if char == "\t" or char.isprintable())
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Line ``number`` (from 1) of a run's output, ``at_ms`` after the start; ``text`` may hold control characters."""
+
+    number: int
+    at_ms: int
+    fd: int
+    text: str
+
+
+def lines_of(chunks: Iterable[Chunk], *, gap: tuple[int, int], total_lines: int, finished: bool) -> Iterator[Line]:
+    """Yields the lines in ``chunks``, which come in the order of their offsets.
+
+    A line belongs to the stream it was written on; its number counts lines of both streams in the order they ended.
+    After the ``gap`` (start, length in bytes) numbers continue so that the last one is ``total_lines``. Invalid UTF-8
+    is shown as ``‹xNN›``. An unfinished line is yielded only when the run has ``finished``.
+    """
+    head, tail = _split(chunks, gap)
+    number = 0
+    for number, line in enumerate(_assemble(head, finished and not gap[1]), start=1):  # noqa: B007
+        yield Line(number, *line)
+    if gap[1]:
+        kept = list(_assemble(tail, finished))
+        first = max(total_lines - len(kept), number) + 1
+        for number, line in enumerate(kept, start=first):
+            yield Line(number, *line)
+
+
+def _split(chunks: Iterable[Chunk], gap: tuple[int, int]) -> tuple[list[Chunk], list[Chunk]]:
+    ordered = list(chunks)
+    if not gap[1]:
+        return ordered, []
+    return [c for c in ordered if c.offset < gap[0]], [c for c in ordered if c.offset >= gap[0]]
+
+
+def _assemble(chunks: Iterable[Chunk], finished: bool) -> Iterator[tuple[int, int, str]]:
+    open_lines: dict[int, tuple[int, list[bytes]]] = {}
+    for chunk in chunks:
+        *complete, rest = chunk.data.split(b"\n")
+        for part in complete:
+            at_ms, pieces = open_lines.pop(chunk.fd, (chunk.at_ms, []))
+            yield at_ms, chunk.fd, as_text(b"".join((*pieces, part)))
+        if rest:
+            at_ms, pieces = open_lines.setdefault(chunk.fd, (chunk.at_ms, []))
+            pieces.append(rest)
+    if finished:
+        for fd, (at_ms, pieces) in open_lines.items():
+            yield at_ms, fd, as_text(b"".join(pieces))
+
+
+def _show_invalid(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return "".join(f"‹x{byte:02X}›" for byte in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error("opsconsole-show", _show_invalid)
+
+
+def as_text(data: bytes) -> str:
+    """Returns ``data`` decoded as UTF-8 with each undecodable byte as ``‹xNN›``; control characters stay."""
+    return data.decode("utf-8", errors="opsconsole-show")

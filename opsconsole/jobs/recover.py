@@ -1,0 +1,141 @@
+"""Heartbeats, the leader's lease, and what becomes of the runs of a worker that is gone."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from opsconsole.jobs import transitions
+from opsconsole.jobs.dispatch import republish_soon
+from opsconsole.jobs.models import HostRun, LeaderLease, WorkerProcess
+from opsconsole.jobs.states import Reason, RunState
+from opsconsole.jobs.transitions import Change
+
+MOST_ATTEMPTS = 3
+LEADER = "housekeeping"
+
+
+def register(
+    session: Session, worker_id: str, *, name: str, pid: int, slots: int, version: str, now: datetime
+) -> None:
+    """Writes the row of a starting worker process."""
+    session.add(
+        WorkerProcess(
+            id=worker_id, name=name, pid=pid, slots=slots, version=version, started_at=now, beat_at=now, beat=1
+        )
+    )
+
+
+def beat(session: Session, worker_id: str, *, busy: int, draining: bool, now: datetime) -> bool:
+    """Advances a worker's heartbeat. Returns false when it was declared gone meanwhile: it then needs a new id."""
+    statement = (
+        update(WorkerProcess)
+        .where(WorkerProcess.id == worker_id, WorkerProcess.gone_at.is_(None))
+        .values(beat=WorkerProcess.beat + 1, busy=busy, draining=draining, beat_at=now)
+        .returning(WorkerProcess.beat)
+    )
+    return session.execute(statement).one_or_none() is not None
+
+
+def mark_gone(session: Session, host: str, pid: int, now: datetime) -> int:
+    """Marks the worker processes ``pid`` of machine ``host`` as ended and returns how many rows that were.
+
+    For who knows for sure: the process itself when it leaves, or its supervisor that saw it die.
+    """
+    alive = select(WorkerProcess).where(WorkerProcess.pid == pid, WorkerProcess.gone_at.is_(None))
+    found = [row for row in session.scalars(alive) if row.name.split(":", 1)[0] == host]
+    for row in found:
+        row.gone_at = now
+    session.flush()
+    return len(found)
+
+
+@dataclass(slots=True)
+class Observer:
+    """Judges heartbeats by the observer's own monotonic clock, so that no wall clock can cause a false alarm.
+
+    A value must stand still for ``dead_seconds`` under continuous observation. An observer that itself did not look
+    for a third of that time (it was frozen, or the database was away) starts its observation anew.
+    """
+
+    dead_seconds: float
+    _seen: dict[str, tuple[int, float]] = field(default_factory=dict)
+    _looked_at: float | None = None
+
+    def still(self, beats: Iterable[tuple[str, int]], monotonic: float) -> list[str]:
+        """Takes the current beats and returns whose stood still for too long."""
+        if self._looked_at is None or monotonic - self._looked_at > self.dead_seconds / 3:
+            self._seen.clear()
+        self._looked_at = monotonic
+        current: dict[str, tuple[int, float]] = {}
+        for name, value in beats:
+            before = self._seen.get(name)
+            current[name] = before if before and before[0] == value else (value, monotonic)
+        self._seen = current
+        return [name for name, (_, since) in current.items() if monotonic - since >= self.dead_seconds]
+
+
+def lead(session: Session, worker_id: str, observer: Observer, monotonic: float) -> bool:
+    """Returns whether ``worker_id`` is the leader now, taking the lease when it is free or its holder stands still."""
+    lease = session.get(LeaderLease, LEADER, with_for_update=True)
+    if lease is None:
+        session.add(LeaderLease(name=LEADER, owner=worker_id, beat=1))
+        session.flush()
+        return True
+    if lease.owner == worker_id:
+        lease.beat += 1
+        session.flush()
+        return True
+    holder = session.get(WorkerProcess, lease.owner) if lease.owner else None
+    stands_still = bool(observer.still([(str(lease.owner), lease.beat)], monotonic))
+    if holder is not None and holder.gone_at is None and not stands_still:
+        return False
+    lease.owner, lease.beat = worker_id, lease.beat + 1
+    session.flush()
+    return True
+
+
+def reap(session: Session, observer: Observer, monotonic: float, now: datetime) -> list[str]:
+    """Declares workers gone whose heartbeat stands still, ends their runs truthfully, and returns their ids."""
+    alive = session.execute(select(WorkerProcess.id, WorkerProcess.beat).where(WorkerProcess.gone_at.is_(None)))
+    still = observer.still([(row.id, row.beat) for row in alive], monotonic)
+    if still:
+        session.execute(update(WorkerProcess).where(WorkerProcess.id.in_(still)).values(gone_at=now))
+    gone = list(
+        session.scalars(
+            select(WorkerProcess.id).where(WorkerProcess.gone_at.is_not(None), WorkerProcess.reaped_at.is_(None))
+        )
+    )
+    for worker_id in gone:
+        release(session, worker_id, now)
+    if gone:
+        session.execute(update(WorkerProcess).where(WorkerProcess.id.in_(gone)).values(reaped_at=now))
+        republish_soon(session, now)
+    return gone
+
+
+def release(session: Session, worker_id: str, now: datetime) -> None:
+    """Ends what a gone worker held: what had not started is queued again, what had started is lost, never re-run."""
+    held = select(HostRun).where(
+        HostRun.owner == worker_id, HostRun.state.in_([RunState.CONNECTING.value, RunState.RUNNING.value])
+    )
+    changes = [_released(run, now) for run in session.scalars(held)]
+    transitions.apply(session, changes, now)
+
+
+def _released(run: HostRun, now: datetime) -> Change:
+    if run.state == RunState.RUNNING:
+        detail = "The worker process ended while the command ran; it may have run to its end."
+        values = {"reason": Reason.WORKER_LOST.value, "detail": detail, "finished_at": now}
+        return Change(run.id, run.job_id, RunState.LOST, fence=run.fence, values=values)
+    if run.cancel_requested_at is not None:
+        values = {"reason": Reason.BEFORE_START.value, "detail": "Cancelled before it started.", "finished_at": now}
+        return Change(run.id, run.job_id, RunState.CANCELLED, fence=run.fence, values=values)
+    if run.attempt >= MOST_ATTEMPTS:
+        detail = f"The worker ended while connecting, {run.attempt} times."
+        values = {"reason": Reason.WORKER_LOST.value, "detail": detail, "finished_at": now}
+        return Change(run.id, run.job_id, RunState.UNREACHABLE, fence=run.fence, values=values)
+    again = {"attempt": run.attempt + 1, "owner": None, "next_publish_at": now, "claimed_at": None}
+    return Change(run.id, run.job_id, RunState.QUEUED, fence=run.fence, values=again)

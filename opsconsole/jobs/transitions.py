@@ -1,0 +1,238 @@
+"""The only writer of ``state``: every change is a compare-and-set under the job row's lock.
+
+The lock is taken by raising the job's ``ver``, so the order of commits is the order of versions and "what changed
+since V" needs no event log. Counters live on the job row and move in the same transaction; when the last active run
+ends, the verdict is written there too, which is safe because the lock serialises the last two finishers.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, Table, bindparam, delete, select, update
+from sqlalchemy.orm import Session
+
+from opsconsole.credentials.models import JobSecret
+from opsconsole.jobs.models import HostRun, Job
+from opsconsole.jobs.states import (
+    JobState,
+    RunState,
+    StopReason,
+    job_move_allowed,
+    run_move_allowed,
+    verdict,
+)
+
+_RUNS = cast(Table, HostRun.__table__)
+_JOBS = cast(Table, Job.__table__)
+# SQLite allows 32,766 parameters a statement; a thousand ids at a time stays far below on every database.
+_IDS_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An order to move one run to ``target``. ``fence`` and ``attempt`` must match when given; ``values`` are further
+    columns. ``claim`` raises the fence. ``unless_cancelled`` loses when a cancel was asked for."""
+
+    run_id: int
+    job_id: int
+    target: RunState
+    fence: int | None = None
+    attempt: int | None = None
+    claim: bool = False
+    unless_cancelled: bool = False
+    from_states: frozenset[RunState] | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What became of a ``Change``: ``won`` or not, the run's state before, and its fence now."""
+
+    won: bool
+    before: RunState | None
+    fence: int
+    cancel_requested: bool = False
+
+
+class Counters:
+    """The movement of one job's counters within a transaction."""
+
+    def __init__(self) -> None:
+        self._moves: dict[str, int] = defaultdict(int)
+
+    def move(self, before: RunState, after: RunState, times: int = 1) -> None:
+        """Takes ``times`` runs from one state's counter to another's."""
+        self._moves[f"n_{before.letter}"] -= times
+        self._moves[f"n_{after.letter}"] += times
+        if before is RunState.QUEUED:
+            self._moves["n_queued"] -= times
+        if after is RunState.QUEUED:
+            self._moves["n_queued"] += times
+
+    def assignments(self) -> dict[str, Any]:
+        """Returns ``column -> expression`` for an UPDATE of the job row."""
+        return {name: _JOBS.c[name] + by for name, by in self._moves.items() if by}
+
+
+def lock_job(session: Session, job_id: int) -> int:
+    """Takes the job's lock until the transaction ends and returns its new version."""
+    statement = update(Job).where(Job.id == job_id).values(ver=Job.ver + 1).returning(Job.ver)
+    return session.execute(statement).scalar_one()
+
+
+def apply(session: Session, changes: Sequence[Change], now: datetime) -> list[Moved]:
+    """Carries out ``changes`` in their order and returns what became of each. Takes each job's lock once."""
+    versions = {job_id: lock_job(session, job_id) for job_id in sorted({change.job_id for change in changes})}
+    rows = _read_runs(session, [change.run_id for change in changes])
+    counters: dict[int, Counters] = {job_id: Counters() for job_id in versions}
+    updates: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    outcomes = []
+    for change in changes:
+        row = rows.get(change.run_id)
+        if row is None or not _allowed(change, row):
+            outcomes.append(Moved(False, row and row.state, row.fence if row else 0, bool(row and row.cancelled)))
+            continue
+        before, fence = row.state, row.fence + 1 if change.claim else row.fence
+        values = dict(change.values, state=change.target.value, ver=versions[change.job_id], fence=fence)
+        updates[tuple(sorted(values))].append({**values, "b_id": row.id, "b_state": before.value, "b_fence": row.fence})
+        counters[change.job_id].move(before, change.target)
+        row.state, row.fence = change.target, fence
+        outcomes.append(Moved(True, before, fence, row.cancelled))
+    for parameters in updates.values():
+        _update_runs(session, parameters)
+    for job_id, moved in counters.items():
+        settle(session, job_id, moved, now)
+    return outcomes
+
+
+def move_many(
+    session: Session,
+    job_id: int,
+    source: RunState,
+    target: RunState,
+    values: Mapping[str, Any],
+    now: datetime,
+    *,
+    indices: Sequence[int] | None = None,
+    limit: int | None = None,
+    only: Sequence[int] | None = None,
+) -> list[tuple[int, int]]:
+    """Moves many runs of one job from ``source`` to ``target`` in the order of the roster.
+
+    ``indices`` restricts to places in the roster, ``only`` to run ids, ``limit`` to the first so many. Returns the
+    ``(id, attempt)`` of those moved.
+    """
+    if not run_move_allowed(source, target):
+        raise ValueError(f"no such change: {source} to {target}")
+    version = lock_job(session, job_id)
+    query = select(HostRun.id, HostRun.attempt).where(HostRun.job_id == job_id, HostRun.state == source.value)
+    if indices is not None:
+        query = query.where(HostRun.i.in_(indices))
+    if only is not None:
+        query = query.where(HostRun.id.in_(only))
+    found = [(row.id, row.attempt) for row in session.execute(query.order_by(HostRun.i).limit(limit))]
+    fixed = dict(values, state=target.value, ver=version)
+    for start in range(0, len(found), _IDS_AT_ONCE):
+        ids = [run_id for run_id, _ in found[start : start + _IDS_AT_ONCE]]
+        _execute_exactly(
+            session,
+            update(_RUNS).where(_RUNS.c.id.in_(ids), _RUNS.c.state == source.value).values(**fixed),
+            None,
+            len(ids),
+        )
+    counters = Counters()
+    counters.move(source, target, len(found))
+    settle(session, job_id, counters, now)
+    return found
+
+
+def settle(session: Session, job_id: int, counters: Counters, now: datetime) -> None:
+    """Writes the counters' movement and, when no run is active any more, the job's verdict. Needs the job's lock."""
+    moves = counters.assignments()
+    if moves:
+        session.execute(update(_JOBS).where(_JOBS.c.id == job_id).values(**moves))
+    job = session.execute(
+        select(Job.state, Job.stop_reason, Job.n_o, Job.target_count, Job.n_q + Job.n_c + Job.n_r).where(
+            Job.id == job_id
+        )
+    ).one()
+    state, stop_reason, ok, total, active = job
+    final = verdict(ok, total, StopReason(stop_reason) if stop_reason else None)
+    if active or final == state:
+        return
+    values: dict[str, Any] = {"state": final.value}
+    # A late result may still better the verdict of a job that had ended; its end stays when it was.
+    if not JobState(state).terminal:
+        values["finished_at"] = now
+        session.execute(delete(JobSecret).where(JobSecret.job_id == job_id))
+    session.execute(update(_JOBS).where(_JOBS.c.id == job_id).values(**values))
+
+
+def move_job(session: Session, job_id: int, target: JobState, values: Mapping[str, Any]) -> bool:
+    """Moves a job to ``target`` with further column ``values`` and returns whether its state allowed it."""
+    lock_job(session, job_id)
+    state = JobState(session.execute(select(Job.state).where(Job.id == job_id)).scalar_one())
+    if not job_move_allowed(state, target):
+        return False
+    session.execute(update(_JOBS).where(_JOBS.c.id == job_id).values(state=target.value, **values))
+    return True
+
+
+@dataclass(slots=True)
+class _Row:
+    id: int
+    state: RunState
+    fence: int
+    attempt: int
+    cancelled: bool
+
+
+def _read_runs(session: Session, ids: Sequence[int]) -> dict[int, _Row]:
+    rows: dict[int, _Row] = {}
+    for start in range(0, len(ids), _IDS_AT_ONCE):
+        query = select(HostRun.id, HostRun.state, HostRun.fence, HostRun.attempt, HostRun.cancel_requested_at).where(
+            HostRun.id.in_(ids[start : start + _IDS_AT_ONCE])
+        )
+        for run_id, state, fence, attempt, cancelled in session.execute(query):
+            rows[run_id] = _Row(run_id, RunState(state), fence, attempt, cancelled is not None)
+    return rows
+
+
+def _allowed(change: Change, row: _Row) -> bool:
+    if change.from_states is not None and row.state not in change.from_states:
+        return False
+    return (
+        run_move_allowed(row.state, change.target)
+        and (change.fence is None or change.fence == row.fence)
+        and (change.attempt is None or change.attempt == row.attempt)
+        and not (change.unless_cancelled and row.cancelled)
+    )
+
+
+def _update_runs(session: Session, parameters: list[dict[str, Any]]) -> None:
+    # The columns to set are those of the parameters, which are the same in all of them.
+    statement = (
+        update(_RUNS)
+        .where(_RUNS.c.id == bindparam("b_id"), _RUNS.c.state == bindparam("b_state"))
+        .where(_RUNS.c.fence == bindparam("b_fence"))
+    )
+    _execute_exactly(session, statement, parameters, len(parameters))
+
+
+def _execute_exactly(session: Session, statement: Any, parameters: list[dict[str, Any]] | None, rows: int) -> None:
+    result = cast("CursorResult[Any]", session.connection().execute(statement, parameters))
+    # The rows were read under the job's lock. Any other count means somebody wrote ``state`` without it; rolling
+    # back keeps the counters true.
+    if result.rowcount != rows:
+        raise RuntimeError(f"compare-and-set touched {result.rowcount} of {rows} rows under the job's lock")
+
+
+def in_flight(session: Session, job_id: int) -> int:
+    """Returns how many runs of a job hold one of its slots; exact while the job's lock is held."""
+    job = session.execute(select(Job.n_queued, Job.n_c, Job.n_r).where(Job.id == job_id)).one()
+    return int(job.n_queued + job.n_c + job.n_r)
+
+
