@@ -2,7 +2,7 @@
 
 
 class Secret:
-    """A value that never shows itself: ``repr`` and ``str`` are ``***``; ``reveal`` hands it to the one who needs it."""
+    """A value that never shows itself: ``repr`` and ``str`` are ``***``; ``reveal`` hands it to who needs it."""
 
     __slots__ = ("_value",)
 

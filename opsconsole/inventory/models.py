@@ -14,7 +14,7 @@ class Host(Base):
     """A managed host. ``address``, ``port``, ``user`` and ``credential`` fall back to the console's settings."""
 
     __tablename__ = "hosts"
-    __table_args__ = {"sqlite_autoincrement": True}
+    __table_args__ = ({"sqlite_autoincrement": True},)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     # Lower case, so that two spellings of one DNS name cannot be two hosts; ``name`` keeps the spelling.

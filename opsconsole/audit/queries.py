@@ -1,0 +1,49 @@
+"""Reads the audit."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from opsconsole.audit.models import AuditRecord
+from opsconsole.audit.record import chained
+from opsconsole.db.console import Console
+
+START = "0" * 64
+_BATCH = 2000
+_COLUMNS = tuple(column for column in AuditRecord.__table__.columns if column.name not in {"prev_hash", "hash"})
+
+
+def verify(session: Session) -> int | None:
+    """Returns the id of the first record that was changed, removed or put in between, or ``None`` when all is whole.
+
+    A missing end is named by the id that the first missing record had.
+    """
+    previous, expected_id = START, 1
+    table = AuditRecord.__table__
+    statement = select(*_COLUMNS, table.c.prev_hash, table.c.hash).order_by(table.c.id)
+    for row in session.execute(statement.execution_options(yield_per=_BATCH)):
+        values = dict(zip((column.name for column in _COLUMNS), row[:-2], strict=True))
+        whole = row.id == expected_id and row.prev_hash == previous and row.hash == chained(previous, values)
+        if not whole:
+            return expected_id
+        previous, expected_id = row.hash, expected_id + 1
+    console = session.get_one(Console, 1, populate_existing=True)
+    return None if (console.audit_count, console.audit_head) == (expected_id - 1, previous) else expected_id
+
+
+def recent(
+    session: Session,
+    *,
+    action: str | None = None,
+    object: str | None = None,  # noqa: A002 - the column's own word
+    before: int | None = None,
+    limit: int = 100,
+) -> list[AuditRecord]:
+    """Returns the newest records first; ``before`` is the id of the last one of the page before."""
+    statement = select(AuditRecord).order_by(AuditRecord.id.desc()).limit(limit)
+    if action is not None:
+        statement = statement.where(AuditRecord.action == action)
+    if object is not None:
+        statement = statement.where(AuditRecord.object == object)
+    if before is not None:
+        statement = statement.where(AuditRecord.id < before)
+    return list(session.scalars(statement))
