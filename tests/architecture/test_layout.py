@@ -7,10 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.project import ROOT, files, relative
+from tests.architecture.project import ROOT, files, relative, setup_cfg
 
 MAX_LINES = 400
 _REASON = re.compile(r"longer than 400 lines because", re.IGNORECASE)
+# The owner of each framework, and the packages above it in the layers, which reach it through its owner.
+_MAY_IMPORT = {
+    "flask": {"web", "launcher", "cli"},
+    "celery": {"tasks", "launcher", "cli"},
+    "paramiko": {"ssh", "launcher", "cli"},
+    "click": {"cli"},
+}
 _CODE = {".py", ".js", ".css", ".html"}
 
 
@@ -20,6 +27,14 @@ def test_import_contracts_hold() -> None:
         [lint_imports, "--config", "setup.cfg", "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("contract", ["flask", "celery", "paramiko", "click"])
+def test_every_package_is_kept_from_the_frameworks_of_others(contract: str) -> None:
+    """A new package that is not listed in the contract would be free to import anything."""
+    packages = {f"opsconsole.{path.parent.name}" for path in (ROOT / "opsconsole").glob("*/__init__.py")}
+    listed = set(setup_cfg()[f"importlinter:contract:{contract}"]["source_modules"].split())
+    assert packages - listed <= {f"opsconsole.{name}" for name in _MAY_IMPORT[contract]}
 
 
 def test_files_stay_short_or_say_why_at_their_top() -> None:
