@@ -1,23 +1,23 @@
 """One child process of the supervisor: how it is started, what it writes, and when it is started again."""
 
-import ctypes
 import logging
 import os
 import re
 import signal
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+
+from opsconsole.launcher.orphans import end_with_parent
 
 _LOG_BYTES = 5 * 1024 * 1024
 _LOG_FILES = 3
 _LINE_BYTES = 8192
 _READ_BYTES = 65536
-_PR_SET_PDEATHSIG = 1
 _ALARMING = re.compile(r"\b(ERROR|CRITICAL|FATAL)\b|^Traceback \(most recent|\"level\": ?\"(error|critical)\"")
 _TAIL_LINES = 20
 
@@ -93,7 +93,7 @@ class Child:
             stderr=subprocess.STDOUT,
             start_new_session=True,
             pass_fds=self.spec.pass_fds,
-            preexec_fn=_end_with(os.getpid()),  # noqa: PLW1509  With one thread here, no lock can be held.
+            preexec_fn=partial(end_with_parent, os.getpid()),  # noqa: PLW1509  With one thread here, no lock can be held.
         )
         self.started, self.ready, self.restart_at, self.kill_at = now, False, None, None
         self._partial = b""
@@ -164,21 +164,3 @@ def how_it_ended(returncode: int) -> str:
         except ValueError:
             return f"was killed by signal {-returncode}"
     return f"ended with status {returncode}"
-
-
-def _end_with(supervisor: int) -> Callable[[], None] | None:
-    """Returns what a child does before it becomes its program: ask Linux to be killed when the supervisor is gone.
-
-    This covers kill -9 of the supervisor. Other systems have no such order; there only a signalled end stops all.
-    """
-    if sys.platform != "linux":
-        return None
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def ask() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
-        # The supervisor may have died between the fork and this order.
-        if os.getppid() != supervisor:
-            os._exit(1)
-
-    return ask

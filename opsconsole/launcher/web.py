@@ -1,0 +1,150 @@
+"""The web server: gunicorn with threads, one process, so that every viewer of a job shares one reader of it."""
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.workers.base import Worker
+
+from opsconsole.bootstrap import build
+from opsconsole.db.schema import require_current
+from opsconsole.errors import Invalid, Unavailable
+from opsconsole.launcher.orphans import end_with_parent
+from opsconsole.settings import Settings
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
+_BACKLOG = 512
+_NEXT_PORTS = 50
+# A request that holds a thread longer than this is stuck, and so is the process that counts these seconds.
+_STUCK_SECONDS = 60
+_GRACEFUL_SECONDS = 3
+_KEEPALIVE_SECONDS = 15
+
+
+def check_exposure(settings: Settings) -> None:
+    """Raises ``Invalid`` when the address is beyond this machine and nobody vouched for the way there (S2)."""
+    if settings.behind_proxy or settings.insecure_http or is_loopback(settings.host):
+        return
+    raise Invalid(
+        f"{settings.host} can be reached from other machines, and passwords would cross the network in clear. Put a "
+        "TLS proxy in front and set OPSCONSOLE_BEHIND_PROXY=1, or accept that with OPSCONSOLE_INSECURE_HTTP=1.",
+        code="exposed",
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Returns whether every address of ``host`` is of this machine alone."""
+    return all(ipaddress.ip_address(address).is_loopback for _, address in _addresses(host))
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Returns a listening socket on the port of the settings, or on the next free one when that is in use.
+
+    Raises ``Unavailable`` when the address is none of this machine or no port is free.
+    """
+    family, address = _addresses(settings.host)[0]
+    last = min(settings.port + _NEXT_PORTS, 65535)
+    problem: OSError | None = None
+    for port in [*range(settings.port, last + 1), 0] if settings.port else [0]:
+        try:
+            return _bound(family, address, port)
+        except OSError as error:
+            if error.errno not in {errno.EADDRINUSE, errno.EACCES}:
+                raise _cannot_listen(address, port, error) from None
+            problem = error
+    raise _cannot_listen(address, settings.port, problem or OSError()) from None
+
+
+def url_of(listener: socket.socket) -> str:
+    """Returns the address a browser on this machine reaches ``listener`` at."""
+    host, port = listener.getsockname()[:2]
+    shown = socket.gethostname() if ipaddress.ip_address(host).is_unspecified else host
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
+def serve(settings: Settings, listener: int | None = None) -> None:
+    """Serves until a signal ends it. ``listener`` is the descriptor of a socket that listens already.
+
+    Raises ``Unavailable`` when the database does not have the schema of this version.
+    """
+    check_exposure(settings)
+    console = build(settings)
+    require_current(console.runtime.database)
+    # The process that serves is a fork of this one, and connections do not survive that.
+    console.runtime.database.close()
+    descriptor = listener if listener is not None else listen(settings).detach()
+    _Server(console.make_wsgi_app, _options(settings, descriptor)).run()
+
+
+def _options(settings: Settings, descriptor: int) -> dict[str, Any]:
+    return {
+        "bind": [f"fd://{descriptor}"],
+        "worker_class": "gthread",
+        "workers": 1,
+        "threads": settings.web_threads,
+        # Idle connections of browsers and streams must not use up what new ones need.
+        "worker_connections": settings.web_threads * 4,
+        "timeout": _STUCK_SECONDS,
+        "graceful_timeout": _GRACEFUL_SECONDS,
+        "keepalive": _KEEPALIVE_SECONDS,
+        "control_socket_disable": True,
+        # Addresses may hold one-time codes; the application logs requests without them.
+        "accesslog": None,
+        "errorlog": "-",
+        "loglevel": settings.log_level.lower(),
+        "proc_name": "opsconsole web",
+        "forwarded_allow_ips": "127.0.0.1,::1" if settings.behind_proxy else "",
+        "limit_request_line": 8190,
+        "post_fork": _post_fork,
+    }
+
+
+def _post_fork(_server: object, worker: Worker) -> None:
+    end_with_parent(worker.ppid)
+
+
+class _Server(BaseApplication):
+    """Gunicorn with our options instead of its own command line."""
+
+    def __init__(self, make_app: "Callable[[], WSGIApplication]", options: dict[str, Any]) -> None:
+        self._make_app = make_app
+        self._options = options
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Takes over the options."""
+        for name, value in self._options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> "WSGIApplication":
+        """Makes the application, in the process that serves it."""
+        return self._make_app()
+
+
+def _addresses(host: str) -> list[tuple[socket.AddressFamily, str]]:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        raise Invalid(f"OPSCONSOLE_HOST: {host!r} is no address of this machine.", code="host") from None
+    return [(family, str(address[0]).partition("%")[0]) for family, _, _, _, address in found]
+
+
+def _bound(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, port))
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _cannot_listen(address: str, port: int, error: OSError) -> Unavailable:
+    return Unavailable(f"The web server cannot listen on {address} port {port}: {error.strerror}.", code="listen")
