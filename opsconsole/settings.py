@@ -243,3 +243,8 @@ def _file_values() -> dict[str, str]:
                 problem = f"{_PREFIX}{name.upper()}_FILE: {error.strerror}"
                 raise Invalid(f"Settings cannot be used: {problem}", code="settings") from None
     return values
+
+
+def no_color() -> bool:
+    """Returns whether the person asked all programs for plain text (https://no-color.org)."""
+    return bool(os.environ.get("NO_COLOR"))

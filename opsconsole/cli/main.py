@@ -20,6 +20,14 @@ COMMANDS = {
     "doctor": "opsconsole.cli.local:doctor",
     "create-admin": "opsconsole.cli.people:create_admin",
     "login-link": "opsconsole.cli.people:login_link",
+    "run": "opsconsole.cli.remote:run",
+    "resolve": "opsconsole.cli.remote:resolve",
+    "jobs": "opsconsole.cli.remote:jobs",
+    "logs": "opsconsole.cli.remote:logs",
+    "attach": "opsconsole.cli.remote:attach",
+    "cancel": "opsconsole.cli.remote:cancel",
+    "rerun": "opsconsole.cli.remote:rerun",
+    "token": "opsconsole.cli.tokens:token",
     "demo-fleet": "opsconsole.cli.local:demo_fleet",
 }
 

@@ -1,0 +1,217 @@
+"""The console's JSON API as the command line sees it: one method an endpoint, faults as the product's own errors."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from opsconsole import errors
+from opsconsole.errors import FieldError, OpsconsoleError, Unavailable
+from opsconsole.secret import Secret
+from opsconsole.settings import Settings
+
+Body = dict[str, Any]
+
+_NO_CONSOLE = "No console is running. Start one with: opsconsole up"
+_BY_STATUS: dict[int, type[OpsconsoleError]] = {
+    401: errors.NotAuthenticated,
+    403: errors.Forbidden,
+    404: errors.NotFound,
+    409: errors.Conflict,
+    413: errors.TooLarge,
+    428: errors.ConfirmationRequired,
+    429: errors.TooMany,
+}
+_PROBLEM_MEMBERS = frozenset({"type", "title", "status", "detail", "code", "request_id", "errors"})
+# A long poll is answered within 25 s; whatever takes longer than this is no answer.
+_TIMEOUT = httpx.Timeout(40.0, connect=5.0)
+
+
+class NoConsole(Unavailable):
+    """Nothing answers where the console should be; the order, if any, may or may not have arrived."""
+
+    code = "no_console"
+
+
+class ConsoleClient:
+    """Speaks to one console. Safe to use from several threads. Close it, or use it as a context manager."""
+
+    def __init__(self, url: str, token: Secret) -> None:
+        self.url = url.rstrip("/")
+        # A proxy named in the environment must not see, and cannot reach, what listens on this machine's loopback.
+        self._http = httpx.Client(
+            base_url=f"{self.url}/api/v1/",
+            headers={"Authorization": f"Bearer {token.reveal()}", "User-Agent": "opsconsole-cli"},
+            timeout=_TIMEOUT,
+            trust_env=not _on_loopback(self.url),
+        )
+
+    def __enter__(self) -> "ConsoleClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends all connections."""
+        self._http.close()
+
+    def get(self, path: str, **params: object) -> Any:
+        """Returns the JSON behind ``path``; parameters that are ``None`` are left out."""
+        return self._json("GET", path, params=_given(params))
+
+    def post(self, path: str, body: Mapping[str, object], *, headers: Mapping[str, str] | None = None) -> Any:
+        """Sends ``body`` without its ``None`` members and returns the JSON of the answer."""
+        return self._json("POST", path, json=_given(body), headers=headers)
+
+    def delete(self, path: str) -> None:
+        """Deletes what is behind ``path``."""
+        self._json("DELETE", path)
+
+    def launch(self, order: Mapping[str, object], *, key: str) -> Body:
+        """Launches a job and returns ``{"id", "url", ...}``.
+
+        The idempotency ``key`` makes it safe to ask again when an answer is lost, which is done once.
+        """
+        try:
+            launched: Body = self.post("jobs", order, headers={"Idempotency-Key": key})
+        except NoConsole:
+            launched = self.post("jobs", order, headers={"Idempotency-Key": key})
+        return launched
+
+    def status(self, job: int) -> Body:
+        """Returns the status object of the job."""
+        status: Body = self.get(f"jobs/{job}")
+        return status
+
+    def groups(self, job: int) -> list[Body]:
+        """Returns the hosts of the job grouped by exit and output, as far as they have finished."""
+        groups: list[Body] = self.get(f"jobs/{job}/groups")["groups"]
+        return groups
+
+    def output(self, job: int, host: int | str, *, from_line: int = 1, limit: int = 1000) -> Body:
+        """Returns up to ``limit`` lines of one host's output, from line ``from_line``, counted from 1."""
+        page: Body = self.get(f"jobs/{job}/hosts/{_segment(host)}/output", from_line=from_line, limit=limit)
+        return page
+
+    def raw(self, job: int, host: int | str, *, stream: str = "both") -> Iterator[bytes]:
+        """Yields the bytes of one host's output."""
+        with self.streaming(f"jobs/{job}/hosts/{_segment(host)}/raw", params={"stream": stream}) as response:
+            yield from response.iter_bytes()
+
+    @contextmanager
+    def streaming(
+        self,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        read_timeout: float | None = None,
+    ) -> Iterator[httpx.Response]:
+        """Opens ``path`` for reading piece by piece. ``read_timeout`` is the longest silence, in seconds."""
+        timeout = _TIMEOUT if read_timeout is None else httpx.Timeout(read_timeout, connect=5.0)
+        try:
+            with self._http.stream("GET", path, params=params, headers=headers, timeout=timeout) as response:
+                if response.is_error:
+                    response.read()
+                    raise _problem(response)
+                yield response
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from None
+
+    def _json(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        try:
+            response = self._http.request(method, path, params=params, json=json, headers=headers)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from None
+        if response.is_error:
+            raise _problem(response)
+        if response.status_code == httpx.codes.NO_CONTENT:
+            return None
+        try:
+            return response.json()
+        except ValueError:
+            raise Unavailable(f"What answers at {self.url} is not a console.", code="not_a_console") from None
+
+    def _unreachable(self, error: httpx.TransportError) -> NoConsole:
+        if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
+            return NoConsole(_NO_CONSOLE if _on_loopback(self.url) else f"The console at {self.url} cannot be reached.")
+        return NoConsole(f"The console at {self.url} broke off ({type(error).__name__}).", code="broken_off")
+
+
+def open_client(settings: Settings) -> ConsoleClient:
+    """Returns a client for the console that ``settings`` name, else for the one that runs on this data folder.
+
+    Raises ``NoConsole`` when there is none, ``Invalid`` when only one of URL and token is set.
+    """
+    if settings.url is not None or settings.token is not None:
+        if settings.url is None or settings.token is None:
+            raise errors.Invalid("Set OPSCONSOLE_URL and OPSCONSOLE_TOKEN together.", code="settings")
+        _check_url(settings.url)
+        return ConsoleClient(settings.url, Secret(settings.token.get_secret_value()))
+    try:
+        noted = json.loads(settings.console_file.read_text())
+        return ConsoleClient(str(noted["url"]), Secret(str(noted["token"])))
+    except (OSError, ValueError, KeyError, TypeError):
+        raise NoConsole(_NO_CONSOLE) from None
+
+
+def _check_url(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise errors.Invalid("OPSCONSOLE_URL must look like https://console.example.net.", code="settings")
+
+
+def _on_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _given(values: Mapping[str, object]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _segment(host: int | str) -> str:
+    return quote(str(host), safe="")
+
+
+def _problem(response: httpx.Response) -> OpsconsoleError:
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = None
+    if not isinstance(problem, dict):
+        problem = {}
+    default = errors.Unavailable if response.is_server_error else errors.Invalid
+    detail = problem.get("detail") or problem.get("title") or f"The console answered {response.status_code}."
+    return _BY_STATUS.get(response.status_code, default)(
+        str(detail),
+        code=str(problem.get("code") or "http_error"),
+        errors=[_field_error(item) for item in problem.get("errors") or () if isinstance(item, dict)],
+        extra={name: value for name, value in problem.items() if name not in _PROBLEM_MEMBERS},
+    )
+
+
+def _field_error(item: Mapping[str, Any]) -> FieldError:
+    return FieldError(
+        field=str(item.get("field", "")),
+        message=str(item.get("message", "")),
+        code=str(item.get("code", "invalid")),
+        column=item["column"] if isinstance(item.get("column"), int) else None,
+        hint=str(item["hint"]) if item.get("hint") else None,
+    )

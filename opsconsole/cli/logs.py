@@ -1,0 +1,74 @@
+"""``opsconsole logs``: what one host, or each host, of a job has written."""
+
+import json
+import sys
+import time
+
+import click
+
+from opsconsole.cli.client import ConsoleClient
+from opsconsole.cli.exit_codes import ExitCode
+from opsconsole.cli.following import Showing
+from opsconsole.cli.render import Gathered, Line, Prefixed, lines_of
+from opsconsole.cli.terminal import Terminal
+
+_FOLLOW_SECONDS = 0.5
+_FDS = {"both": (1, 2), "stdout": (1,), "stderr": (2,)}
+
+
+def print_logs(
+    client: ConsoleClient, job: int, host: str | None, *, follow: bool, stream: str, showing: Showing
+) -> int:
+    """Prints the output stored so far, of ``host`` or of all; with ``follow`` goes on until the host has ended."""
+    terminal = showing.terminal()
+    if host is None:
+        _print_all(client, job, showing, terminal)
+    elif follow or showing.as_json or sys.stdout.isatty():
+        _print_lines(client, job, host, follow=follow, fds=_FDS[stream], as_json=showing.as_json, terminal=terminal)
+    else:
+        # Into a file or a pipe go the very bytes.
+        for piece in client.raw(job, host, stream=stream):
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+    return ExitCode.OK
+
+
+def _print_all(client: ConsoleClient, job: int, showing: Showing, terminal: Terminal) -> None:
+    if not showing.live():
+        Gathered(client, terminal, job, diff=showing.diff).show(client.groups(job))
+        return
+    printer = Prefixed(client, terminal, job)
+    for index in range(len(printer.hosts)):
+        printer.show(index, ended=True)
+
+
+def _print_lines(
+    client: ConsoleClient,
+    job: int,
+    host: str,
+    *,
+    follow: bool,
+    fds: tuple[int, ...],
+    as_json: bool,
+    terminal: Terminal,
+) -> None:
+    next_line = 1
+    while True:
+        # Asked before the lines are read: an end that comes in between means one more round, not lost lines.
+        ended = client.output(job, host, from_line=next_line, limit=1)["eof"]
+        lines = list(lines_of(client, job, host, from_line=next_line))
+        complete = lines if ended or not follow else lines[:-1]
+        for line in complete:
+            if line.fd in fds:
+                _print(line, as_json=as_json, terminal=terminal)
+            next_line = line.number + 1
+        if ended or not follow:
+            return
+        time.sleep(_FOLLOW_SECONDS)
+
+
+def _print(line: Line, *, as_json: bool, terminal: Terminal) -> None:
+    if as_json:
+        click.echo(json.dumps({"n": line.number, "fd": line.fd, "text": line.text}))
+    else:
+        terminal.host_line(line.text)

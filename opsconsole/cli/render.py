@@ -1,0 +1,177 @@
+"""Prints what the hosts said: gathered as ``clush -b`` does, as differences, or line by line with the host in front."""
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from opsconsole.cli.client import Body, ConsoleClient
+from opsconsole.cli.terminal import Terminal
+from opsconsole.errors import NotFound
+
+_RULE = "-" * 15
+_PAGE = 2000
+_STDERR = 2
+_WHY = {
+    "k": "timed out",
+    "u": "unreachable",
+    "x": "cancelled",
+    "s": "skipped",
+    "l": "lost, the command may have run",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of output: its number counted from 1, the stream (1 or 2), the text without its end."""
+
+    number: int
+    fd: int
+    text: str
+
+
+def lines_of(client: ConsoleClient, job: int, host: int | str, *, from_line: int = 1) -> Iterator[Line]:
+    """Yields the lines of one host's output as far as they are stored, page by page."""
+    while True:
+        page = client.output(job, host, from_line=from_line, limit=_PAGE)
+        for number, _, fd, text in page["lines"]:
+            yield Line(number, fd, text)
+        if len(page["lines"]) < _PAGE:
+            return
+        from_line = page["lines"][-1][0] + 1
+
+
+class Gathered:
+    """Prints one block for all hosts that said the same, and one line for each kind of trouble."""
+
+    def __init__(self, client: ConsoleClient, terminal: Terminal, job: int, *, diff: bool = False) -> None:
+        self._client = client
+        self._terminal = terminal
+        self._job = job
+        self._diff = diff
+
+    def show(self, groups: list[Body]) -> None:
+        """Prints ``groups``, good ones first; with ``diff`` the first in full and the others as differences to it."""
+        good = [group for group in groups if group["state"] == "o"]
+        bad = [group for group in groups if group["state"] != "o"]
+        reference: list[str] | None = None
+        for group in good:
+            if self._diff and reference is not None:
+                self._show_difference(group, reference, good[0])
+            elif self._diff:
+                reference = self._show_block(group, self._lines(group))
+            else:
+                self._show_block(group, self._lines(group))
+        for group in bad:
+            self._show_trouble(group)
+
+    def show_trouble_only(self, groups: list[Body]) -> None:
+        """Prints a line for each kind of trouble, for when the hosts' own lines are printed already."""
+        for group in groups:
+            if group["state"] != "o":
+                self._terminal.note(trouble_line(group), always=True, fg="red")
+
+    def _lines(self, group: Body) -> Iterator[Line]:
+        return lines_of(self._client, self._job, group["i"])
+
+    def _show_block(self, group: Body, lines: Iterator[Line]) -> list[str]:
+        """Prints header and lines, nothing when there are none, and returns the lines if they are to be compared."""
+        shown: list[str] = []
+        last = 0
+        for line in lines:
+            if last == 0:
+                self._header(group)
+            if line.number > last + 1:
+                self._terminal.line(f"[lines {last + 1} to {line.number - 1} were not kept]", fg="yellow")
+            self._terminal.host_line(line.text)
+            last = line.number
+            if self._diff:
+                shown.append(line.text)
+        return shown
+
+    def _show_difference(self, group: Body, reference: list[str], other: Body) -> None:
+        lines = [line.text for line in self._lines(group)]
+        self._header(group)
+        self._terminal.line(f"--- {other['folded']}")
+        self._terminal.line(f"+++ {group['folded']}")
+        for text in list(difflib.unified_diff(reference, lines, lineterm="", n=2))[2:]:
+            self._terminal.host_line(text)
+
+    def _show_trouble(self, group: Body) -> None:
+        """A single line of error text fits behind the names; more is a block of its own first."""
+        lines = list(self._lines(group)) if _may_have_output(group) else []
+        said = ""
+        if len(lines) == 1 and lines[0].fd == _STDERR:
+            said = lines[0].text
+        elif lines:
+            self._show_block(group, iter(lines))
+        self._terminal.note(trouble_line(group, said), always=True, fg="red")
+
+    def _header(self, group: Body) -> None:
+        self._terminal.line(_RULE)
+        self._terminal.line(f"{group['folded']} ({group['count']})", bold=True)
+        self._terminal.line(_RULE)
+
+
+def trouble_line(group: Body, said: str = "") -> str:
+    """Returns ``opsconsole: NAMES (COUNT): what went wrong[: detail]`` for a group that is not ok."""
+    parts = [f"opsconsole: {group['folded']} ({group['count']})"]
+    if group["state"] == "f":
+        signal = group.get("signal")
+        parts.append(f"killed by {signal}" if signal else f"exit {group['exit']}")
+    else:
+        parts.append(_WHY.get(group["state"], "not finished"))
+    detail = said or (str(group.get("detail") or "") if group["state"] != "f" else "")
+    if detail:
+        parts.append(detail)
+    elif group.get("reason") and group["state"] != "f":
+        parts.append(str(group["reason"]).replace("_", " "))
+    return ": ".join(parts)
+
+
+def _may_have_output(group: Body) -> bool:
+    return group["state"] in "fkxl"
+
+
+class Prefixed:
+    """Prints each host's lines with its name in front, as they come; call it with the hosts that may have more."""
+
+    def __init__(self, client: ConsoleClient, terminal: Terminal, job: int) -> None:
+        self._client = client
+        self._terminal = terminal
+        self._job = job
+        self._next: dict[int, int] = {}
+        self._hosts: list[str] | None = None
+
+    def show(self, index: int, *, ended: bool) -> None:
+        """Prints the new lines of host ``index``; the last line of one that still runs may grow, so it waits."""
+        lines = list(self._new_lines(index))
+        if not ended:
+            lines = lines[:-1]
+        prefix = f"{self.hosts[index]}: "
+        for line in lines:
+            self._terminal.host_line(line.text, prefix=prefix, err=line.fd == _STDERR)
+        if lines:
+            self._next[index] = lines[-1].number + 1
+
+    @property
+    def hosts(self) -> list[str]:
+        """The names of the job's hosts by index."""
+        if self._hosts is None:
+            self._hosts = self._client.get(f"jobs/{self._job}/roster")["hosts"]
+        return self._hosts
+
+    def _new_lines(self, index: int) -> Iterator[Line]:
+        try:
+            yield from lines_of(self._client, self._job, index, from_line=self._next.get(index, 1))
+        except NotFound:
+            return
+
+
+def job_row(job: Body) -> str:
+    """Returns one line of the list of jobs."""
+    counts: dict[str, Any] = job["counts"]
+    trouble = sum(counts.get(letter, 0) for letter in "fkul")
+    figures = f"{counts.get('o', 0)}/{job['targets']['count']} ok" + (f", {trouble} not" if trouble else "")
+    created = str(job["created_at"])[:16].replace("T", " ")
+    return f"#{job['id']:<6} {job['state']:<10} {created}  {job['by']:<12.12} {figures:<20} {job['title']}"
