@@ -1,0 +1,1 @@
+"""Celery at the edge: the only importer of celery and kombu."""
