@@ -7,7 +7,7 @@ from opsconsole.hostset.faults import Fault
 from opsconsole.hostset.items import parse_host_item
 from opsconsole.hostset.lexer import Kind, Token, tokens
 from opsconsole.hostset.model import GroupResolver, HostSpec, Resolution
-from opsconsole.hostset.operands import Operands, too_many
+from opsconsole.hostset.operands import HEAVY, Operands, too_many
 from opsconsole.hostset.sets import HostMap, apply, covered_by, unite
 
 MAX_TEXT = 256 * 1024
@@ -149,6 +149,8 @@ class _Field:
         try:
             return self._operands.hosts(token.text, token.at)
         except Fault as fault:
+            if fault.final:
+                raise
             self._report(fault)
             if len(self._errors) >= MAX_FAULTS:
                 raise Fault("too_many_problems", "Reading stopped here: too many problems.", token.at) from None
@@ -159,6 +161,7 @@ class _Field:
         if frame.operator is None:
             self.duplicates += unite(hosts, operand)
         else:
+            self._operands.charge(HEAVY, frame.operator.at)
             right: HostMap = {}
             unite(right, operand)
             hosts, removed = apply(frame.operator.text, hosts, right)

@@ -6,14 +6,18 @@ MAX_SHOWN = 60
 
 
 class Fault(Exception):
-    """One thing wrong. ``at`` is the index into the text that was being read; ``code`` is stable for programs."""
+    """One thing wrong. ``at`` is the index into the text that was being read; ``code`` is stable for programs.
 
-    def __init__(self, code: str, message: str, at: int, hint: str | None = None) -> None:
+    ``final`` says that reading on makes no sense, because what follows would fail for the same reason.
+    """
+
+    def __init__(self, code: str, message: str, at: int, hint: str | None = None, *, final: bool = False) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.at = at
         self.hint = hint
+        self.final = final
 
 
 def shown(text: str) -> str:

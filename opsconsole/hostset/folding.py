@@ -58,7 +58,8 @@ def _weave(literals: list[str], row: tuple[str, ...]) -> Iterable[str]:
 
 
 def _natural(text: str) -> tuple[tuple[str, int], ...]:
-    pieces = _DIGITS.split(text)
+    # By the first host named: web[9-10].eu stands before web10.us.
+    pieces = _DIGITS.split(text.replace("[", ""))
     return tuple(
         (piece, int(number[:_MAX_DIGITS] or 0)) for piece, number in zip(pieces[0::2], (*pieces[1::2], ""), strict=True)
     )

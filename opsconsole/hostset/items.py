@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from opsconsole.hostset.faults import Fault, shown, shown_char
 from opsconsole.hostset.model import HostSpec
 from opsconsole.hostset.names import (
+    MAX_NAME,
     check_characters,
     check_first,
     checked_port,
@@ -217,6 +218,8 @@ def _wildcard(body: str, user: str | None, at: int) -> Wildcard:
     if user is not None or ":" in _IN_BRACKETS.sub("", body):
         hint = "Give the user and the port in the job's options, or name the hosts."
         raise Fault("bad_wildcard", "A wildcard cannot carry a user or a port.", at, hint)
+    if len(body) > MAX_NAME:
+        raise Fault("bad_wildcard", f"The pattern has more than {MAX_NAME} characters.", at)
     template = parse_template(body, at)
     for literal in template.literals:
         check_characters(literal.text, literal.at, "*?")

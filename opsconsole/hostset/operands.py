@@ -25,7 +25,9 @@ from opsconsole.hostset.ranges import COUNT_CEILING
 # All items together may name ten times the limit, so that lists with many repeats still work.
 REPEATS = 10
 MIN_WORK = 100_000
-MAX_MATCHES = 2_000_000
+MAX_MATCHES = 1_000_000
+# What takes about ten times as long as naming one host: an operator, an international name.
+HEAVY = 10
 MAX_SUGGESTIONS = 2_000
 
 
@@ -51,15 +53,18 @@ class Operands:
 
     def hosts(self, text: str, at: int) -> list[HostSpec]:
         """Returns the hosts of one item, in order; repeats are possible. Raises Fault."""
+        if _PLAIN.fullmatch(text):
+            self.charge(1, at)
+            return [HostSpec(text)]
         item = parse_item(text, at)
         if isinstance(item, Hosts | Address | Network):
             if item.count > self._max_hosts:
                 raise too_many(item.count, self._max_hosts, at)
-            self._charge(item.count, at)
+            self.charge(item.count if text.isascii() else item.count * HEAVY, at)
             return list(item.expand())
         if text not in self._answers:
             self._answers[text] = self._ask(item, at)
-        self._charge(len(self._answers[text]), at)
+        self.charge(len(self._answers[text]) or 1, at)
         return self._answers[text]
 
     def _ask(self, item: Groups | Tagged | Wildcard | Regex | JobHosts, at: int) -> list[HostSpec]:
@@ -78,17 +83,18 @@ class Operands:
             case Regex():
                 return self._matching(item, at)
 
-    def _charge(self, count: int, at: int) -> None:
+    def charge(self, count: int, at: int) -> None:
+        """Counts work against the limit of one evaluation; one unit is one host named. Raises Fault beyond it."""
         self._work -= count
         if self._work < 0:
             message = "With all its repeats the expression names far more hosts than one job can have."
-            raise Fault("too_many_hosts", message, at, f"The limit is {self._max_hosts:,} hosts.")
+            raise Fault("too_many_hosts", message, at, f"The limit is {self._max_hosts:,} hosts.", final=True)
 
     def _members(self, item: Groups, at: int) -> list[HostSpec]:
         count = item.template.count
         if count > self._max_hosts:
             raise too_many(count, self._max_hosts, at)
-        self._charge(count, at)
+        self.charge(count, at)
         hosts: list[HostSpec] = []
         for name in item.template.expand():
             members = self._groups.group(name)
@@ -120,7 +126,8 @@ class Operands:
         count = item.template.count if isinstance(item, Wildcard) else 1
         self._matches -= count * len(self._names)
         if self._matches < 0:
-            raise Fault("too_many_patterns", "There are too many patterns to look through the inventory for.", at)
+            message = "There are too many patterns to look through the inventory for."
+            raise Fault("too_many_patterns", message, at, "Make a group of the hosts.", final=True)
         if isinstance(item, Wildcard):
             names = wildcard_matches(item.template.expand(), self._names)
         else:
@@ -143,6 +150,7 @@ _PATTERN_HINTS: dict[type, str] = {
     Regex: "The pattern must match the whole name: ~.*web.* finds web anywhere.",
     Wildcard: "* stands for any characters, ? for exactly one.",
 }
+# Names that need no closer look; most lists hold little else.
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 
