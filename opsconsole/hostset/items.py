@@ -232,6 +232,10 @@ def _regex(text: str, at: int) -> Regex:
         raise Fault("bad_regex", "There is nothing after the ~.", at, "Write a regular expression: ~web[0-9]+")
     if len(pattern) > MAX_REGEX:
         raise Fault("bad_regex", f"The regular expression has more than {MAX_REGEX} characters.", at, None)
+    for index, char in enumerate(pattern):
+        if not char.isprintable():
+            message = f"A regular expression here cannot have {shown_char(char)} in it."
+            raise Fault("bad_regex", message, at + 1 + index, "Delete the invisible character.")
     return Regex(pattern)
 
 

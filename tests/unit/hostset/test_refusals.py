@@ -119,6 +119,8 @@ REFUSED = [
     ("~((((a{100}){100}){100}){100})", 1, "bad_regex"),
     ("~" + "a" * 201, 1, "bad_regex"),
     ("~web", 1, "no_match"),
+    ("~a\ud800", 3, "bad_regex"),
+    ("~a\x00", 3, "bad_regex"),
     ("failed:#1042", 1, "unknown_job"),
     ("failed:#", 1, "bad_job"),
     ("failed:#x", 1, "bad_job"),
