@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.requirements import Missing, missing_from
 
+pytest_plugins = ["tests.support.fixtures"]
+
 _TESTS = Path(__file__).parent
 _SOCKETLESS = _TESTS / "unit"
 # A folder stands for a marker, so that `-m browser` and `-m "not slow"` need no line in each file.

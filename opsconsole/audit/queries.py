@@ -10,6 +10,7 @@ from opsconsole.db.console import Console
 START = "0" * 64
 _BATCH = 2000
 _COLUMNS = tuple(column for column in AuditRecord.__table__.columns if column.name not in {"prev_hash", "hash"})
+_NAMES = tuple(column.name for column in _COLUMNS)
 
 
 def verify(session: Session) -> int | None:
@@ -20,12 +21,13 @@ def verify(session: Session) -> int | None:
     previous, expected_id = START, 1
     table = AuditRecord.__table__
     statement = select(*_COLUMNS, table.c.prev_hash, table.c.hash).order_by(table.c.id)
-    for row in session.execute(statement.execution_options(yield_per=_BATCH)):
-        values = dict(zip((column.name for column in _COLUMNS), row[:-2], strict=True))
-        whole = row.id == expected_id and row.prev_hash == previous and row.hash == chained(previous, values)
-        if not whole:
-            return expected_id
-        previous, expected_id = row.hash, expected_id + 1
+    with session.execute(statement.execution_options(yield_per=_BATCH)) as rows:
+        for row in rows:
+            values = dict(zip(_NAMES, row[:-2], strict=True))
+            whole = row.id == expected_id and row.prev_hash == previous and row.hash == chained(previous, values)
+            if not whole:
+                return expected_id
+            previous, expected_id = row.hash, expected_id + 1
     console = session.get_one(Console, 1, populate_existing=True)
     return None if (console.audit_count, console.audit_head) == (expected_id - 1, previous) else expected_id
 

@@ -165,7 +165,7 @@ def seed_known_hosts(session: Session, text: str, *, now: datetime, wanted: Iter
     for entry in revoking:
         for row in session.scalars(select(HostKey).where(HostKey.key == entry.key.key)):
             if entry.matches(row.address, row.port):
-                row.status = KeyStatus.REVOKED
+                row.status, row.decided_by = KeyStatus.REVOKED, None
     return added
 
 
