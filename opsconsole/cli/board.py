@@ -23,7 +23,6 @@ _BAR_GLYPHS = {letter: glyph for letter, glyph, _ in _STATES} | {"o": "#"}
 _WORDS = {letter: word for letter, _, word in _STATES}
 _TERMINAL = "ofkuxsl"
 _BAR_WIDTH = 40
-_ENDED = frozenset({"succeeded", "partial", "failed", "cancelled"})
 
 
 @dataclass(slots=True)
@@ -65,7 +64,6 @@ class Board:
         self.rate = status.get("rate_per_s")
         self.eta_ms = status.get("eta_ms")
         self.counts = dict(status["counts"])
-        self.finished = self.state in _ENDED
 
     @property
     def done(self) -> int:

@@ -1,0 +1,284 @@
+"""What the commands send and print, without a terminal."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from opsconsole.cli import feed, watch
+from tests.functional.cli.fake_console import FakeConsole, counts_of, preview
+
+Call = Callable[..., Result]
+
+
+def _group(
+    i: int, folded: str, count: int, state: str = "o", exit_status: int | None = 0, **more: Any
+) -> dict[str, Any]:
+    return {
+        "g": i + 1,
+        "count": count,
+        "state": state,
+        "exit": exit_status,
+        "folded": folded,
+        "hosts": [],
+        "i": i,
+    } | more
+
+
+@pytest.fixture
+def mixed(console: FakeConsole) -> FakeConsole:
+    console.story.hosts = ["web1", "web2", "web3", "web4", "web5"]
+    console.story.grid, console.story.state = "ooofu", "partial"
+    console.story.groups = [
+        _group(3, "web4", 1, "f", 127),
+        _group(4, "web5", 1, "u", None, detail="connect timed out after 10 s", reason="connect_timeout"),
+        _group(0, "web[1-2]", 2),
+        _group(2, "web3", 1),
+    ]
+    console.story.outputs = {
+        0: [(1, "OpenSSL 3.0.15"), (1, "done")],
+        1: [(1, "OpenSSL 3.0.15"), (1, "done")],
+        2: [(1, "OpenSSL 3.0.11"), (1, "done")],
+        3: [(2, "sh: openssl: not found")],
+    }
+    return console
+
+
+def test_equal_output_is_printed_once_and_trouble_at_the_end(mixed: FakeConsole, call: Call) -> None:
+    result = call("run", "-b", "-w", "web[1-5]", "--", "openssl", "version")
+    assert result.stdout == (
+        "---------------\nweb[1-2] (2)\n---------------\nOpenSSL 3.0.15\ndone\n"
+        "---------------\nweb3 (1)\n---------------\nOpenSSL 3.0.11\ndone\n"
+    )
+    assert result.stderr == (
+        "opsconsole: web4 (1): exit 127: sh: openssl: not found\n"
+        "opsconsole: web5 (1): unreachable: connect timed out after 10 s\n"
+        f"#7 partial: 3 ok, 1 failed, 1 unreachable of 5, 2.0 s   {mixed.url}/jobs/7\n"
+    )
+    assert result.exit_code == 1
+
+
+def test_diff_shows_the_first_group_and_what_the_others_have_else(mixed: FakeConsole, call: Call) -> None:
+    result = call("run", "--diff", "-w", "web[1-5]", "--", "openssl", "version")
+    assert result.stdout == (
+        "---------------\nweb[1-2] (2)\n---------------\nOpenSSL 3.0.15\ndone\n"
+        "---------------\nweb3 (1)\n---------------\n--- web[1-2]\n+++ web3\n"
+        "@@ -1,2 +1,2 @@\n-OpenSSL 3.0.15\n+OpenSSL 3.0.11\n done\n"
+    )
+
+
+def test_lines_carry_their_host_and_keep_their_stream(mixed: FakeConsole, call: Call) -> None:
+    result = call("run", "-w", "web[1-5]", "--", "openssl", "version")
+    assert sorted(result.stdout.splitlines()) == [
+        "web1: OpenSSL 3.0.15",
+        "web1: done",
+        "web2: OpenSSL 3.0.15",
+        "web2: done",
+        "web3: OpenSSL 3.0.11",
+        "web3: done",
+    ]
+    assert "web4: sh: openssl: not found\n" in result.stderr
+
+
+def test_more_than_one_line_of_a_failed_host_is_a_block(mixed: FakeConsole, call: Call) -> None:
+    mixed.story.outputs[3] = [(1, "checking"), (2, "broken")]
+    result = call("run", "-b", "-w", "web[1-5]", "--", "check")
+    assert "---------------\nweb4 (1)\n---------------\nchecking\nbroken\n" in result.stdout
+    assert "opsconsole: web4 (1): exit 127\n" in result.stderr
+
+
+def test_long_output_is_fetched_page_by_page(mixed: FakeConsole, call: Call) -> None:
+    mixed.story.outputs[0] = [(1, f"line {n}") for n in range(4500)]
+    result = call("logs", "7", "-b")
+    assert result.stdout.count("\nline ") == 4500
+
+
+def test_quiet_leaves_only_output_and_trouble(mixed: FakeConsole, call: Call) -> None:
+    result = call("run", "-q", "-b", "-w", "web[1-5]", "--", "openssl", "version")
+    assert result.stderr.splitlines() == [
+        "opsconsole: web4 (1): exit 127: sh: openssl: not found",
+        "opsconsole: web5 (1): unreachable: connect timed out after 10 s",
+    ]
+
+
+def test_json_is_the_events_of_the_stream_one_a_line(mixed: FakeConsole, call: Call) -> None:
+    result = call("run", "--json", "-w", "web[1-5]", "--", "openssl", "version")
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [event["event"] for event in events] == ["hello", "snapshot", "delta", "done", "groups"]
+    assert events[1]["data"]["grid"] == "rrrrr"
+    assert events[3]["data"]["counts"] == counts_of("ooofu")
+
+
+def test_the_order_says_what_the_options_say(console: FakeConsole, call: Call) -> None:
+    console.story.preview = preview(5)
+    arguments = (
+        "-w web[1-3] -w db1 -x web2 -f 20 --max-failures 5% --title T --user ops --connect-timeout 2.5 --timeout 0"
+    )
+    result = call("run", *arguments.split(), "--", "echo", "-n", "--yes")
+    assert result.exit_code == 0, result.output
+    launch = console.to("POST", "jobs")[0]
+    assert launch.body == {
+        "targets": "web[1-3],db1",
+        "exclude": "web2",
+        "command": "echo -n --yes",
+        "concurrency": 20,
+        "max_failures": "5%",
+        "title": "T",
+        "user": "ops",
+        "timeouts": {"connect_ms": 2500, "command_ms": 0},
+        "expect": {"count": 5, "digest": "sha256:5"},
+    }
+    assert console.to("POST", "resolve")[0].body["concurrency"] == 20
+
+
+def test_options_behind_the_command_belong_to_it(console: FakeConsole, call: Call) -> None:
+    call("run", "-w", "web1", "ls", "-l", "-w", "x")
+    assert console.to("POST", "jobs")[0].body["command"] == "ls -l -w x"
+
+
+def test_bare_yes_does_not_eat_the_command(console: FakeConsole, call: Call) -> None:
+    console.story.preview = preview(12, tier=1)
+    call("run", "-w", "@web", "--yes", "uptime")
+    assert console.to("POST", "jobs")[0].body["command"] == "uptime"
+
+
+def test_password_is_typed_and_sent_for_this_job_alone(
+    console: FakeConsole, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("getpass.getpass", lambda _prompt: "hunter2")
+    result = call("run", "--ask-password", "-w", "web1", "--", "uptime")
+    body = console.to("POST", "jobs")[0].body
+    assert (body["credential"], body["password"]) == ("password", "hunter2")
+    assert "hunter2" not in result.output
+
+
+def test_detach_prints_the_id_and_leaves(console: FakeConsole, call: Call) -> None:
+    result = call("run", "--detach", "-w", "web1", "--", "uptime")
+    assert (result.exit_code, result.stdout) == (0, "7\n")
+    assert console.to("GET", "jobs/7/events") == []
+
+
+def test_a_lost_answer_is_asked_for_again_with_the_same_key(console: FakeConsole, call: Call) -> None:
+    console.story.faults[("POST", "jobs")] = [(0, {})]
+    result = call("run", "--detach", "-w", "web1", "--", "uptime")
+    assert result.stdout == "7\n"
+    keys = [asked.headers["idempotency-key"] for asked in console.to("POST", "jobs")]
+    assert len(keys) == 2
+    assert len(set(keys)) == 1
+
+
+def test_a_broken_stream_is_resumed_where_it_broke(console: FakeConsole, call: Call) -> None:
+    def events(last_id: str | None) -> Iterator[tuple[str, dict[str, Any], str] | None]:
+        story = list(console.default_events())
+        yield from story[:2] if last_id is None else story[2:]
+
+    console.story.events = events
+    result = call("run", "-w", "web1", "--", "uptime")
+    assert result.exit_code == 0, result.output
+    assert [asked.headers.get("last-event-id") for asked in console.to("GET", "jobs/7/events")] == [None, "e.2"]
+
+
+def test_without_streams_the_long_poll_tells_the_same(console: FakeConsole, call: Call) -> None:
+    console.story.streams = False
+    console.story.grid, console.story.state = "of", "partial"
+    result = call("run", "--json", "-w", "web[1-2]", "--", "uptime")
+    assert result.exit_code == 1
+    events = [json.loads(line)["event"] for line in result.stdout.splitlines()]
+    assert events == ["snapshot", "done", "groups"]
+    assert console.to("GET", "jobs/7/delta")[0].query == {"since": "0", "wait": "25"}
+
+
+def test_a_silent_stream_is_given_up_for_the_long_poll(
+    console: FakeConsole, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(_last_id: str | None) -> Iterator[tuple[str, dict[str, Any], str] | None]:
+        console.stopping.wait(30)
+        yield None
+
+    monkeypatch.setattr(feed, "_GREETING_SECONDS", 0.2)
+    console.story.events = silent
+    assert call("run", "-w", "web1", "--", "uptime").exit_code == 0
+    assert console.to("GET", "jobs/7/delta")
+
+
+def test_a_console_that_stays_away_is_trouble(
+    console: FakeConsole, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def going(_last_id: str | None) -> Iterator[tuple[str, dict[str, Any], str] | None]:
+        yield from list(console.default_events())[:2]
+        console.server.socket.close()
+
+    monkeypatch.setattr(feed, "_PATIENCE_SECONDS", 0.1)
+    console.story.events = going
+    result = call("run", "-w", "web1", "--", "uptime")
+    assert result.exit_code == 5
+    assert "No console is running" in result.stderr
+
+
+def test_nobody_to_do_the_work_is_trouble_and_is_said(
+    console: FakeConsole, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def waiting(_last_id: str | None) -> Iterator[tuple[str, dict[str, Any], str] | None]:
+        job = console.status() | {"state": "pending", "counts": counts_of("qq")}
+        yield "snapshot", {"ver": 1, "job": job, "grid": "qq"}, "e.1"
+        console.stopping.wait(30)
+
+    monkeypatch.setattr(watch, "_NO_WORKER_SECONDS", 0.3)
+    console.story.events, console.story.workers = waiting, 0
+    result = call("run", "-w", "web[1-2]", "--", "uptime")
+    assert result.exit_code == 5
+    assert "no worker is there to take up #7" in result.stderr
+
+
+def test_progress_in_a_log_file_is_a_plain_line_now_and_then(
+    console: FakeConsole, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_PLAIN_SECONDS", 0.0)
+    result = call("run", "-w", "web[1-2]", "--", "uptime")
+    assert "#7 running: 0/2 done after 0.0 s: 2 running\n" in result.stderr
+    assert "\x1b" not in result.stderr
+
+
+def test_a_piped_log_is_the_very_bytes(console: FakeConsole, call: Call) -> None:
+    assert call("logs", "7", "web1").stdout_bytes == b"raw \x1b[31mbytes\n"
+
+
+def test_rerun_confirms_when_the_console_asks(console: FakeConsole, call: Call) -> None:
+    risk = {"tier": 2, "reasons": ["120 hosts"], "confirm": "120"}
+    problem = {"detail": "Confirm.", "code": "confirmation_required", "risk": risk}
+    console.story.faults[("POST", "jobs/7/rerun")] = [(428, problem), (428, problem)]
+    refused = call("rerun", "7", "--states", "f,u")
+    assert refused.exit_code == 2
+    assert "--yes=120" in refused.stderr
+    assert call("rerun", "7", "--states", "f,u", "--yes=120").exit_code == 0
+    assert console.to("POST", "jobs/7/rerun")[-1].body == {
+        "states": ["f", "u"],
+        "expect": {"count": 120},
+        "confirm": "120",
+    }
+
+
+def test_cancel_of_some_hosts_names_them(console: FakeConsole, call: Call) -> None:
+    result = call("cancel", "7", "web1")
+    assert result.stdout == "#7 stopping\n"
+    assert console.to("POST", "jobs/7/cancel")[0].body == {"hosts": ["web1"]}
+
+
+def test_resolve_shows_the_reach_of_an_order(console: FakeConsole, call: Call) -> None:
+    console.story.preview = preview(412, tier=2, worst_case=70, excluded_count=2, excluded="web[8-9]", unknown=["x1"])
+    result = call("resolve", "-w", "@web", "-x", "web[8-9]")
+    assert result.stdout.splitlines() == [
+        "412 hosts: web[1-412]",
+        "left out: 2: web[8-9]",
+        "not in the inventory: x1",
+        "could fail before it stops: 70",
+        "to confirm: 412 ()",
+    ]
+
+
+def test_a_new_token_is_printed_once(console: FakeConsole, call: Call) -> None:
+    result = call("token", "create", "cron", "--scope", "read", "--days", "7")
+    assert result.stdout == "opsc_9_new\n"
+    assert console.to("POST", "tokens")[0].body == {"name": "cron", "scope": "read", "expires_in_days": 7}
