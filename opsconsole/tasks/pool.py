@@ -1,36 +1,36 @@
-"""Makes a worker process ready for its pool before Celery chooses for itself.
-
-gevent must replace the standard library's blocking parts before kombu is imported: kombu keeps the ``epoll`` it finds
-then, and a consumer that waits in a native ``epoll`` stops the whole process, silently. Celery patches that early only
-when its own command line names the pool, so ``celery -A worker worker`` is started once more with the pool named.
-"""
+"""How a worker process runs many hosts at once: gevent, patched before anything else, or threads."""
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from opsconsole.settings import Settings, WorkerPool
+
+Result = TypeVar("Result")
 
 # Celery's options before the command whose value is a word of its own: in `-A worker beat` the command is `beat`.
 _TAKES_VALUE = {"-A", "--app", "-b", "--broker", "--result-backend", "--loader", "--config", "--workdir"}
 
 
-def patch_if_gevent(settings: Settings) -> None:
-    """Patches this process when ``settings`` ask for the gevent pool; does nothing when that is done already.
-
-    Where Celery's command line is running a worker it has imported kombu by now: then the process is replaced by the
-    same command with the pool named, and this does not return.
-    """
-    if settings.worker_pool is not WorkerPool.GEVENT:
-        return
+def patched() -> bool:
+    """Returns whether this process runs under gevent's monkey patches."""
+    if "gevent.monkey" not in sys.modules:
+        return False
     from gevent import monkey
 
-    if monkey.is_module_patched("socket"):
+    return bool(monkey.is_module_patched("socket"))
+
+
+def patch_if_gevent(settings: Settings) -> None:
+    """Makes ``celery -A worker worker`` use the console's pool.
+
+    Celery patches only when ``-P gevent`` is on its own command line, and patching after its import is too late: so
+    such a process replaces itself by the same command with the pool named. Anything else is left alone.
+    """
+    if settings.worker_pool is not WorkerPool.GEVENT or not runs_worker(sys.argv) or patched():
         return
-    if "kombu" not in sys.modules:
-        monkey.patch_all()
-    elif runs_worker(sys.argv):
-        os.execv(sys.executable, [sys.executable, "-m", "celery", *sys.argv[1:], "--pool", "gevent"])
+    os.execv(sys.executable, [sys.executable, "-m", "celery", *sys.argv[1:], "--pool=gevent"])
 
 
 def runs_worker(argv: Sequence[str]) -> bool:
@@ -49,3 +49,17 @@ def _command(words: Sequence[str]) -> str | None:
         elif not word.startswith("-"):
             return word
     return None
+
+
+def make_offload() -> Callable[[Callable[[], Any]], Any]:
+    """Returns a function that runs a callable where a blocking C call stops nobody else.
+
+    Under gevent that is one native thread of its own, else the calling thread. Each offload has its own thread, so
+    that a database connection is never used by two.
+    """
+    if not patched():
+        return lambda call: call()
+    from gevent.threadpool import ThreadPool
+
+    pool = ThreadPool(1)
+    return lambda call: pool.apply(call)
