@@ -118,11 +118,5 @@ def _opened(transport: ClientTransport, seconds: float) -> RunChannel | None:
         channel = transport.open_run_channel()
     except (EOFError, OSError):
         return None
-    give_up = Deadline(seconds)
-    while not channel.opened:
-        if channel.open_refusal is not None or channel.closed or not transport.is_active() or give_up.passed:
-            return None
-        channel.wake.clear()
-        if not channel.opened and channel.open_refusal is None:
-            channel.wake.wait(give_up.left)
-    return channel
+    channel.wait_for(lambda: channel.opened or channel.open_refusal is not None or channel.closed, seconds)
+    return channel if channel.opened and not channel.closed else None

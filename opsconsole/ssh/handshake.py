@@ -19,7 +19,7 @@ def handshake(
     The host key is checked before anything secret is sent. The caller ends the transport when this fails.
     """
     transport.negotiate()
-    if not transport.ready.wait(deadline.left) or not transport.is_active():
+    if not transport.ready.wait(deadline.left) or not transport.is_active() or transport.host_key is None:
         return failures.no_negotiation(transport, target, deadline)
     shown = KnownKey(transport.host_key.get_name(), transport.host_key.get_base64())
     return hostkeys.check(target, shown) or _log_in(transport, target, auth, proofs, deadline) or shown
@@ -49,7 +49,7 @@ def _log_in(
 
 
 def _show(prover: Prover, user: str, proof: Proof, deadline: Deadline, tried: list[Proof]) -> Unreached | None:
-    """Shows one proof; the prover knows whether it was accepted. Returns a problem when no other one should be tried."""
+    """Shows one proof; the prover knows whether it was accepted. Returns a problem when no other is to be tried."""
     done = threading.Event()
     if proof.key is not None:
         try:

@@ -8,17 +8,18 @@ from pathlib import Path
 import paramiko
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from paramiko.agent import AgentKey, AgentSSH, get_agent_connection
+from paramiko.agent import AgentKey, get_agent_connection
 from paramiko.message import Message
 from paramiko.pkey import UnknownKeyType
 from paramiko.ssh_exception import PasswordRequiredException, SSHException
 
 from opsconsole.jobs.ports import Auth, Secret
+from opsconsole.ssh.seams import AgentSSH
 
 _DEFAULT_NAMES = ("id_ed25519", "id_ecdsa", "id_rsa")
 # A signature may wait for a person's touch; a listing never does.
 _AGENT_SECONDS = 15.0
-_NEEDS_PASSPHRASE = "is protected by a passphrase; load it into the ssh-agent with ssh-add"
+_IS_LOCKED = "is protected by a passphrase; load it into the ssh-agent with ssh-add"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class KeyRing:
         self._files: dict[Path, tuple[int, paramiko.PKey | UnusableKey]] = {}
 
     def proofs(self, auth: Auth) -> Proofs:
-        """Returns what to try for ``auth``. Reads files that changed and asks the agent; never raises for their faults."""
+        """Returns what to try for ``auth``. Reads changed files and asks the agent; never raises for their faults."""
         if auth.password is not None:
             return Proofs((Proof(auth.identity, password=auth.password),))
         proofs: list[Proof] = []
@@ -136,7 +137,7 @@ def _parse(path: Path) -> paramiko.PKey | UnusableKey:
         return _pkcs8(path) or paramiko.PKey.from_path(path)
     except (PasswordRequiredException, TypeError):
         # cryptography raises TypeError for an encrypted key without a password.
-        return UnusableKey(_NEEDS_PASSPHRASE)
+        return UnusableKey(_IS_LOCKED)
     except (UnknownKeyType, UnsupportedAlgorithm):
         return UnusableKey("is of a kind that cannot be used; ed25519, ecdsa and rsa can")
     except OSError:

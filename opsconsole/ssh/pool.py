@@ -23,7 +23,7 @@ class Kept:
 
 
 class Pool:
-    """At most ``capacity`` idle connections. Each connection's own reader sees to its end, so there is no helper thread."""
+    """At most ``capacity`` idle connections. Each one's own reader sees to its end, so there is no helper thread."""
 
     def __init__(self, capacity: int, idle_seconds: float) -> None:
         self._capacity = capacity

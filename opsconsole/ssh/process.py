@@ -17,6 +17,7 @@ from opsconsole.jobs.ports import (
     Stream,
 )
 from opsconsole.ssh import failures, lease
+from opsconsole.ssh.sweep import Sweep
 from opsconsole.ssh.transport import ClientTransport, RunChannel
 
 # After the exit status, how long output may stay open before what keeps it open is called a left child.
@@ -32,7 +33,10 @@ _EXEC_REFUSED = "The server refused to run a command."
 _NO_REPLY = "The server did not answer the order to run the command."
 _SILENT = "The host stopped answering."
 _ENDED = "The connection ended before the command's result came."
+_HINT = "Its login shell, or a command forced on this key, does not run what it is given."
 _CLOSED = "The server closed the session without an exit status."
+
+Outcome = Exited | Dropped | NotStarted
 
 
 class SshProcess:
@@ -47,12 +51,17 @@ class SshProcess:
         self._stdin = lease.stdin_bytes(command)
         self._stdin_lock = threading.Lock()
         self._started = lease.StartedFilter(command.mark)
+        self._mark = command.mark
+        self._grace = float(command.grace_seconds)
+        self._ordered_at: float | None = None
+        self._sweep: Sweep | None = None
+        self._runs = False
         self._answer_seconds = answer_seconds
         self._answer_by = time.monotonic() + answer_seconds
         self._sent = False
         self._exited_at: float | None = None
         self._probed_at: float | None = None
-        self.outcome: Exited | Dropped | NotStarted | None = None
+        self.outcome: Outcome | None = None
         self._go_on()
 
     def events(self, poll_seconds: float) -> Iterator[Event]:
@@ -67,8 +76,8 @@ class SshProcess:
                 yield event
                 due = time.monotonic() + poll_seconds
             if outcome is not None:
-                self.outcome = outcome
-                yield outcome
+                self.outcome = self._truthful(outcome)
+                yield self.outcome
                 return
             self._channel.wake.wait(max(0.0, min(due, self._next_look()) - time.monotonic()))
             if time.monotonic() >= due:
@@ -81,6 +90,7 @@ class SshProcess:
             raise ValueError(f"no such order: {name}")
         with self._stdin_lock:
             self._stdin += name.encode("ascii") + b"\n"
+            self._ordered_at = self._ordered_at or time.monotonic()
         self._feed_stdin()
 
     def _go_on(self) -> None:
@@ -133,13 +143,14 @@ class SshProcess:
             if before:
                 yield Output(Stream.STDOUT, before)
             if started is not None:
+                self._runs = True
                 yield started
             if after:
                 yield Output(Stream.STDOUT, after)
         if last and (held := self._started.rest()):
             yield Output(Stream.STDOUT, held)
 
-    def _verdict(self) -> Exited | Dropped | NotStarted | None:
+    def _verdict(self) -> Outcome | None:
         channel = self._channel
         if channel.exit_code is not None or channel.exit_signal is not None:
             return self._exited()
@@ -158,14 +169,33 @@ class SshProcess:
             return self._give_up(Dropped(_SILENT))
         return None
 
+    def _truthful(self, outcome: Outcome) -> Outcome:
+        """An exit without the guard's line is somebody else's exit: the line is written before the script begins."""
+        if not isinstance(outcome, Exited) or self._runs:
+            return outcome
+        how = f"signal {outcome.signal}" if outcome.signal else f"exit status {outcome.status}"
+        return NotStarted(f"The host ended the session before the command began ({how}). {_HINT}")
+
     def _exited(self) -> Exited | None:
         channel = self._channel
+        if not self._swept():
+            return None
         if self._exited_at is None:
             self._exited_at = time.monotonic()
-        ended = channel.eof_received or channel.closed or not self._transport.is_active()
-        if ended or time.monotonic() >= self._exited_at + _EOF_WAIT_SECONDS:
-            return Exited(channel.exit_code, channel.exit_signal, left_children=not ended)
-        return None
+        ended = bool(channel.eof_received or channel.closed or not self._transport.is_active())
+        if not ended and time.monotonic() < self._exited_at + _EOF_WAIT_SECONDS:
+            return None
+        escaped = self._sweep is not None and not self._sweep.clean
+        return Exited(channel.exit_code, channel.exit_signal, left_children=not ended or escaped)
+
+    def _swept(self) -> bool:
+        """After an order, has what escaped from the process group ended too; returns whether that is over."""
+        if self._ordered_at is None or not self._runs or not self._transport.is_active():
+            return True
+        if self._sweep is None:
+            patience = max(0.0, self._ordered_at + self._grace - time.monotonic())
+            self._sweep = Sweep(self._transport, self._channel, self._mark, patience)
+        return self._sweep.done()
 
     def _not_started(self) -> NotStarted | None:
         if self._channel.open_refusal is not None:
@@ -188,6 +218,8 @@ class SshProcess:
             looks = [self._probed_at + _PROBE_LIMIT_SECONDS]
         if self._channel.exec_accepted is None:
             looks.append(self._answer_by)
+        if self._sweep is not None:
+            looks.append(self._sweep.give_up_at)
         if self._exited_at is not None:
             looks.append(self._exited_at + _EOF_WAIT_SECONDS)
         return min(looks)

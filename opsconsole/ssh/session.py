@@ -1,5 +1,8 @@
 """An authenticated connection lent to one run."""
 
+import secrets
+from dataclasses import replace
+
 from opsconsole.jobs.ports import ConnectionFacts, RemoteCommand
 from opsconsole.ssh.pool import Kept, Pool
 from opsconsole.ssh.process import SshProcess
@@ -10,7 +13,7 @@ _CLOSE_WAIT_SECONDS = 0.5
 
 
 class SshSession:
-    """See ``opsconsole.jobs.ports.Session``. The session channel is asked for beforehand; nothing runs until ``start``."""
+    """See ``opsconsole.jobs.ports.Session``. The channel is asked for beforehand; nothing runs until ``start``."""
 
     def __init__(
         self, kept: Kept, channel: RunChannel, facts: ConnectionFacts, pool: Pool, answer_seconds: float
@@ -24,7 +27,9 @@ class SshSession:
 
     def start(self, command: RemoteCommand) -> SshProcess:
         """Sends the exec request, or lets the process send it as soon as the server has opened the session."""
-        return SshProcess(self._kept.transport, self._channel, command, self._answer_seconds)
+        # Two consoles may give one host equal marks; what ends a run by its mark must not meet the other's.
+        unique = replace(command, mark=f"{command.mark}.{secrets.token_hex(4)}")
+        return SshProcess(self._kept.transport, self._channel, unique, self._answer_seconds)
 
     def close(self, *, keep: bool) -> None:
         """Gives the connection back for a later run when ``keep`` is set and it is in order, or ends it."""
@@ -44,8 +49,4 @@ class SshSession:
             self._channel.close()
         except (EOFError, OSError):
             return False
-        while not self._channel.peer_closed and self._kept.transport.is_active():
-            self._channel.wake.clear()
-            if not self._channel.peer_closed and not self._channel.wake.wait(_CLOSE_WAIT_SECONDS):
-                return False
-        return self._channel.peer_closed and self._kept.transport.is_active()
+        return self._channel.wait_for(lambda: self._channel.peer_closed, _CLOSE_WAIT_SECONDS)

@@ -1,7 +1,6 @@
 """paramiko's Transport as this product needs it: modern algorithms, exit signals, no polling, one wake-up for all news.
 
-This module and ``wire`` override non-public parts of paramiko; ``tests/unit/ssh/test_paramiko_seams.py`` names them
-all, so that an upgrade that moves one fails there and not on a fleet.
+What is overridden here is not public in paramiko; ``seams`` lists it.
 """
 
 import logging
@@ -11,9 +10,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-import paramiko
-from paramiko.auth_handler import AuthHandler
-from paramiko.channel import Channel
 from paramiko.common import (
     MSG_CHANNEL_CLOSE,
     MSG_CHANNEL_DATA,
@@ -34,6 +30,8 @@ from paramiko.message import Message
 from paramiko.ssh_exception import SSHException
 
 from opsconsole.jobs.ports import Stream
+from opsconsole.ssh.deadline import Deadline
+from opsconsole.ssh.seams import AuthHandler, Channel, Transport
 from opsconsole.ssh.wire import Packets, Wire
 
 # What a host may send before we have read it: bounds the memory of a hundred hosts whose output waits for the database.
@@ -54,9 +52,9 @@ _HOST_KEY_ALGORITHMS = (
 class RunChannel(Channel):
     """A session channel that keeps output in order of arrival and sets ``wake`` at every piece of news."""
 
-    def __init__(self, chanid: int) -> None:
+    def __init__(self, chanid: int, wake: threading.Event | None = None) -> None:
         super().__init__(chanid)
-        self.wake = threading.Event()
+        self.wake = wake or threading.Event()
         self.opened = False
         self.open_refusal: int | None = None
         self.exec_accepted: bool | None = None
@@ -80,6 +78,17 @@ class RunChannel(Channel):
         self._waiting -= size
         self._open_window(size)
         return stream, b"".join(parts)
+
+    def wait_for(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Waits until news make ``condition`` true; returns whether it is."""
+        give_up = Deadline(seconds)
+        while not condition():
+            if give_up.passed:
+                return False
+            self.wake.clear()
+            if not condition():
+                self.wake.wait(give_up.left)
+        return True
 
     def request_exec(self, command: str) -> None:
         """Sends the exec request without waiting for its answer, which sets ``exec_accepted``."""
@@ -110,7 +119,7 @@ class RunChannel(Channel):
         self.opened = True
         self.wake.set()
 
-    def _feed(self, m: Message) -> None:  # type: ignore[override]
+    def _feed(self, m: Message) -> None:
         self._arrived(Stream.STDOUT, m.get_string())
 
     def _feed_extended(self, m: Message) -> None:
@@ -180,7 +189,7 @@ class Prover(AuthHandler):
 
     _MAX_PROMPTS = 8
 
-    def __init__(self, transport: paramiko.Transport) -> None:
+    def __init__(self, transport: Transport) -> None:
         super().__init__(transport)
         self.offered: tuple[str, ...] = ()
         self.partial = False
@@ -220,10 +229,10 @@ class Prover(AuthHandler):
         super()._parse_userauth_info_request(m)
 
 
-class ClientTransport(paramiko.Transport):
+class ClientTransport(Transport):
     """One SSH connection. ``abort`` ends it from any thread; ``on_end`` is called once when it has ended."""
 
-    _kex_info = {**paramiko.Transport._kex_info, "curve25519-sha256": KexCurve25519}
+    _kex_info = {**Transport._kex_info, "curve25519-sha256": KexCurve25519}
     _preferred_kex = (
         "curve25519-sha256",
         "curve25519-sha256@libssh.org",
@@ -288,11 +297,11 @@ class ClientTransport(paramiko.Transport):
             return
         self.stop_thread()
 
-    def open_run_channel(self) -> RunChannel:
-        """Asks for a session channel without waiting for the answer; the channel tells when it comes."""
+    def open_run_channel(self, wake: threading.Event | None = None) -> RunChannel:
+        """Asks for a session channel without waiting for the answer; the channel tells by ``wake`` when it comes."""
         with self.lock:
             chanid = self._next_channel()
-            channel = RunChannel(chanid)
+            channel = RunChannel(chanid, wake)
             self._channels.put(chanid, channel)
             self.channels_seen[chanid] = True
             channel._set_transport(self)
@@ -328,8 +337,10 @@ class ClientTransport(paramiko.Transport):
             self.ready.set()
             if self.auth_handler is not None:
                 self.auth_handler.abort()
-            if self.on_end is not None:
-                self.on_end()
+            # Read once: the pool may take it back at any moment.
+            on_end = self.on_end
+            if on_end is not None:
+                on_end()
 
     def _parse_channel_open_failure(self, m: Message) -> None:
         channel = self._channels.get(m.get_int())

@@ -1,4 +1,4 @@
-"""The socket as paramiko sees it: buffered reads without polling, bounded packets, and a close that wakes the reader."""
+"""The socket as paramiko sees it: buffered reads without polling, bounded packets, a close that wakes the reader."""
 
 import socket
 import time
@@ -37,7 +37,7 @@ class Wire:
         self._acknowledge_now()
 
     def settimeout(self, seconds: float) -> None:
-        """Ignored: paramiko asks for a tenth of a second to poll by, which costs ten wake-ups a second for each host."""
+        """Ignored: paramiko asks for a tenth of a second to poll by, which is ten wake-ups a second for each host."""
 
     def close(self) -> None:
         """Ends the connection for both sides and wakes a waiting reader; the descriptor stays until ``release``."""
@@ -71,7 +71,7 @@ class Wire:
             self._fill()
 
     def write(self, data: bytes) -> None:
-        """Sends all of ``data``; a peer that does not take it within the stall limit ends the connection (``EOFError``)."""
+        """Sends all of ``data``; ``EOFError``, and the end of the connection, when the peer does not take it."""
         view = memoryview(data)
         give_up_at = time.monotonic() + _SEND_STALL_SECONDS
         while view and not self._closed:
@@ -103,13 +103,13 @@ class Wire:
             try:
                 data = self._sock.recv(_CHUNK)
             except TimeoutError:
-                if self.on_quiet is not None:
-                    self.on_quiet()
+                # Read once: the pool may take it back at any moment.
+                on_quiet = self.on_quiet
+                if on_quiet is not None:
+                    on_quiet()
                 continue
             except OSError:
-                if self._closed:
-                    break
-                raise
+                break
             if not data:
                 break
             self._account(len(data))
@@ -144,7 +144,7 @@ class Packets(Packetizer):
         """Returns exactly ``n`` bytes."""
         return self._wire.read(n)
 
-    def write_all(self, out: bytes) -> None:
+    def write_all(self, out: bytes) -> None:  # type: ignore[override]  # Called with bytes only.
         """Sends all of ``out``."""
         self._wire.write(out)
 

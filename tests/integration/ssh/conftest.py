@@ -1,0 +1,42 @@
+"""An OpenSSH server and an odd one for the tests of the connector; every test has a connector of its own."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from opsconsole.ssh import ParamikoConnector
+from tests.support.odd_ssh import OddServer, running_odd_ssh
+from tests.support.sshd import Sshd, running_sshd
+
+
+@pytest.fixture(scope="session")
+def sshd() -> Iterator[Sshd]:
+    """An OpenSSH server that every test may use and none may change."""
+    with running_sshd(host_key_types=("ed25519", "ecdsa", "rsa")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OddServer]:
+    """An asyncssh server whose behaviour the user name chooses."""
+    with running_odd_ssh(tmp_path_factory.mktemp("odd")) as server:
+        yield server
+
+
+@pytest.fixture
+def connector(tmp_path: Path) -> Iterator[ParamikoConnector]:
+    """A connector with an empty home."""
+    made = ParamikoConnector(allow_loopback=True, home=tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def _remote_failures_are_no_log_errors(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Whatever a host does, no traceback and no words of its own reach a log."""
+    caplog.set_level(logging.INFO)
+    yield
+    noisy = [record for record in caplog.get_records("call") if not record.name.startswith(("asyncssh", "asyncio"))]
+    assert [record.getMessage() for record in noisy] == []
