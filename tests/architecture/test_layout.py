@@ -1,8 +1,10 @@
 """The layout keeps its rules: import contracts, file sizes, and modules that do nothing when imported."""
 
+import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,36 @@ def test_files_stay_short_or_say_why_at_their_top() -> None:
 def test_no_module_is_a_drawer_for_odds_and_ends() -> None:
     drawers = {"utils.py", "util.py", "helpers.py", "misc.py", "common.py"}
     assert not [relative(path) for path in files("opsconsole", suffix=".py") if path.name in drawers]
+
+
+def _calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            yield node.func.attr, node
+
+
+def test_only_the_database_package_ends_transactions() -> None:
+    """Who is given a session adds to the caller's transaction: half of it committed is a half-done deed."""
+    found = [
+        f"{relative(path)}:{call.lineno}"
+        for path in files("opsconsole", suffix=".py")
+        if path.parent.name != "db"
+        for name, call in _calls(path)
+        if name in {"commit", "rollback"}
+    ]
+    assert not found, found
+
+
+def test_only_transitions_writes_states() -> None:
+    """A state written elsewhere would skip the compare-and-set and the version counter."""
+    found = [
+        f"{relative(path)}:{call.lineno}"
+        for path in files("opsconsole/jobs", "opsconsole/tasks", "opsconsole/web", suffix=".py")
+        if path.name != "transitions.py"
+        for name, call in _calls(path)
+        if name == "values" and any(keyword.arg == "state" for keyword in call.keywords)
+    ]
+    assert not found, found
 
 
 @pytest.mark.slow
