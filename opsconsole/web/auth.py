@@ -12,7 +12,7 @@ from flask import Flask, Response, current_app, g, request, session
 from flask.sessions import SecureCookieSessionInterface
 from sqlalchemy.orm import Session
 
-from opsconsole.accounts import service, tokens
+from opsconsole.accounts import service
 from opsconsole.accounts.models import User
 from opsconsole.accounts.permissions import Actor, Permission
 from opsconsole.errors import Forbidden, NotAuthenticated, OpsconsoleError
@@ -116,13 +116,22 @@ def identify(parts: Runtime, proof: Credentials) -> Actor | None:
     if proof.bearer is None and proof.cookie is None:
         return None
     with parts.database.read() as database:
-        actor = _look_up(database, parts, proof)
+        found = _look_up(database, parts, proof)
         outdated = bool(database.dirty)
     if outdated:
         # "Last used" is due: only then the request pays for a write.
         with parts.database.transaction() as database:
-            _look_up(database, parts, proof)
-    return actor
+            return _look_up(database, parts, proof)
+    return found
+
+
+def still(parts: Runtime, proof: Credentials) -> Actor | None:
+    """Returns what ``identify`` does, ``None`` also for a token, without counting it as use: for open streams."""
+    try:
+        with parts.database.read() as database:
+            return _look_up(database, parts, proof)
+    except NotAuthenticated:
+        return None
 
 
 def actor() -> Actor:
@@ -136,10 +145,10 @@ def actor() -> Actor:
 def _look_up(database: Session, parts: Runtime, proof: Credentials) -> Actor | None:
     moment = parts.clock.now()
     if proof.bearer is not None:
-        return tokens.token_actor(database, proof.bearer, address=proof.address, now=moment)
-    if proof.cookie is not None:
-        return service.session_actor(database, proof.cookie, now=moment, settings=parts.settings)
-    return None
+        return service.token_actor(database, proof.bearer, address=proof.address, now=moment)
+    return service.session_actor(
+        database, proof.cookie or "", now=moment, settings=parts.settings, address=proof.address
+    )
 
 
 def _gate() -> None:

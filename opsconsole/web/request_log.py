@@ -12,13 +12,13 @@ from structlog.typing import EventDict, WrappedLogger
 
 from opsconsole.settings import Settings
 
-_EXTENSION = "opsconsole-log"
+EXTENSION = "opsconsole-log"
 _QUIET = ("/static/", "/healthz", "/readyz")
 
 
 def register(app: Flask, settings: Settings) -> None:
     """Gives each request of ``app`` an id, and logs it when it is answered."""
-    app.extensions[_EXTENSION] = make_logger(settings)
+    app.extensions[EXTENSION] = make_logger(settings)
     app.before_request(_begin)
     app.after_request(_end)
 
@@ -47,7 +47,7 @@ def make_logger(settings: Settings) -> structlog.typing.FilteringBoundLogger:
 
 def logger() -> structlog.typing.FilteringBoundLogger:
     """Returns the application's logger."""
-    found: structlog.typing.FilteringBoundLogger = current_app.extensions[_EXTENSION]
+    found: structlog.typing.FilteringBoundLogger = current_app.extensions[EXTENSION]
     return found
 
 

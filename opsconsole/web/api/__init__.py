@@ -1,10 +1,26 @@
 """The JSON API under ``/api/v1`` and the probes."""
 
-from flask import Flask
+from flask import Blueprint, Flask, Response, jsonify
 
-from opsconsole.web.api import health
+from opsconsole.accounts.permissions import Permission
+from opsconsole.web.api import events, fleet, health, jobs, results, tokens
+from opsconsole.web.api.openapi import document, require_json
+from opsconsole.web.auth import requires
+
+_FEATURES = (jobs, results, events, tokens, fleet)
 
 
 def register(app: Flask) -> None:
     """Puts the API's routes into ``app``."""
+    api = Blueprint("api", __name__, url_prefix="/api/v1")
+    api.before_request(require_json)
+    api.add_url_rule("/openapi.json", "openapi", _openapi)
+    for feature in _FEATURES:
+        api.register_blueprint(feature.blueprint)
+    app.register_blueprint(api)
     app.register_blueprint(health.blueprint)
+
+
+@requires(Permission.VIEW)
+def _openapi() -> Response:
+    return jsonify(document())

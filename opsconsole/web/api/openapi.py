@@ -1,0 +1,98 @@
+"""The OpenAPI document, made from the code, and the check of what comes in. One voice for both: ``spec``."""
+
+from typing import Any
+
+from flask import Response, make_response, request
+from pydantic import BaseModel, ValidationError
+from spectree import Response as Answers
+from spectree import SecurityScheme, SpecTree
+from spectree.models import SecureType, SecuritySchemeData
+from spectree.plugins.flask_plugin import FlaskPlugin
+
+from opsconsole import __version__
+from opsconsole.errors import FieldError, Invalid
+from opsconsole.web.api.schemas import Problem
+
+_USUAL = (401, 403, 422, 429, 503)
+
+
+class _Plugin(FlaskPlugin):
+    """Checks questions, and lets answers through: they are checked against the document by the tests."""
+
+    def validate_response(
+        self, resp: Any, resp_model: Any, skip_validation: bool, force_resp_serialize: bool
+    ) -> tuple[Response, None]:
+        return make_response(resp), None
+
+
+def _on_invalid(_request: Any, _response: Any, error: Any, _instance: Any, _adapter: Any) -> None:
+    if isinstance(error, ValidationError):
+        faults = [_fault(item) for item in error.errors(include_input=False, include_context=False, include_url=False)]
+        raise Invalid("; ".join(f"{fault.field}: {fault.message}" for fault in faults[:5]), errors=faults)
+
+
+def _fault(item: Any) -> FieldError:
+    place = ".".join(str(part) for part in item["loc"]) or "body"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    return FieldError(place, message, code=str(item["type"]))
+
+
+spec = SpecTree(
+    "flask",
+    backend=_Plugin,
+    before=_on_invalid,
+    validation_error_model=Problem,
+    naming_strategy=lambda model: model.__name__,
+    nested_naming_strategy=lambda _parent, child: child,
+    mode="strict",
+    page_templates={},
+    title="opsconsole",
+    version=__version__,
+    description="One command on many hosts over SSH, with a true result for each host.",
+    security_schemes=[
+        SecurityScheme(name="token", data=SecuritySchemeData(type=SecureType.HTTP, scheme="bearer")),
+    ],
+    security={"token": []},
+)
+
+
+def answers(
+    *, also: tuple[int, ...] = (), **models: type[BaseModel] | tuple[type[BaseModel] | None, str] | None
+) -> Answers:
+    """Returns the answers of a route: its own (``HTTP_200=Model``), the usual problems, and those of ``also``."""
+    problems = {f"HTTP_{status}": Problem for status in (*_USUAL, *also)}
+    return Answers(**{**problems, **models})
+
+
+def document() -> dict[str, Any]:
+    """Returns the OpenAPI document of the running application."""
+    made: dict[str, Any] = spec.spec
+    for operations in made["paths"].values():
+        for operation in operations.values():
+            for parameter in operation["parameters"]:
+                # Ids are 64 bits wide; the library says 32.
+                if parameter["schema"].get("format") == "int32":
+                    parameter["schema"]["format"] = "int64"
+            for status, answer in operation["responses"].items():
+                if status >= "400" and "application/json" in answer.get("content", {}):
+                    answer["content"] = {"application/problem+json": answer["content"]["application/json"]}
+    return made
+
+
+def require_json() -> None:
+    """Refuses a body that is not a JSON object, before a view looks at it. An empty body is an empty object."""
+    if request.method not in {"POST", "PUT", "PATCH", "DELETE"} or not request.get_data(cache=True):
+        return
+    if not request.is_json:
+        raise _UnsupportedMediaType("Send the body as application/json.")
+    try:
+        body = request.get_json()
+    except RecursionError:
+        body = None
+    if not isinstance(body, dict):
+        raise Invalid("The body must be a JSON object.", code="not_an_object")
+
+
+class _UnsupportedMediaType(Invalid):
+    code = "unsupported_media_type"
+    status = 415

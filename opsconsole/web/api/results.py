@@ -1,0 +1,129 @@
+"""What came of a job: its hosts, their states as a grid, what changed, and what they wrote."""
+
+from flask import Blueprint, Response, jsonify, request
+
+from opsconsole.accounts.permissions import Permission
+from opsconsole.jobs import queries
+from opsconsole.web.api import schemas
+from opsconsole.web.api.openapi import answers, spec
+from opsconsole.web.api.paths import HOST, JOB
+from opsconsole.web.auth import actor, requires
+from opsconsole.web.sse import streams
+from opsconsole.web.unit_of_work import read
+
+blueprint = Blueprint("results", __name__)
+_TAGS = ("results",)
+_YEAR_SECONDS = 31_536_000
+
+
+@blueprint.get(f"{JOB}/roster")
+@requires(Permission.VIEW)
+@spec.validate(resp=answers(HTTP_200=schemas.Roster, also=(404,)), tags=_TAGS, operation_id="job_roster")
+def roster(job_id: int) -> Response:
+    """Name the hosts of a job in the order of their index. It never changes."""
+    with read() as session:
+        response = jsonify(queries.roster(session, queries.get_job(session, job_id, actor())))
+    response.headers["Cache-Control"] = f"max-age={_YEAR_SECONDS}, immutable, private"
+    return response
+
+
+@blueprint.get(f"{JOB}/grid")
+@requires(Permission.VIEW)
+@spec.validate(resp=answers(HTTP_200=schemas.Grid, also=(404,)), tags=_TAGS, operation_id="job_grid")
+def grid(job_id: int) -> Response:
+    """Give each host's state as one letter."""
+    with read() as session:
+        return jsonify(queries.grid(session, queries.get_job(session, job_id, actor())))
+
+
+@blueprint.get(f"{JOB}/delta")
+@requires(Permission.VIEW)
+@spec.validate(resp=answers(HTTP_200=schemas.Change, also=(404,)), tags=_TAGS, operation_id="job_delta")
+def delta(job_id: int, query: schemas.DeltaQuery) -> Response:
+    """Give what changed since a version, as in the stream; or a snapshot when that is shorter or `since` is unknown."""
+    with read() as session:
+        queries.get_job(session, job_id, actor())
+    live = streams()
+    live.wait(job_id, query.since, query.wait)
+    with live.hubs.watching(job_id) as hub:
+        frame = hub.since(query.since)
+    return Response(frame.body, mimetype="application/json")
+
+
+@blueprint.get(f"{JOB}/hosts")
+@requires(Permission.VIEW)
+@spec.validate(resp=answers(HTTP_200=schemas.HostRows, also=(404,)), tags=_TAGS, operation_id="job_hosts")
+def hosts(job_id: int, query: schemas.HostsQuery) -> Response:
+    """List what came of the command on each host."""
+    with read() as session:
+        job = queries.get_job(session, job_id, actor())
+        page = queries.hosts(
+            session,
+            job,
+            states=query.state,
+            sort=query.sort,
+            q=query.q,
+            limit=query.limit,
+            cursor=query.cursor,
+        )
+    return jsonify(page)
+
+
+@blueprint.get(HOST)
+@requires(Permission.VIEW)
+@spec.validate(resp=answers(HTTP_200=schemas.HostRow, also=(404,)), tags=_TAGS, operation_id="job_host")
+def host_run(job_id: int, host: str) -> Response:
+    """Tell what came of the command on one host, named by its index or its name."""
+    with read() as session:
+        job = queries.get_job(session, job_id, actor())
+        return jsonify(queries.run_row(queries.get_run(session, job, host)))
+
+
+@blueprint.get(f"{HOST}/output")
+@requires(Permission.VIEW)
+@spec.validate(resp=answers(HTTP_200=schemas.OutputLines, also=(404,)), tags=_TAGS, operation_id="job_output")
+def output(job_id: int, host: str, query: schemas.OutputQuery) -> Response:
+    """Give lines of one host's output."""
+    with read() as session:
+        run = queries.get_run(session, queries.get_job(session, job_id, actor()), host)
+        body = queries.output(session, run, stream=query.stream, from_line=query.from_line, limit=query.limit)
+    return jsonify(body)
+
+
+@blueprint.get(f"{HOST}/raw")
+@requires(Permission.VIEW)
+@spec.validate(
+    resp=answers(HTTP_200=(None, "The bytes that were kept."), HTTP_206=(None, "The asked range."), also=(404, 416)),
+    tags=_TAGS,
+    operation_id="job_raw_output",
+)
+def raw(job_id: int, host: str, query: schemas.RawQuery) -> Response:
+    """Download the bytes one host wrote. `Range` is understood."""
+    with read() as session:
+        run = queries.get_run(session, queries.get_job(session, job_id, actor()), host)
+        # What is kept of one host is bounded to some MiB (settings output_head_bytes and output_tail_bytes).
+        body = b"".join(queries.raw(session, run, query.stream))
+        name = f"job-{job_id}-host-{run.i}-{query.stream}.txt"
+    # It is what a machine said, not a page: never shown in place, never taken for anything but text.
+    response = Response(body, mimetype="text/plain")
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    response.make_conditional(request, accept_ranges=True, complete_length=len(body))
+    return response
+
+
+@blueprint.get(f"{JOB}/groups")
+@requires(Permission.VIEW)
+@spec.validate(resp=answers(HTTP_200=schemas.OutputGroups, also=(404,)), tags=_TAGS, operation_id="job_groups")
+def groups(job_id: int, query: schemas.GroupsQuery) -> Response:  # noqa: ARG001  the only mode is the default
+    """Group the hosts that ended alike and said the same."""
+    with read() as session:
+        return jsonify(queries.groups(session, queries.get_job(session, job_id, actor())))
+
+
+@blueprint.get(f"{JOB}/host-keys")
+@requires(Permission.VIEW)
+@spec.validate(resp=answers(HTTP_200=schemas.OfferedKeys, also=(404,)), tags=_TAGS, operation_id="job_host_keys")
+def host_keys(job_id: int) -> Response:
+    """List the host keys that hosts of a job showed and nobody has trusted."""
+    with read() as session:
+        return jsonify(host_keys=queries.offered_keys(session, queries.get_job(session, job_id, actor())))
