@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from opsconsole import __version__
-from opsconsole.errors import OpsconsoleError, Unavailable
+from opsconsole.cli.exit_codes import of_error
+from opsconsole.errors import OpsconsoleError
 
-# A worker patches itself for gevent before anything that opens sockets is imported, and every start should be quick:
-# so a command's module is imported when that command is asked for.
+# Every start should be quick: a command's module is imported when that command is asked for.
 COMMANDS = {
     "up": "opsconsole.cli.local:up",
     "web": "opsconsole.cli.local:web",
@@ -30,9 +30,6 @@ COMMANDS = {
     "token": "opsconsole.cli.tokens:token",
     "demo-fleet": "opsconsole.cli.local:demo_fleet",
 }
-
-USAGE = 2
-TROUBLE = 5
 
 
 class Commands(click.Group):
@@ -59,7 +56,7 @@ class Commands(click.Group):
             for fault in error.errors:
                 if fault.hint:
                     click.echo(f"  {fault.hint}", err=True)
-            sys.exit(TROUBLE if isinstance(error, Unavailable) else USAGE)
+            sys.exit(of_error(error))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -3,8 +3,8 @@
 import errno
 import ipaddress
 import socket
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers.base import Worker
@@ -15,8 +15,7 @@ from opsconsole.errors import Invalid, Unavailable
 from opsconsole.launcher.orphans import end_with_parent
 from opsconsole.settings import Settings
 
-if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication
+Application = Callable[..., Iterable[bytes]]
 
 _BACKLOG = 512
 _NEXT_PORTS = 50
@@ -111,7 +110,7 @@ def _post_fork(_server: object, worker: Worker) -> None:
 class _Server(BaseApplication):
     """Gunicorn with our options instead of its own command line."""
 
-    def __init__(self, make_app: "Callable[[], WSGIApplication]", options: dict[str, Any]) -> None:
+    def __init__(self, make_app: Callable[[], Application], options: dict[str, Any]) -> None:
         self._make_app = make_app
         self._options = options
         super().__init__()
@@ -121,7 +120,7 @@ class _Server(BaseApplication):
         for name, value in self._options.items():
             self.cfg.set(name, value)
 
-    def load(self) -> "WSGIApplication":
+    def load(self) -> Application:
         """Makes the application, in the process that serves it."""
         return self._make_app()
 

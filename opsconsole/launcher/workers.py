@@ -5,7 +5,6 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 from sqlalchemy import select
@@ -34,14 +33,18 @@ class WorkerWatch:
         self._observer = recover.Observer(settings.worker_dead_seconds * _PATIENCE)
         self._still: set[int] = set()
         self._looked_at = float("-inf")
+        self._known: set[int] = set()
         self._ledger = settings.run_dir / "workers.json"
 
     def ready(self, pid: int) -> bool:
         """Returns whether worker ``pid`` has reported in."""
         try:
-            return pid in self._beats()
+            reported = pid in self._beats()
         except Unavailable:
             return False
+        if reported:
+            self._keep(self._known | {pid})
+        return reported
 
     def alive(self, pid: int) -> bool:
         """Returns whether the heartbeat of worker ``pid`` advances, as far as can be known."""
@@ -57,16 +60,19 @@ class WorkerWatch:
         except Unavailable as error:
             # The reaper finds out by itself.
             _log.warning("the end of worker process %s could not be noted: %s", pid, error.detail)
-
-    def remember(self, pids: Iterable[int]) -> None:
-        """Keeps the process ids on disk, for the launcher after this one."""
-        write_private(self._ledger, json.dumps(sorted(pids)))
+        self._keep(self._known - {pid})
 
     def settle_former(self) -> None:
         """Notes the end of the workers of a former launcher that was killed before it could."""
         for pid in _read_pids(self._ledger):
             if not _exists(pid):
                 self.gone(pid)
+
+    def _keep(self, pids: set[int]) -> None:
+        """Keeps the process ids on disk, for the launcher after this one."""
+        if pids != self._known:
+            self._known = pids
+            write_private(self._ledger, json.dumps(sorted(pids)))
 
     def _look(self) -> None:
         try:

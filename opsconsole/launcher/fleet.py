@@ -1,0 +1,190 @@
+"""Serves the demo fleet: real SSH servers on loopback that run real commands as the user who started them."""
+
+import asyncio
+import os
+import pwd
+import signal
+import socket
+from pathlib import Path
+
+import asyncssh
+
+from opsconsole.clock import SystemClock
+from opsconsole.db.database import Database
+from opsconsole.errors import Unavailable
+from opsconsole.inventory import hostkeys
+from opsconsole.inventory import service as inventory
+from opsconsole.inventory.known_hosts import KnownKey
+from opsconsole.launcher import demo
+from opsconsole.launcher.demo import Announcement, DemoHost, Kind
+from opsconsole.launcher.ssh_session import CommandSession, Place, Processes
+from opsconsole.settings import Settings
+
+_FIRST_PORT = 2222
+_PORTS_TRIED = 200
+_ALGORITHM = "ssh-ed25519"
+
+
+def serve(settings: Settings, count: int) -> None:
+    """Serves ``count`` demo hosts until SIGTERM; their commands end with it."""
+    asyncio.run(_serve(settings, demo.fleet(count)))
+
+
+async def _serve(settings: Settings, hosts: list[DemoHost]) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    processes = Processes()
+    loop.add_signal_handler(signal.SIGCHLD, processes.reap)
+
+    client_key = _key(demo.key_file(settings))
+    host_keys = {host.name: _key(demo.folder(settings) / "host_keys" / host.name) for host in hosts}
+    former = demo.announced(settings)
+    listeners = _listen(hosts, former.port if former else _FIRST_PORT)
+    port = listeners[hosts[0].name].getsockname()[1]
+    servers = [
+        await _serve_host(host, listeners[host.name], host_keys[host.name], client_key, settings, processes)
+        for host in hosts
+        if host.kind is not Kind.DOWN
+    ]
+    _register(settings, hosts, port, host_keys)
+    demo.announce(settings, Announcement(pid=os.getpid(), port=port, count=len(hosts)))
+    await stop.wait()
+    processes.kill_all()
+    for server in servers:
+        server.close()
+    await asyncio.gather(*(server.wait_closed() for server in servers))
+
+
+async def _serve_host(
+    host: DemoHost,
+    listener: socket.socket,
+    host_key: asyncssh.SSHKey,
+    client_key: asyncssh.SSHKey,
+    settings: Settings,
+    processes: Processes,
+) -> asyncssh.SSHAcceptor:
+    delay = demo.SLOW_SECONDS if host.kind is Kind.SLOW else 0.0
+    place = Place(host=host.name, home=demo.home(settings, host), user=_me(), delay=delay)
+    accepted = None if host.kind is Kind.REFUSES else client_key
+    return await asyncssh.create_server(
+        lambda: _Server(accepted, place, processes),
+        sock=listener,
+        server_host_keys=[host_key],
+        encoding=None,
+        server_version="opsconsole-demo",
+        keepalive_interval=15,
+        keepalive_count_max=3,
+    )
+
+
+class _Server(asyncssh.SSHServer):
+    """One connection to a demo host. Only the fleet's own key opens it, and it only runs commands."""
+
+    def __init__(self, accepted: asyncssh.SSHKey | None, place: Place, processes: Processes) -> None:
+        self._accepted = accepted
+        self._place = place
+        self._processes = processes
+        self._connection: asyncssh.SSHServerConnection | None = None
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        """Keeps the connection: channels are made through it."""
+        self._connection = conn
+
+    def begin_auth(self, username: str) -> bool:
+        """Everybody has to prove who he is."""
+        return True
+
+    def public_key_auth_supported(self) -> bool:
+        """Keys are the only way in."""
+        return True
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        """Accepts the fleet's key, for any user name: all commands run as the one who started the fleet."""
+        return self._accepted is not None and key.public_data == self._accepted.public_data
+
+    def session_requested(self) -> "tuple[asyncssh.SSHServerChannel[bytes], asyncssh.SSHServerSession[bytes]] | bool":
+        """Opens a channel for one command."""
+        if self._connection is None:
+            return False
+        channel = self._connection.create_server_channel(encoding=None)
+        return channel, CommandSession(self._place, self._processes)
+
+
+def _listen(hosts: list[DemoHost], first: int) -> dict[str, socket.socket]:
+    """Returns a listening socket for each host, all on one port that is free on all their addresses.
+
+    The host that is down keeps its socket bound but not listening, so that nobody else answers there.
+    """
+    problem: OSError | None = None
+    for port in dict.fromkeys([first, *range(_FIRST_PORT, _FIRST_PORT + _PORTS_TRIED)]):
+        opened: dict[str, socket.socket] = {}
+        try:
+            for host in hosts:
+                opened[host.name] = _bind(host, port)
+        except OSError as error:
+            problem = error
+            for listener in opened.values():
+                listener.close()
+        else:
+            return opened
+    reason = problem.strerror if problem else "no port was tried"
+    raise Unavailable(f"The demo hosts cannot listen on {hosts[0].address} and on: {reason}.", code="demo_listen")
+
+
+def _bind(host: DemoHost, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host.address, port))
+        if host.kind is not Kind.DOWN:
+            listener.listen(128)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _me() -> str:
+    """The user whom commands run as. A container may run as a user that has no name."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"uid{os.geteuid()}"
+
+
+def _key(path: Path) -> asyncssh.SSHKey:
+    """Returns the private key in ``path``, made at the first start and kept: a changed host key would be refused."""
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.new")
+        asyncssh.generate_private_key(_ALGORITHM, comment="opsconsole demo").write_private_key(draft)
+        draft.chmod(0o600)
+        draft.replace(path)
+    return asyncssh.read_private_key(path)
+
+
+def _register(settings: Settings, hosts: list[DemoHost], port: int, host_keys: dict[str, asyncssh.SSHKey]) -> None:
+    """Puts the fleet into the inventory, with the key that opens it and its host keys trusted."""
+    now = SystemClock().now()
+    database = Database(settings.database)
+    try:
+        with database.transaction() as session:
+            for host in hosts:
+                inventory.upsert_host(
+                    session,
+                    host.name,
+                    address=host.address,
+                    port=port,
+                    user=_me(),
+                    credential=demo.CREDENTIAL,
+                    tags=host.tags,
+                    now=now,
+                )
+                algorithm, key = host_keys[host.name].export_public_key().decode().split()[:2]
+                known = KnownKey(algorithm=algorithm, key=key)
+                hostkeys.remember(session, host.address, port, known, source=hostkeys.Source.DEMO, now=now)
+            inventory.set_group(session, demo.GROUP, [host.name for host in hosts])
+    finally:
+        database.close()

@@ -1,0 +1,70 @@
+"""What ``opsconsole up`` prints once all is ready. Texts only."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from opsconsole import __version__
+from opsconsole.launcher import demo, web
+from opsconsole.launcher.access import page_address
+from opsconsole.settings import Settings
+
+
+def lines(settings: Settings, broker: str, url: str, code: str | None) -> list[str]:
+    """Returns what was started and how to get in; ``code`` is the one-time code, if there is an administrator."""
+    started = [
+        f"opsconsole {__version__}",
+        f"data {_short(settings.data_dir)} ({_database(settings)})",
+        f"broker {broker}",
+        f"workers {settings.workers} x {settings.worker_slots} slots",
+    ]
+    shown = ["  ".join(started)]
+    port = urlsplit(url).port
+    if settings.port not in {0, port}:
+        shown.append(f"Port  {settings.port} is in use, so this is {port}")
+    end = "Ctrl-C stops all; nothing listens beyond 127.0.0.1"
+    if not web.is_loopback(settings.host):
+        end = "Ctrl-C stops all"
+        shown.append(f"NOTE  {url} can be reached from other machines")
+    entry = page_address(url, code) + ("   (works once, 10 min)" if code else "")
+    shown.append(f"Open  {entry}      {end}")
+    if code is None:
+        shown.append(f"NOTE  No administrator is enabled. Make one: {program()} create-admin NAME")
+    return shown
+
+
+def demo_lines(settings: Settings, count: int) -> list[str]:
+    """Returns what to try: the demo fleet, or with one of ``count`` hosts running, a first command on it."""
+    announcement = demo.announced(settings)
+    if not count or announcement is None:
+        return [f"Try   {program()} up --demo 20     adds 20 real SSH hosts of its own on loopback"]
+    hosts = demo.fleet(count)
+    unlike = demo.unlike_the_rest(hosts)
+    places = f"{hosts[0].address} and on, port {announcement.port}"
+    first = f"{program()} run -w @{demo.GROUP} -- {demo.FIRST_COMMAND}"
+    return [
+        f"Demo  {len(hosts)} SSH hosts, {hosts[0].name} to {hosts[-1].name}, on {places}"
+        + (f"; {unlike}" if unlike else ""),
+        f"Try   {first}     or in the browser: hosts @{demo.GROUP}, command {demo.FIRST_COMMAND}",
+    ]
+
+
+def program() -> str:
+    """Returns how this person calls ``opsconsole``: the bare name when PATH leads to this installation."""
+    called = Path(sys.argv[0]).absolute()
+    found = shutil.which("opsconsole")
+    if called.name != "opsconsole" or (found and Path(found).absolute() == called):
+        return "opsconsole"
+    return str(called.relative_to(Path.cwd())) if called.is_relative_to(Path.cwd()) else str(called)
+
+
+def _short(path: Path) -> str:
+    # Unlike Path.home this raises nothing for a user who has no home.
+    home = os.path.expanduser("~")
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+
+
+def _database(settings: Settings) -> str:
+    return "SQLite" if settings.database.startswith("sqlite") else "PostgreSQL"
