@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = (".ci", "benchmarks", "bin", "docs", "migrations", "opsconsole", "templates", "tests")
-TEXT_SUFFIXES = {"", ".cfg", ".css", ".html", ".js", ".lock", ".mako", ".md", ".py", ".toml", ".txt", ".in"}
+TEXT_SUFFIXES = {"", ".cfg", ".css", ".html", ".js", ".json", ".lock", ".mako", ".md", ".py", ".toml", ".txt", ".in"}
 
 
 def files(*folders: str, suffix: str = "") -> Iterator[Path]:
