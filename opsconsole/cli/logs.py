@@ -11,8 +11,10 @@ from opsconsole.cli.exit_codes import ExitCode
 from opsconsole.cli.following import Showing
 from opsconsole.cli.render import Gathered, Line, Prefixed, lines_of
 from opsconsole.cli.terminal import Terminal
+from opsconsole.jobs.states import ACTIVE
 
 _FOLLOW_SECONDS = 0.5
+_ACTIVE = frozenset(state.value for state in ACTIVE)
 _FDS = {"both": (1, 2), "stdout": (1,), "stderr": (2,)}
 
 
@@ -39,7 +41,7 @@ def _print_all(client: ConsoleClient, job: int, showing: Showing, terminal: Term
         return
     printer = Prefixed(client, terminal, job)
     for index in range(len(printer.hosts)):
-        printer.show(index, ended=True)
+        printer.show(index)
 
 
 def _print_lines(
@@ -55,10 +57,8 @@ def _print_lines(
     next_line = 1
     while True:
         # Asked before the lines are read: an end that comes in between means one more round, not lost lines.
-        ended = client.output(job, host, from_line=next_line, limit=1)["eof"]
-        lines = list(lines_of(client, job, host, from_line=next_line))
-        complete = lines if ended or not follow else lines[:-1]
-        for line in complete:
+        ended = client.output(job, host, from_line=next_line, limit=1)["state"] not in _ACTIVE
+        for line in lines_of(client, job, host, from_line=next_line):
             if line.fd in fds:
                 _print(line, as_json=as_json, terminal=terminal)
             next_line = line.number + 1

@@ -7,10 +7,9 @@ from typing import Any
 
 from opsconsole.cli.client import Body, ConsoleClient
 from opsconsole.cli.terminal import Terminal
-from opsconsole.errors import NotFound
 
 _RULE = "-" * 15
-_PAGE = 2000
+_PAGE = 10_000
 _STDERR = 2
 _WHY = {
     "k": "timed out",
@@ -121,12 +120,14 @@ def trouble_line(group: Body, said: str = "") -> str:
         parts.append(f"killed by {signal}" if signal else f"exit {group['exit']}")
     else:
         parts.append(_WHY.get(group["state"], "not finished"))
-    detail = said or (str(group.get("detail") or "") if group["state"] != "f" else "")
-    if detail:
-        parts.append(detail)
-    elif group.get("reason") and group["state"] != "f":
+    if said:
+        parts.append(said)
+    elif group["state"] == "u":
+        # Nothing ran, so the head is no output but the reason in words.
+        parts.append(str(group.get("head") or group.get("reason") or "").replace("_", " "))
+    elif group["state"] != "f" and group.get("reason"):
         parts.append(str(group["reason"]).replace("_", " "))
-    return ": ".join(parts)
+    return ": ".join(part for part in parts if part)
 
 
 def _may_have_output(group: Body) -> bool:
@@ -143,16 +144,12 @@ class Prefixed:
         self._next: dict[int, int] = {}
         self._hosts: list[str] | None = None
 
-    def show(self, index: int, *, ended: bool) -> None:
-        """Prints the new lines of host ``index``; the last line of one that still runs may grow, so it waits."""
-        lines = list(self._new_lines(index))
-        if not ended:
-            lines = lines[:-1]
+    def show(self, index: int) -> None:
+        """Prints the lines of host ``index`` not printed yet."""
         prefix = f"{self.hosts[index]}: "
-        for line in lines:
+        for line in lines_of(self._client, self._job, index, from_line=self._next.get(index, 1)):
             self._terminal.host_line(line.text, prefix=prefix, err=line.fd == _STDERR)
-        if lines:
-            self._next[index] = lines[-1].number + 1
+            self._next[index] = line.number + 1
 
     @property
     def hosts(self) -> list[str]:
@@ -160,12 +157,6 @@ class Prefixed:
         if self._hosts is None:
             self._hosts = self._client.get(f"jobs/{self._job}/roster")["hosts"]
         return self._hosts
-
-    def _new_lines(self, index: int) -> Iterator[Line]:
-        try:
-            yield from lines_of(self._client, self._job, index, from_line=self._next.get(index, 1))
-        except NotFound:
-            return
 
 
 def job_row(job: Body) -> str:

@@ -93,7 +93,7 @@ class Watch:
         if self.live is not None:
             for index in changed:
                 if self.board.letters[index] in "ofkxl":
-                    self.live.show(index, ended=True)
+                    self.live.show(index)
 
     def _print_running(self) -> None:
         now = time.monotonic()
@@ -104,7 +104,7 @@ class Watch:
         # Another part of the running hosts has its turn each second, so that many hosts do not mean many requests.
         turn = int(now) * _LIVE_HOSTS % max(1, len(running))
         for index in islice((*running[turn:], *running[:turn]), _LIVE_HOSTS):
-            self.live.show(index, ended=False)
+            self.live.show(index)
 
     def _show_progress(self) -> None:
         if self.as_json or self.board.finished:

@@ -158,7 +158,14 @@ class FakeConsole:
         first, limit = int(asked.query["from_line"]), int(asked.query["limit"])
         numbered = [[n, 1, fd, text] for n, (fd, text) in enumerate(lines, 1)]
         page = [line for line in numbered if line[0] >= first][:limit]
-        return 200, {"lines": page, "total_lines": len(lines), "total_bytes": 1, "truncated": None, "eof": True}
+        return 200, {
+            "state": "succeeded",
+            "lines": page,
+            "total_lines": len(lines),
+            "total_bytes": 1,
+            "truncated": None,
+            "eof": True,
+        }
 
 
 def _handler(console: FakeConsole) -> type[BaseHTTPRequestHandler]:

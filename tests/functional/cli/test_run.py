@@ -33,7 +33,7 @@ def mixed(console: FakeConsole) -> FakeConsole:
     console.story.grid, console.story.state = "ooofu", "partial"
     console.story.groups = [
         _group(3, "web4", 1, "f", 127),
-        _group(4, "web5", 1, "u", None, detail="connect timed out after 10 s", reason="connect_timeout"),
+        _group(4, "web5", 1, "u", None, head="connect timed out after 10 s", reason="connect_timeout"),
         _group(0, "web[1-2]", 2),
         _group(2, "web3", 1),
     ]
