@@ -226,6 +226,12 @@ def child_environment(overrides: Mapping[str, object]) -> dict[str, str]:
     return {**os.environ, **{f"{_PREFIX}{name.upper()}": _as_text(value) for name, value in overrides.items()}}
 
 
+def agent_socket() -> Path | None:
+    """Returns the socket of this user's ssh-agent, whether or not it is there, or ``None`` when there is no agent."""
+    path = os.environ.get("SSH_AUTH_SOCK")
+    return Path(path) if path else None
+
+
 def _as_text(value: object) -> str:
     if isinstance(value, Mapping):
         return ",".join(f"{name}={item}" for name, item in value.items())

@@ -18,12 +18,15 @@ _LOG_BYTES = 5 * 1024 * 1024
 _LOG_FILES = 3
 _LINE_BYTES = 8192
 _READ_BYTES = 65536
-_ALARMING = re.compile(r"\b(ERROR|CRITICAL|FATAL)\b|^Traceback \(most recent|\"level\": ?\"(error|critical)\"")
+_ALARMING = re.compile(r"\b(ERROR|CRITICAL|FATAL)\b|\[(error|critical) *\]|\"level\": ?\"(error|critical)\"")
+_TRACE_START = "Traceback (most recent call last)"
+_TRACE_CHAIN = ("During handling of the above", "The above exception was")
 _TAIL_LINES = 20
 
 FIRST_DELAY = 0.2
 LONGEST_DELAY = 10.0
 STEADY_SECONDS = 30.0
+_PROVEN_SECONDS = 1.0
 
 
 def restart_delay(failures: int) -> float:
@@ -35,8 +38,8 @@ def _never_mind(_pid: int) -> None:
     """The default of ``ChildSpec.on_exit``: nobody needs to know."""
 
 
-def _at_once(_pid: int) -> bool:
-    """The default of ``ChildSpec.ready`` and ``ChildSpec.alive``: it runs, so all is well."""
+def _surely(_pid: int) -> bool:
+    """The default of ``ChildSpec.alive``: it runs, so all is well."""
     return True
 
 
@@ -45,7 +48,8 @@ class ChildSpec:
     """A process to keep running.
 
     ``stage`` orders the stop: lower ones end first. ``stop_seconds`` after the order to stop it is killed. ``ready``,
-    ``alive`` and ``on_exit`` get its process id; they must answer within a second and raise nothing.
+    ``alive`` and ``on_exit`` get its process id; they must answer within a second and raise nothing. Without ``ready``
+    a child counts as ready when it has lived for a second.
     """
 
     name: str
@@ -54,9 +58,26 @@ class ChildSpec:
     stage: int = 0
     stop_seconds: float = 3.0
     pass_fds: tuple[int, ...] = ()
-    ready: Callable[[int], bool] = _at_once
-    alive: Callable[[int], bool] = _at_once
+    ready: Callable[[int], bool] | None = None
+    alive: Callable[[int], bool] = _surely
     on_exit: Callable[[int], None] = _never_mind
+
+
+class AlarmFilter:
+    """Picks the log lines that a person should see: errors, and of a traceback the line that says what happened."""
+
+    def __init__(self) -> None:
+        self._in_trace = False
+
+    def picks(self, line: str) -> bool:
+        """Returns whether to show ``line``, the next one of the log."""
+        if line.startswith(_TRACE_START):
+            self._in_trace = True
+            return False
+        if self._in_trace:
+            self._in_trace = line.startswith((" ", "\t", *_TRACE_CHAIN))
+            return not self._in_trace
+        return _ALARMING.search(line) is not None
 
 
 @dataclass(slots=True, eq=False)
@@ -74,6 +95,7 @@ class Child:
     restart_at: float | None = None
     kill_at: float | None = None
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL_LINES))
+    alarms: AlarmFilter = field(default_factory=AlarmFilter)
     _partial: bytes = b""
 
     @property
@@ -96,12 +118,18 @@ class Child:
             preexec_fn=partial(end_with_parent, os.getpid()),  # noqa: PLW1509  With one thread here, no lock can be held.
         )
         self.started, self.ready, self.restart_at, self.kill_at = now, False, None, None
-        self._partial = b""
+        self._partial, self.alarms = b"", AlarmFilter()
         stream = self.process.stdout
         if stream is None:
             raise RuntimeError("a child was started without a pipe")
         os.set_blocking(stream.fileno(), False)
         return stream.fileno()
+
+    def is_ready(self, now: float) -> bool:
+        """Returns whether the process works."""
+        if self.spec.ready is None:
+            return now - self.started >= _PROVEN_SECONDS
+        return self.spec.ready(self.pid)
 
     def read(self) -> list[str] | None:
         """Returns the whole lines that have arrived and writes them to the log; ``None`` when the output has ended."""
@@ -143,11 +171,6 @@ def open_log(folder: Path, name: str) -> RotatingFileHandler:
     )
     handler.setFormatter(logging.Formatter("%(message)s"))
     return handler
-
-
-def is_alarming(line: str) -> bool:
-    """Returns whether a log line tells of an error that a person should see."""
-    return _ALARMING.search(line) is not None
 
 
 def printable(line: str, limit: int = 300) -> str:

@@ -18,7 +18,6 @@ from opsconsole.launcher.child import (
     Child,
     ChildSpec,
     how_it_ended,
-    is_alarming,
     open_log,
     printable,
     restart_delay,
@@ -172,7 +171,7 @@ class Supervisor:
 
     def _watch(self, child: Child, now: float) -> None:
         if not child.ready:
-            child.ready = child.spec.ready(child.pid)
+            child.ready = child.is_ready(now)
             if child.ready and child.was_ready:
                 self._say(f"{child.spec.name} is back (process {child.pid})")
             child.was_ready = child.was_ready or child.ready
@@ -205,7 +204,7 @@ class Supervisor:
                 self._forget(child)
             return False
         for line in lines:
-            if is_alarming(line) and not self._stopping:
+            if child.alarms.picks(line) and not self._stopping:
                 self._alarm(child.spec.name, line)
         return bool(lines)
 
