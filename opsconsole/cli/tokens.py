@@ -1,55 +1,57 @@
-"""``opsconsole token``: the caller's own API tokens."""
+"""``opsconsole token``: API tokens, made on the console's own machine for programs on this and other ones."""
 
 import json
+from typing import Any
 
 import click
 
-from opsconsole.cli.client import open_client
-from opsconsole.cli.exit_codes import ExitCode
-from opsconsole.cli.remote import edge
 from opsconsole.settings import Settings
+
+_OWNER = click.option("--user", "owner", metavar="NAME", help="Whose token. [default: the first administrator]")
 
 
 @click.group()
 def token() -> None:
-    """Make, list and revoke your API tokens."""
+    """Make, list and revoke API tokens (on the console's own machine)."""
 
 
 @token.command()
 @click.argument("name")
+@_OWNER
 @click.option("--scope", type=click.Choice(["read", "run"]), default="run", show_default=True)
 @click.option("--days", type=click.IntRange(1, 3650), default=90, show_default=True, help="Days until it expires.")
-@edge
-def create(name: str, *, scope: str, days: int) -> int:
-    """Make a token. It is printed this once."""
-    with open_client(Settings.load()) as client:
-        made = client.post("tokens", {"name": name, "scope": scope, "expires_in_days": days})
-    click.echo(made["token"])
-    return ExitCode.OK
+def create(name: str, *, owner: str | None, scope: str, days: int) -> None:
+    """Make a token called NAME. Its text is printed this once."""
+    from opsconsole.accounts.permissions import Scope
+    from opsconsole.launcher.tokens import make
+
+    click.echo(make(Settings.load(), name, owner=owner, scope=Scope(scope), days=days))
 
 
 @token.command(name="list")
+@_OWNER
 @click.option("--json", "as_json", is_flag=True)
-@edge
-def list_(*, as_json: bool) -> int:
-    """List your tokens, newest first."""
-    with open_client(Settings.load()) as client:
-        tokens = client.get("tokens")["tokens"]
-    for item in tokens:
+def list_(*, owner: str | None, as_json: bool) -> None:
+    """List tokens, newest first, without their secrets."""
+    from opsconsole.launcher.tokens import tokens_of
+
+    for item in tokens_of(Settings.load(), owner):
+        ends = "revoked" if item.revoked_at else f"until {_day(item.expires_at)}"
         if as_json:
-            click.echo(json.dumps(item))
-            continue
-        state = "revoked" if item["revoked_at"] else f"until {str(item['expires_at'] or 'revoked')[:10]}"
-        used = str(item["used_at"] or "never")[:16].replace("T", " ")
-        click.echo(f"{item['id']:<14} {item['scope']:<5} {state:<18} used {used:<17} {item['name']}")
-    return ExitCode.OK
+            facts = {"id": item.id, "name": item.name, "scope": item.scope, "state": ends, "used": _day(item.used_at)}
+            click.echo(json.dumps(facts))
+        else:
+            click.echo(f"{item.id:<18} {item.scope:<5} {ends:<17} used {_day(item.used_at):<11} {item.name}")
 
 
 @token.command()
 @click.argument("token_id")
-@edge
-def revoke(token_id: str) -> int:
+def revoke(token_id: str) -> None:
     """Revoke a token by its id. It stops working at once."""
-    with open_client(Settings.load()) as client:
-        client.delete(f"tokens/{token_id}")
-    return ExitCode.OK
+    from opsconsole.launcher import tokens
+
+    tokens.revoke(Settings.load(), token_id)
+
+
+def _day(moment: Any) -> str:
+    return f"{moment:%Y-%m-%d}" if moment is not None else "never"

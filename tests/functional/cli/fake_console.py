@@ -145,8 +145,6 @@ class FakeConsole:
             return 200, {"v": 1, "hosts": story.hosts}
         if path == "jobs/7/groups":
             return 200, {"ver": 5, "mode": "exact", "groups": story.groups}
-        if path == "tokens" and asked.method == "POST":
-            return 201, {"id": "1", "token": "opsc_9_new"}
         return self._output(asked)
 
     def _output(self, asked: Asked) -> tuple[int, Any]:

@@ -276,9 +276,3 @@ def test_resolve_shows_the_reach_of_an_order(console: FakeConsole, call: Call) -
         "could fail before it stops: 70",
         "to confirm: 412 ()",
     ]
-
-
-def test_a_new_token_is_printed_once(console: FakeConsole, call: Call) -> None:
-    result = call("token", "create", "cron", "--scope", "read", "--days", "7")
-    assert result.stdout == "opsc_9_new\n"
-    assert console.to("POST", "tokens")[0].body == {"name": "cron", "scope": "read", "expires_in_days": 7}
