@@ -18,12 +18,12 @@ def cli_command(*arguments: str) -> tuple[str, ...]:
 
 def worker_command(name: str) -> tuple[str, ...]:
     """Returns the command line of a worker process."""
-    return (*_PYTHON, "opsconsole.tasks", "worker", name)
+    return (*_PYTHON, "opsconsole.launcher.processes", "worker", name)
 
 
 def beat_command() -> tuple[str, ...]:
     """Returns the command line of the beat."""
-    return (*_PYTHON, "opsconsole.tasks", "beat")
+    return (*_PYTHON, "opsconsole.launcher.processes", "beat")
 
 
 def become_worker(name: str, chosen: Mapping[str, object]) -> NoReturn:
