@@ -1,0 +1,109 @@
+"""A checkout is served by the usual programs: ``celery -A worker worker`` and ``gunicorn wsgi:app``."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from sqlalchemy import select
+
+from opsconsole.db.database import Database
+from opsconsole.jobs.models import WorkerProcess
+from opsconsole.launcher import broker, folder
+from opsconsole.settings import Settings
+from tests.support.sshd import free_port
+
+ROOT = Path(__file__).parents[3]
+BIN = Path(sys.executable).parent
+Running = subprocess.Popen[bytes]
+
+
+def _until(look: Callable[[], bool], process: Running, log: Path, seconds: float = 30.0) -> None:
+    pause = threading.Event()
+    end = time.monotonic() + seconds
+    while not look():
+        ready_in_time = process.poll() is None and time.monotonic() < end
+        assert ready_in_time, log.read_text(encoding="utf-8", errors="replace")
+        pause.wait(0.05)
+
+
+@contextmanager
+def _running(command: list[str], log: Path, environment: dict[str, str]) -> Iterator[Running]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=os.environ | environment, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        finally:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def environment(settings: Settings) -> dict[str, str]:
+    return {"OPSCONSOLE_DATA_DIR": str(settings.data_dir), "OPSCONSOLE_ALLOW_LOOPBACK": "true"}
+
+
+@pytest.fixture
+def embedded_broker(settings: Settings, database: Database, tmp_path: Path) -> Iterator[None]:
+    before = os.umask(0o077)
+    try:
+        folder.prepare(settings)
+    finally:
+        os.umask(before)
+    log = tmp_path / "broker.log"
+    with _running(list(broker.command(settings, broker.find_program())), log, {}) as process:
+        _until(lambda: broker.answers(settings), process, log)
+        yield
+
+
+@pytest.mark.usefixtures("embedded_broker")
+def test_a_plain_celery_worker_gets_the_pool_of_the_product(
+    database: Database, environment: dict[str, str], tmp_path: Path
+) -> None:
+    log = tmp_path / "worker.log"
+
+    def reported() -> bool:
+        with database.read() as session:
+            return session.scalar(select(WorkerProcess).where(WorkerProcess.pid == process.pid)) is not None
+
+    with _running([str(BIN / "celery"), "-A", "worker", "worker"], log, environment) as process:
+        _until(reported, process, log)
+        assert "--pool=gevent" in psutil.Process(process.pid).cmdline()
+        answer = subprocess.run(
+            [BIN / "celery", "-A", "worker", "inspect", "ping", "--timeout", "5"],
+            cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert "1 node online" in answer.stdout, answer.stdout + answer.stderr
+    assert "Traceback" not in log.read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("embedded_broker")
+def test_gunicorn_serves_the_console(environment: dict[str, str], tmp_path: Path) -> None:
+    log = tmp_path / "web.log"
+    port = free_port()
+
+    def healthy() -> bool:
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    command = [str(BIN / "gunicorn"), "--bind", f"127.0.0.1:{port}", "--threads", "8", "wsgi:app"]
+    with _running(command, log, environment) as process:
+        _until(healthy, process, log)
+    assert "Traceback" not in log.read_text(encoding="utf-8")
