@@ -1,0 +1,47 @@
+"""The pages for people, rendered on the server; scripts make them live but nothing useful needs them."""
+
+from typing import Any
+
+from flask import Flask, g, request
+from flask_babel import Babel
+
+from opsconsole.accounts.permissions import Permission
+from opsconsole.jobs import queries
+from opsconsole.web import view_models
+from opsconsole.web.pages import host_run, jobs, keys, me, routes, run, session, workers
+from opsconsole.web.unit_of_work import read
+
+__all__ = ["host_run", "jobs", "keys", "me", "register", "run", "session", "workers"]
+
+LANGUAGES = ("en",)
+
+
+def register(app: Flask) -> None:
+    """Puts the pages, their texts and their template helpers into ``app``."""
+    Babel(app, default_locale="en", default_timezone="UTC", locale_selector=_language)
+    app.jinja_env.trim_blocks = True
+    app.jinja_env.lstrip_blocks = True
+    for helper in (view_models.duration, view_models.size, view_models.visible, view_models.reason_text):
+        app.add_template_filter(helper)
+    app.context_processor(_shared)
+    app.register_blueprint(routes.pages)
+
+
+def _language() -> str:
+    return request.accept_languages.best_match(LANGUAGES) or "en"
+
+
+def _shared() -> dict[str, Any]:
+    return {
+        "actor": g.get("actor"),
+        "Permission": Permission,
+        "view": view_models,
+        "fleet": _fleet,
+        "request_id": g.get("request_id", ""),
+    }
+
+
+def _fleet() -> dict[str, Any]:
+    """The workers for the top bar; asked for by pages that show it, once each."""
+    with read() as database:
+        return queries.workers(database)

@@ -1,0 +1,62 @@
+"""One host's result within a job: the full-width page and the pane of the job page."""
+
+from typing import Any
+
+from flask import render_template, request
+from sqlalchemy.orm import Session
+
+from opsconsole.accounts.permissions import Permission
+from opsconsole.jobs import queries
+from opsconsole.jobs.models import HostRun, Job
+from opsconsole.jobs.states import RunState
+from opsconsole.web.auth import actor, requires
+from opsconsole.web.pages.routes import pages
+from opsconsole.web.unit_of_work import read
+
+_LINES = 500
+_KEY_REASONS = {"host_key_unknown", "host_key_changed"}
+
+
+@pages.get("/jobs/<int:job_id>/h/<host>")
+@requires(Permission.VIEW)
+def host_run(job_id: int, host: str) -> str:
+    """Shows everything about one host of a job."""
+    with read() as database:
+        found = queries.get_job(database, job_id, actor())
+        pane = pane_context(database, found, queries.get_run(database, found, host), lines=True)
+        options = found.options
+    return render_template("jobs/host_run.html", pane=pane, options=options, command=found.command, title=found.title)
+
+
+@pages.get("/jobs/<int:job_id>/pane/<int:i>")
+@requires(Permission.VIEW)
+def pane(job_id: int, i: int) -> str:
+    """Returns the pane alone, for the script of the job page."""
+    with read() as database:
+        found = queries.get_job(database, job_id, actor())
+        context = pane_context(database, found, queries.get_run(database, found, i), lines=False)
+    return render_template("jobs/_pane.html", pane=context, bare=True)
+
+
+def pane_context(database: Session, job: Job, run: HostRun, *, lines: bool = True) -> dict[str, Any]:
+    """Returns what the pane shows of ``run``; with ``lines`` a page of its output for readers without script."""
+    row = queries.run_row(run)
+    state = RunState(run.state)
+    first = max(request.args.get("line", 1, type=int), 1)
+    output = queries.output(database, run, from_line=first, limit=_LINES) if lines else None
+    asks = run.reason in _KEY_REASONS
+    offered = [key for key in queries.offered_keys(database, job) if key["i"] == run.i] if asks else []
+    return {
+        "job_id": job.id,
+        "job_active": job.finished_at is None,
+        "row": row,
+        "letter": state.letter,
+        "active": not state.terminal,
+        "output": output,
+        "first": first,
+        "offered": offered,
+        "gap_bytes": run.gap_bytes,
+        "last": job.target_count - 1,
+        "may_run": actor().may(Permission.RUN),
+        "may_trust": actor().may(Permission.TRUST_HOST_KEYS),
+    }

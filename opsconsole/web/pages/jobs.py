@@ -1,0 +1,145 @@
+"""The list of jobs and the page of one job."""
+
+from typing import Any
+
+from flask import redirect, render_template, request, url_for
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+
+from opsconsole.accounts.permissions import Permission
+from opsconsole.errors import ConfirmationRequired, Conflict, Invalid
+from opsconsole.jobs import control, queries
+from opsconsole.jobs.models import Job
+from opsconsole.web.auth import actor, requires
+from opsconsole.web.pages.host_run import pane_context
+from opsconsole.web.pages.routes import pages
+from opsconsole.web.pages.run import launch
+from opsconsole.web.unit_of_work import now, read, runtime, transaction
+from opsconsole.web.view_models import TILES_AT_MOST, TROUBLE, ended, wanted_letters
+
+_PER_PAGE = 50
+_ROWS = 100
+_GROUPS_ON_OVERVIEW = 20
+_VIEWS = ("overview", "hosts", "groups", "details")
+_FILTERS = ("state", "by", "q", "host")
+
+
+@pages.get("/jobs")
+@requires(Permission.VIEW)
+def jobs() -> str:
+    """Lists jobs, newest first."""
+    filters = {name: request.args.get(name, "").strip() for name in _FILTERS}
+    before = request.args.get("before", type=int)
+    with read() as database:
+        found = queries.list_jobs(
+            database,
+            actor(),
+            before=before,
+            limit=_PER_PAGE + 1,
+            **{name: value or None for name, value in filters.items()},
+        )
+    older = found[_PER_PAGE - 1]["id"] if len(found) > _PER_PAGE else None
+    return render_template("jobs/list.html", jobs=found[:_PER_PAGE], filters=filters, older=older, before=before)
+
+
+@pages.get("/jobs/<int:job_id>")
+@requires(Permission.VIEW)
+def job(job_id: int) -> str:
+    """Shows a job: live with script, as of now without."""
+    shown = request.args.get("view", "overview")
+    with read() as database:
+        found = queries.get_job(database, job_id, actor())
+        status = queries.status(database, found, now=now())
+        context = {
+            "job": status,
+            "shown": shown if shown in _VIEWS else "overview",
+            "filter": wanted_letters(request.args.getlist("state")),
+            "may_run": actor().may(Permission.RUN),
+            "offered": len(queries.offered_keys(database, found)) if status["counts"]["u"] else 0,
+            "pane": _chosen(database, found),
+            **_body(database, found, status),
+        }
+        return render_template("jobs/job.html", **context)
+
+
+def _body(database: Session, found: Job, status: dict[str, Any]) -> dict[str, Any]:
+    """Returns what the asked view shows; the others are fetched by script or by another click."""
+    shown = request.args.get("view", "overview")
+    if shown == "hosts":
+        return _table(database, found, status)
+    if shown == "details":
+        return {}
+    groups = queries.groups(database, found)["groups"]
+    if shown == "groups":
+        return {"groups": groups}
+    small = found.target_count <= TILES_AT_MOST
+    tiles = (
+        list(zip(queries.roster(database, found)["hosts"], queries.grid(database, found)["grid"], strict=True))
+        if small
+        else []
+    )
+    return {"tiles": tiles, "groups": groups[:_GROUPS_ON_OVERVIEW], "group_count": len(groups)}
+
+
+def _table(database: Session, found: Job, status: dict[str, Any]) -> dict[str, Any]:
+    letters = wanted_letters(request.args.getlist("state"))
+    troubled = ended(status["state"]) and any(status["counts"][letter] for letter in TROUBLE)
+    sort = request.args.get("sort") or ("state" if troubled and not letters else "i")
+    q = request.args.get("q", "").strip()
+    page = queries.hosts(
+        database, found, states=letters, sort=sort, q=q, limit=_ROWS, cursor=request.args.get("cursor") or None
+    )
+    return {"rows": page["rows"], "row_total": page["total"], "following": page["next"], "sort": sort, "q": q}
+
+
+def _chosen(database: Session, found: Job) -> dict[str, Any] | None:
+    host = request.args.get("host")
+    return pane_context(database, found, queries.get_run(database, found, host)) if host else None
+
+
+@pages.post("/jobs/<int:job_id>/cancel")
+@requires(Permission.RUN)
+def cancel(job_id: int) -> Response:
+    """Cancels a job, or with ``host`` only that host."""
+    hosts = request.form.getlist("host") or None
+    with transaction() as database:
+        found = queries.get_job(database, job_id, actor())
+        control.cancel(database, found, actor(), hosts=hosts, now=now())
+    runtime().dispatcher.nudge()
+    return redirect(url_for("pages.job", job_id=job_id, host=hosts[0] if hosts else None), 303)
+
+
+@pages.post("/jobs/<int:job_id>/rerun")
+@requires(Permission.RUN)
+def rerun(job_id: int) -> Response:
+    """Starts the same command on the hosts in the chosen states; what needs a word first goes to the Run page."""
+    states = wanted_letters(request.form.getlist("state"))
+    hosts = request.form.getlist("host")
+    return start_again(job_id, states, hosts)
+
+
+def start_again(job_id: int, states: str, hosts: list[str]) -> Response:
+    """Reruns a job on its hosts in ``states`` (letters), of ``hosts`` when any are named, and goes to the new job."""
+    with read() as database:
+        found = queries.get_job(database, job_id, actor())
+        try:
+            order = control.relaunch(database, found, letters=states, hosts=hosts or None)
+        except Invalid:
+            return redirect(url_for("pages.job", job_id=job_id, nothing="yes"), 303)
+    try:
+        return redirect(url_for("pages.job", job_id=launch(order)), 303)
+    except (Invalid, ConfirmationRequired, Conflict):
+        # It wants a typed number, a password, or is no longer possible: the form says which.
+        return redirect(url_for("pages.run", **{"from": job_id, "state": states, "host": hosts}), 303)
+
+
+@pages.get("/j/<ref>")
+@requires(Permission.VIEW)
+def short_link(ref: str) -> Response:
+    """Goes from ``/j/1042`` or ``/j/1042.web-eu-044`` to the page it is short for."""
+    number, _, host = ref.partition(".")
+    if not (number.isascii() and number.isdigit() and len(number) < 19):
+        return redirect(url_for("pages.jobs"), 303)
+    if host:
+        return redirect(url_for("pages.host_run", job_id=int(number), host=host), 303)
+    return redirect(url_for("pages.job", job_id=int(number)), 303)

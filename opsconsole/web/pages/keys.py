@@ -1,0 +1,43 @@
+"""Host keys that a job's hosts showed and nobody has decided on: look, trust, run again there."""
+
+from flask import redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from opsconsole.accounts.permissions import Permission
+from opsconsole.errors import Invalid
+from opsconsole.inventory import hostkeys
+from opsconsole.jobs import queries
+from opsconsole.web.auth import actor, requires
+from opsconsole.web.pages.jobs import start_again
+from opsconsole.web.pages.routes import pages
+from opsconsole.web.unit_of_work import now, read, transaction
+
+
+@pages.get("/jobs/<int:job_id>/keys")
+@requires(Permission.VIEW)
+def host_keys(job_id: int) -> str:
+    """Lists the offered keys with their fingerprints."""
+    with read() as database:
+        found = queries.get_job(database, job_id, actor())
+        offered = queries.offered_keys(database, found)
+    may_trust = actor().may(Permission.TRUST_HOST_KEYS)
+    return render_template("hosts/keys.html", job_id=job_id, offered=offered, may_trust=may_trust)
+
+
+@pages.post("/jobs/<int:job_id>/keys")
+@requires(Permission.TRUST_HOST_KEYS)
+def trust_keys(job_id: int) -> Response:
+    """Trusts the ticked keys, each ``<place in the roster>|<fingerprint>``, and runs the command again there."""
+    chosen = [value.partition("|") for value in request.form.getlist("key")]
+    if not chosen:
+        return redirect(url_for("pages.host_keys", job_id=job_id), 303)
+    hosts = []
+    with transaction() as database:
+        found = queries.get_job(database, job_id, actor())
+        for place, _, fingerprint in chosen:
+            if not place.isdigit():
+                raise Invalid("The form names no host.")
+            run = queries.get_run(database, found, int(place[:7]))
+            hostkeys.trust(database, run.address, run.port, fingerprint, actor=actor(), now=now())
+            hosts.append(run.host)
+    return start_again(job_id, "u", list(dict.fromkeys(hosts)))

@@ -1,0 +1,129 @@
+"""The Run page: where, what and how on the left, what it would touch on the right."""
+
+from dataclasses import replace
+from typing import Any
+
+from flask import make_response, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+
+from opsconsole.accounts import service
+from opsconsole.accounts.models import User
+from opsconsole.accounts.permissions import Permission
+from opsconsole.errors import ConfirmationRequired, Conflict, Invalid, OpsconsoleError, TooLarge
+from opsconsole.inventory import service as inventory
+from opsconsole.jobs import control, queries
+from opsconsole.jobs.launch import Launcher, Order
+from opsconsole.web.auth import actor, requires
+from opsconsole.web.pages.routes import pages
+from opsconsole.web.pages.run_form import RunForm
+from opsconsole.web.unit_of_work import now, read, runtime, transaction
+from opsconsole.web.view_models import TROUBLE, wanted_letters
+
+_EARLIER = 5
+_GROUPS_SHOWN = 8
+
+
+@pages.get("/run")
+@requires(Permission.RUN)
+def run() -> str:
+    """Shows the form, empty, prefilled by the address, or repeating a job. An address never runs anything."""
+    form = RunForm.blank(runtime().settings).prefilled(request.args)
+    with read() as database:
+        earlier = request.args.get("from", type=int)
+        if earlier is not None:
+            form = form.repeating(repeat(database, earlier))
+        return _page(database, form, preview=_preview(database, form) if form.targets.strip() else None)
+
+
+@pages.post("/run")
+@requires(Permission.RUN)
+def start() -> Response:
+    """Starts the job, or shows the form again with what is wrong; with ``action=preview`` it only looks."""
+    form = RunForm.read(request.form)
+    if request.form.get("action") == "preview":
+        return _again(replace(form, confirm=""), None)
+    try:
+        job_id = launch(form.order(request.form.get("password", "")))
+    except (Invalid, TooLarge, ConfirmationRequired, Conflict) as error:
+        return _again(form, error)
+    return redirect(url_for("pages.job", job_id=job_id), 303)
+
+
+def launch(order: Order) -> int:
+    """Returns the number of the job that ``order`` starts, and wakes the workers once it is committed."""
+    parts = runtime()
+    with transaction() as database:
+        job, _created = Launcher(parts.settings, parts.cipher).launch(database, order, actor(), now=now())
+        job_id = job.id
+    parts.dispatcher.nudge()
+    return job_id
+
+
+def repeat(database: Session, job_id: int) -> Order:
+    """Returns the order that repeats a job on its hosts in the states of ``?state=``, trouble when none is named."""
+    job = queries.get_job(database, job_id, actor())
+    letters = wanted_letters(request.args.getlist("state"))
+    hosts = request.args.getlist("host") or None
+    return control.relaunch(database, job, letters=letters or TROUBLE, hosts=hosts)
+
+
+def _again(form: RunForm, error: OpsconsoleError | None) -> Response:
+    with read() as database:
+        preview = _preview(database, form)
+        if isinstance(error, Conflict) and "count" in preview:
+            # What is shown now is what the next press of the button stands for.
+            form = replace(form, expect_count=str(preview["count"]), expect_digest=str(preview["digest"]), confirm="")
+        page = _page(database, form, preview=preview, error=error)
+    return make_response(page, error.status if error else 200)
+
+
+def _preview(database: Session, form: RunForm) -> dict[str, Any]:
+    """Returns what the order would touch, or ``{"error": ...}``: the form is shown either way."""
+    parts = runtime()
+    try:
+        order = form.order("")
+        return Launcher(parts.settings, parts.cipher).resolve(
+            database,
+            actor(),
+            targets=order.targets,
+            exclude=order.exclude,
+            command=order.command,
+            concurrency=order.concurrency,
+            max_failures=order.max_failures,
+        )
+    except OpsconsoleError as error:
+        return {"error": error}
+
+
+def _page(
+    database: Session, form: RunForm, *, preview: dict[str, Any] | None, error: OpsconsoleError | None = None
+) -> str:
+    settings = runtime().settings
+    fault = error or (preview or {}).get("error")
+    usual = RunForm.blank(settings)
+    user = database.get_one(User, actor().user_id)
+    return render_template(
+        "jobs/run.html",
+        form=form,
+        preview=None if preview is None or "error" in preview else preview,
+        error=error,
+        faults={item.field: item for item in fault.errors} if isinstance(fault, OpsconsoleError) else {},
+        usual={
+            name: getattr(usual, name) for name in ("concurrency", "connect_timeout", "command_timeout", "credential")
+        },
+        credentials=_credentials(),
+        remote_user=settings.remote_user,
+        groups=inventory.groups(database)[:_GROUPS_SHOWN],
+        earlier=queries.list_jobs(database, actor(), limit=_EARLIER),
+        no_password=not service.has_password(user),
+        policy=settings.host_key_policy,
+    )
+
+
+def _credentials() -> list[tuple[str, str]]:
+    settings = runtime().settings
+    ambient = [("ambient", _("own keys and agent"))] if settings.use_ambient_keys else []
+    files = [(f"key:{name}", _("key file %(name)s", name=name)) for name in settings.key_files]
+    return [("auto", _("automatic")), *ambient, *files, ("password", _("a password for this job"))]

@@ -1,0 +1,100 @@
+// Small helpers to build a page from values. Text always goes in as text.
+
+/**
+ * Returns the element with this id.
+ * @param {string} id
+ * @returns {any} typed loosely: each caller knows which element its page holds
+ */
+export const byId = (id) => document.getElementById(id);
+
+/**
+ * Returns a new element. `class`, `text` and `on` are special, everything else becomes an attribute.
+ * @param {string} name
+ * @param {Record<string, any>} [props]
+ * @param {...(Node | string)} children
+ * @returns {any}
+ */
+export function el(name, props = {}, ...children) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(props)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (key === "class") node.className = value;
+    else if (key === "text") node.textContent = value;
+    else if (key === "on") for (const [event, listener] of Object.entries(value)) node.addEventListener(event, listener);
+    else node.setAttribute(key, value === true ? "" : String(value));
+  }
+  node.append(...children);
+  return node;
+}
+
+/** Returns the glyph of a state letter. @param {string} letter @returns {HTMLElement} */
+export const glyph = (letter) => el("span", { class: `t ${letter}`, "aria-hidden": "true" });
+
+/**
+ * Puts `name=value` into the page's address without a new entry in the history; an empty value takes it out.
+ * @param {Record<string, string | null>} changes
+ */
+export function address(changes) {
+  const url = new URL(location.href);
+  for (const [name, value] of Object.entries(changes)) {
+    if (value) url.searchParams.set(name, value);
+    else url.searchParams.delete(name);
+  }
+  history.replaceState(null, "", url);
+}
+
+/**
+ * Asks the console's own API and returns the JSON answer. Sends somebody whose session ended to the login page.
+ * @param {string} path
+ * @param {{method?: string, body?: unknown, signal?: AbortSignal}} [options]
+ * @returns {Promise<any>} `null` for "nothing new" (304, 204); throws an Error with `.problem` on a refusal
+ */
+export async function api(path, { method = "GET", body, signal } = {}) {
+  /** @type {Record<string, string>} */
+  const headers = { Accept: "application/json" };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (method !== "GET") headers["X-CSRFToken"] = /** @type {any} */ (document.querySelector("meta[name=csrf]"))?.content;
+  const answer = await fetch(path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
+  if (answer.status === 204 || answer.status === 304) return null;
+  const data = await answer.json().catch(() => ({}));
+  if (answer.ok) return data;
+  if (answer.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+  throw Object.assign(new Error(data.detail || answer.statusText), { status: answer.status, problem: data });
+}
+
+/**
+ * Calls `action` at most once every `ms`, at the start and at the end of a burst.
+ * @param {() => void} action
+ * @param {number} ms
+ * @returns {() => void}
+ */
+export function throttled(action, ms) {
+  let last = -Infinity;
+  let timer = 0;
+  return () => {
+    const wait = last + ms - performance.now();
+    if (wait <= 0) {
+      last = performance.now();
+      action();
+    } else if (!timer) {
+      timer = setTimeout(() => {
+        timer = 0;
+        last = performance.now();
+        action();
+      }, wait);
+    }
+  };
+}
+
+/**
+ * Copies text and says so on the button for a moment.
+ * @param {HTMLElement} button
+ * @param {string} value
+ * @param {string} done
+ */
+export async function copy(button, value, done) {
+  await navigator.clipboard.writeText(value);
+  const before = button.textContent;
+  button.textContent = done;
+  setTimeout(() => (button.textContent = before), 1500);
+}

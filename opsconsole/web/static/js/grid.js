@@ -1,0 +1,322 @@
+// The grid of hosts, one tile each in the order of the roster: elements up to a thousand hosts, one canvas above.
+import { el } from "./dom.js";
+import { TROUBLE } from "./store.js";
+import { STATES, t } from "./texts.js";
+
+export const CANVAS_ABOVE = 1000;
+const SIZES = [15, 11, 8, 6];
+
+/**
+ * @typedef {{hosts: string[], href: (i: number) => string, onPick: (i: number) => void,
+ *   tip: (i: number) => string}} GridOptions
+ * @typedef {{update: (grid: string, filter: string) => void, select: (i: number | null) => void,
+ *   order: (troubleFirst: boolean) => void, focus: () => void}} Grid
+ */
+
+/**
+ * Returns a grid inside `root`, which is emptied.
+ * @param {HTMLElement} root
+ * @param {GridOptions} options
+ * @returns {Grid}
+ */
+export function createGrid(root, options) {
+  const tip = el("div", { class: "tip", hidden: true });
+  document.body.append(tip);
+  const shared = { root, options, tip: (/** @type {number} */ i, /** @type {MouseEvent | null} */ event) => hint(tip, options, i, event) };
+  return options.hosts.length > CANVAS_ABOVE ? canvasGrid(shared) : tileGrid(shared);
+}
+
+/** @param {HTMLElement} tip @param {GridOptions} options @param {number} i @param {MouseEvent | null} event */
+function hint(tip, options, i, event) {
+  tip.hidden = i < 0 || !event;
+  if (tip.hidden || !event) return;
+  tip.textContent = options.tip(i);
+  tip.style.left = `${Math.min(event.clientX + 12, innerWidth - tip.offsetWidth - 8)}px`;
+  tip.style.top = `${Math.min(event.clientY + 16, innerHeight - tip.offsetHeight - 8)}px`;
+}
+
+/** The largest tile that keeps the grid under 60 % of the height around it. @param {HTMLElement} root @param {number} count */
+function tileSize(root, count) {
+  const width = root.clientWidth || 800;
+  const room = 0.6 * (root.closest(".body")?.clientHeight || innerHeight);
+  for (const size of SIZES) {
+    const gap = size > 8 ? 3 : 1;
+    const columns = Math.max(1, Math.floor((width + gap) / (size + gap)));
+    if (Math.ceil(count / columns) * (size + gap) <= room) return { size, gap };
+  }
+  return { size: SIZES[SIZES.length - 1], gap: 1 };
+}
+
+/** The order of places: the roster's, or trouble before all else. @param {string} grid @param {boolean} troubleFirst */
+function places(grid, troubleFirst) {
+  const all = Array.from(grid, (_, i) => i);
+  if (!troubleFirst) return all;
+  const rank = (/** @type {number} */ i) => (TROUBLE.includes(grid[i]) ? 0 : "xs".includes(grid[i]) ? 1 : 2);
+  return all.sort((a, b) => rank(a) - rank(b) || a - b);
+}
+
+/** @param {{root: HTMLElement, options: GridOptions, tip: Function}} shared @returns {Grid} */
+function tileGrid({ root, options, tip }) {
+  const tiles = options.hosts.map((host, i) => el("a", { href: options.href(i), "data-i": i, tabindex: -1 }));
+  let grid = "";
+  let filter = "";
+  let chosen = -1;
+  let first = false;
+  root.replaceChildren(...tiles);
+  const size = () => {
+    const fit = tileSize(root, tiles.length);
+    root.style.setProperty("--s", `${fit.size}px`);
+    root.style.setProperty("--g", `${fit.gap}px`);
+  };
+  new ResizeObserver(size).observe(root.closest(".body") ?? root);
+  root.addEventListener("click", (event) => {
+    const tile = /** @type {HTMLElement} */ (event.target).closest("a");
+    if (!tile || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    options.onPick(Number(tile.dataset.i));
+  });
+  root.addEventListener("mousemove", (event) => {
+    const tile = /** @type {HTMLElement} */ (event.target).closest("a");
+    tip(tile ? Number(tile.dataset.i) : -1, event);
+  });
+  root.addEventListener("mouseleave", () => tip(-1, null));
+  root.addEventListener("focusin", (event) => {
+    for (const tile of root.querySelectorAll("a[tabindex='0']")) tile.tabIndex = -1;
+    /** @type {HTMLElement} */ (event.target).tabIndex = 0;
+  });
+  root.addEventListener("keydown", (event) => {
+    const all = /** @type {HTMLElement[]} */ ([...root.children]);
+    const at = all.indexOf(/** @type {HTMLElement} */ (document.activeElement));
+    const columns = columnsOf(all);
+    const next = { ArrowRight: at + 1, ArrowLeft: at - 1, ArrowDown: at + columns, ArrowUp: at - columns, Home: 0,
+      End: all.length - 1 }[event.key];
+    if (at < 0 || next === undefined || !all[next]) return;
+    event.preventDefault();
+    all[next].focus();
+  });
+  const paint = (/** @type {number} */ i) => {
+    const letter = grid[i];
+    const dim = filter && !filter.includes(letter) ? " dim" : "";
+    const name = `t ${letter}${dim}${i === chosen ? " sel" : ""}`;
+    if (tiles[i].className !== name) {
+      tiles[i].className = name;
+      tiles[i].setAttribute("aria-label", `${options.hosts[i]}: ${t(STATES[letter])}`);
+    }
+  };
+  const arrange = () => {
+    const wanted = places(grid, first).map((i) => tiles[i]);
+    if (wanted.some((tile, at) => root.children[at] !== tile)) root.replaceChildren(...wanted);
+  };
+  return {
+    update(next, letters) {
+      const all = letters !== filter || grid.length !== next.length;
+      const before = grid;
+      grid = next;
+      filter = letters;
+      for (let i = 0; i < next.length; i++) if (all || before[i] !== next[i]) paint(i);
+      if (first) arrange();
+      if (!root.querySelector("a[tabindex='0']") && tiles[0]) tiles[0].tabIndex = 0;
+      if (all) size();
+    },
+    select(i) {
+      const before = chosen;
+      chosen = i ?? -1;
+      for (const place of [before, chosen]) if (place >= 0) paint(place);
+    },
+    order(troubleFirst) {
+      first = troubleFirst;
+      arrange();
+    },
+    focus: () => tiles[Math.max(chosen, 0)]?.focus(),
+  };
+}
+
+/** @param {HTMLElement[]} tiles */
+function columnsOf(tiles) {
+  const top = tiles[0]?.offsetTop;
+  const wrap = tiles.findIndex((tile) => tile.offsetTop !== top);
+  return wrap < 0 ? tiles.length : wrap;
+}
+
+/** @param {{root: HTMLElement, options: GridOptions, tip: Function}} shared @returns {Grid} */
+function canvasGrid({ root, options, tip }) {
+  const count = options.hosts.length;
+  const canvas = el("canvas", { tabindex: 0, role: "img", "aria-label": t("{n} hosts. The Hosts tab lists them.", { n: count }) });
+  root.replaceChildren(canvas);
+  let grid = "";
+  let filter = "";
+  let chosen = -1;
+  let first = false;
+  /** @type {number[]} */
+  let order = [];
+  let shape = { size: 8, gap: 1, columns: 1 };
+  let colours = palette();
+  let due = false;
+  const lay = () => {
+    const fit = tileSize(root, count);
+    const columns = Math.max(1, Math.floor((root.clientWidth + fit.gap) / (fit.size + fit.gap)));
+    shape = { ...fit, columns };
+    const rows = Math.ceil(count / columns);
+    const ratio = devicePixelRatio || 1;
+    const width = columns * (fit.size + fit.gap);
+    const height = rows * (fit.size + fit.gap) + 2;
+    canvas.width = width * ratio;
+    canvas.height = height * ratio;
+    canvas.style.width = `${width}px`;
+    canvas.style.height = `${height}px`;
+    soon();
+  };
+  const draw = () => {
+    due = false;
+    const context = canvas.getContext("2d");
+    const ratio = devicePixelRatio || 1;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    order = places(grid, first);
+    order.forEach((i, at) => {
+      const [x, y] = spot(shape, at);
+      context.globalAlpha = filter && !filter.includes(grid[i]) ? 0.16 : 1;
+      tile(context, grid[i], x, y, shape.size, colours);
+      if (i === chosen) outline(context, x, y, shape.size, colours.ink);
+    });
+  };
+  const soon = () => {
+    if (due) return;
+    due = true;
+    requestAnimationFrame(draw);
+  };
+  const hit = (/** @type {MouseEvent} */ event) => {
+    const step = shape.size + shape.gap;
+    const column = Math.floor(event.offsetX / step);
+    const at = Math.floor((event.offsetY - 1) / step) * shape.columns + column;
+    return column < shape.columns && at >= 0 && at < count ? order[at] : -1;
+  };
+  const repaint = () => {
+    colours = palette();
+    soon();
+  };
+  new ResizeObserver(lay).observe(root.closest(".body") ?? root);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+  document.addEventListener("themechange", repaint);
+  canvas.addEventListener("click", (/** @type {MouseEvent} */ event) => {
+    const i = hit(event);
+    if (i >= 0) options.onPick(i);
+  });
+  canvas.addEventListener("mousemove", (/** @type {MouseEvent} */ event) => tip(hit(event), event));
+  canvas.addEventListener("mouseleave", () => tip(-1, null));
+  canvas.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    const at = order.indexOf(chosen);
+    const next = { ArrowRight: at + 1, ArrowLeft: at - 1, ArrowDown: at + shape.columns, ArrowUp: at - shape.columns,
+      Home: 0, End: count - 1 }[event.key];
+    if (next === undefined || order[next] === undefined) return;
+    event.preventDefault();
+    options.onPick(order[next]);
+  });
+  return {
+    update(next, letters) {
+      const fresh = !grid;
+      grid = next;
+      filter = letters;
+      if (fresh) lay();
+      soon();
+    },
+    select(i) {
+      chosen = i ?? -1;
+      soon();
+    },
+    order(troubleFirst) {
+      first = troubleFirst;
+      soon();
+    },
+    focus: () => canvas.focus(),
+  };
+}
+
+/** @param {{size: number, gap: number, columns: number}} shape @param {number} at */
+function spot({ size, gap, columns }, at) {
+  return [(at % columns) * (size + gap), Math.floor(at / columns) * (size + gap) + 1];
+}
+
+/** Reads the theme's colours; a canvas does not follow custom properties by itself. @returns {Record<string, string>} */
+function palette() {
+  const probe = el("i", { hidden: true });
+  document.body.append(probe);
+  /** @type {Record<string, string>} */
+  const found = {};
+  for (const name of ["ok", "run", "fail", "cross", "time", "time-bg", "unr", "can", "que", "ink", "surface"]) {
+    probe.style.color = `var(--${name})`;
+    found[name] = getComputedStyle(probe).color;
+  }
+  probe.remove();
+  return found;
+}
+
+/** @param {CanvasRenderingContext2D} context @param {number} x @param {number} y @param {number} s @param {string} ink */
+function outline(context, x, y, s, ink) {
+  context.globalAlpha = 1;
+  context.strokeStyle = ink;
+  context.lineWidth = 2;
+  context.strokeRect(x - 1, y - 1, s + 2, s + 2);
+}
+
+/**
+ * Draws one glyph; below 8 px only hollow, solid, half and dashed remain.
+ * @param {CanvasRenderingContext2D} context
+ * @param {string} letter
+ * @param {number} x
+ * @param {number} y
+ * @param {number} s
+ * @param {Record<string, string>} c
+ */
+function tile(context, letter, x, y, s, c) {
+  const solid = { o: c.ok, r: c.run, f: c.fail, x: c.can, l: c.ink, k: c.time }[letter];
+  if (solid) {
+    context.fillStyle = solid;
+    context.fillRect(x, y, s, s);
+  } else if (letter === "s") {
+    context.fillStyle = c.can;
+    context.fillRect(x + s / 2 - 1, y + s / 2 - 1, 2, 2);
+  } else {
+    context.strokeStyle = { c: c.run, u: c.unr }[letter] ?? c.que;
+    context.lineWidth = letter === "c" ? Math.min(2, s / 4) : 1;
+    context.setLineDash(letter === "u" ? [2, 1] : []);
+    const inset = context.lineWidth / 2;
+    context.strokeRect(x + inset, y + inset, s - 2 * inset, s - 2 * inset);
+    context.setLineDash([]);
+  }
+  if (letter === "r") dot(context, x, y, s, "#fff");
+  if (letter === "k") half(context, x, y, s, c["time-bg"]);
+  if (letter === "u") stroke(context, c.unr, [[x + s, y, x, y + s]]);
+  if (s < 8) return;
+  if (letter === "f") stroke(context, c.cross, [[x + 2, y + 2, x + s - 2, y + s - 2], [x + s - 2, y + 2, x + 2, y + s - 2]]);
+  if (letter === "x") stroke(context, c.surface, [[x + 2, y + s / 2, x + s - 2, y + s / 2]]);
+}
+
+/** @param {CanvasRenderingContext2D} context @param {number} x @param {number} y @param {number} s @param {string} fill */
+function dot(context, x, y, s, fill) {
+  const d = Math.max(2, Math.round(s / 3));
+  context.fillStyle = fill;
+  context.fillRect(x + (s - d) / 2, y + (s - d) / 2, d, d);
+}
+
+/** @param {CanvasRenderingContext2D} context @param {number} x @param {number} y @param {number} s @param {string} fill */
+function half(context, x, y, s, fill) {
+  context.fillStyle = fill;
+  context.beginPath();
+  context.moveTo(x + 1, y + 1);
+  context.lineTo(x + s - 2, y + 1);
+  context.lineTo(x + 1, y + s - 2);
+  context.fill();
+}
+
+/** @param {CanvasRenderingContext2D} context @param {string} ink @param {number[][]} lines */
+function stroke(context, ink, lines) {
+  context.strokeStyle = ink;
+  context.lineWidth = 1.5;
+  context.beginPath();
+  for (const [x1, y1, x2, y2] of lines) {
+    context.moveTo(x1, y1);
+    context.lineTo(x2, y2);
+  }
+  context.stroke();
+}

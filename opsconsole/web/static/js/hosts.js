@@ -1,0 +1,159 @@
+// The Hosts table of a job page: sorted and filtered by the server, drawn only where it is looked at.
+import { address, api, el, glyph } from "./dom.js";
+import { LETTER_OF } from "./store.js";
+import { duration, STATES, t } from "./texts.js";
+import { blank, virtualList } from "./vlist.js";
+
+const PAGE = 200;
+const ROW = 28;
+
+/** @typedef {{i: number, host: string, state: string, reason: string | null, exit: number | null, signal: string | null,
+ *   ms: number | null, attempt: number, worker: string | null, bytes: number, last_line: string | null}} Row */
+
+/**
+ * @param {{job: number, root: HTMLElement, sort: string, href: (host: string) => string, onPick: (i: number) => void}} options
+ */
+export function hostsTable({ job, root, sort, href, onPick }) {
+  const body = el("div", { class: "rows" });
+  const head = root.querySelector(".hrow.head");
+  const empty = el("p", { class: "empty", hidden: true });
+  /** @type {Row[]} */
+  let rows = [];
+  /** @type {Map<number, number>} */
+  let at = new Map();
+  let total = 0;
+  /** @type {string | null} */
+  let cursor = null;
+  let filter = "";
+  let query = "";
+  let wanted = 0;
+  let chosen = -1;
+  /** @type {AbortController | null} */
+  let loading = null;
+  root.replaceChildren(...(head ? [head] : []), body, empty);
+  const list = virtualList(body, /** @type {HTMLElement} */ (root.closest(".body")), { height: ROW, row: draw, need });
+
+  /** @param {number} index */
+  function draw(index) {
+    const row = rows[index];
+    if (!row) return blank(ROW);
+    const outcome = outcomeOf(row);
+    const node = el("a", { class: `hrow${row.i === chosen ? " on" : ""}`, href: href(row.host), "data-i": row.i },
+      glyph(row.state),
+      el("span", { text: t(STATES[row.state]) }),
+      el("span", { class: "mono cut", text: row.host }),
+      el("span", { class: outcome.class, text: outcome.text }),
+      el("span", { class: "num sub", text: duration(row.ms) }),
+      el("span", { class: "num sub", text: row.bytes ? size(row.bytes) : "" }),
+      el("span", { class: "mono cut sub", text: row.last_line ?? "" }));
+    node.addEventListener("click", (/** @type {MouseEvent} */ event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      onPick(row.i);
+    });
+    return node;
+  }
+
+  /** @param {number} last */
+  function need(last) {
+    wanted = Math.max(wanted, last);
+    if (!loading && rows.length < total && wanted >= rows.length - PAGE / 4) load();
+  }
+
+  async function load() {
+    const control = new AbortController();
+    loading = control;
+    const search = new URLSearchParams({ sort, limit: String(PAGE) });
+    if (filter) search.set("state", [...filter].join(","));
+    if (query) search.set("q", query);
+    if (cursor) search.set("cursor", cursor);
+    try {
+      const page = await api(`/api/v1/jobs/${job}/hosts?${search}`, { signal: control.signal });
+      for (const row of page.rows) {
+        at.set(row.i, rows.length);
+        rows.push({ ...row, state: LETTER_OF[row.state] ?? row.state });
+        list.refresh(rows.length - 1);
+      }
+      total = page.total;
+      cursor = page.next;
+      list.size(total);
+      empty.hidden = total > 0;
+      empty.textContent = filter || query ? t("No host fits this filter.") : t("No hosts.");
+    } catch {
+      if (control.signal.aborted) return;
+    }
+    loading = null;
+    if (rows.length < total && cursor && wanted >= rows.length) load();
+  }
+
+  function restart() {
+    loading?.abort();
+    loading = null;
+    rows = [];
+    at = new Map();
+    cursor = null;
+    wanted = 0;
+    list.clear();
+    load();
+  }
+
+  for (const link of head?.querySelectorAll("a[data-sort]") ?? []) {
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      const key = link.getAttribute("data-sort") ?? "i";
+      sort = sort === key ? `-${key}` : key;
+      for (const other of head?.querySelectorAll("a[data-sort]") ?? []) other.removeAttribute("aria-sort");
+      link.setAttribute("aria-sort", sort.startsWith("-") ? "descending" : "ascending");
+      address({ sort: sort === "i" ? null : sort });
+      restart();
+    });
+  }
+
+  return {
+    /** Shows the hosts in the states of `letters` whose name holds `text`. @param {string} letters @param {string} text */
+    show(letters, text) {
+      if (rows.length && letters === filter && text === query) return list.draw();
+      filter = letters;
+      query = text;
+      restart();
+    },
+    /** Takes in what a delta said of some hosts. @param {number[]} places @param {import("./store.js").View} view */
+    patch(places, view) {
+      for (const i of places) {
+        const index = at.get(i);
+        if (index === undefined) continue;
+        const facts = view.facts.get(i) ?? {};
+        Object.assign(rows[index], { state: view.grid[i], exit: facts.exit ?? null, ms: facts.ms ?? null, reason: facts.reason ?? null });
+        list.refresh(index);
+      }
+    },
+    /** @param {number} i */
+    select(i) {
+      const before = chosen;
+      chosen = i;
+      for (const place of [before, i]) {
+        const index = at.get(place);
+        if (index !== undefined) list.refresh(index);
+      }
+    },
+    /** Fetches again what is shown, for the facts that deltas do not carry. */
+    reload: () => restart(),
+    /** The next host after `i` in this table's order. @param {number} i @param {number} step */
+    beside(i, step) {
+      const index = at.get(i);
+      return index === undefined ? undefined : rows[index + step]?.i;
+    },
+  };
+}
+
+/** @param {number} count */
+const size = (count) => (count < 1000 ? `${count} B` : count < 1e6 ? `${Math.round(count / 1e3)} kB` : `${(count / 1e6).toFixed(1)} MB`);
+
+/** What the outcome column says. @param {{state: string, exit?: number | null, signal?: string | null, reason?: string | null}} row */
+export function outcomeOf(row) {
+  const tone = { f: "x-f", k: "x-k", u: "x-u", r: "x-r" }[row.state] ?? "";
+  if (row.signal) return { class: `ex ${tone}`, text: t("signal {name}", { name: row.signal }) };
+  if (row.exit !== null && row.exit !== undefined) return { class: `ex ${tone}`, text: t("exit {n}", { n: row.exit }) };
+  if ("uklx".includes(row.state) && row.reason) return { class: `ex cut ${tone}`, text: t(`reason:${row.reason}`).replace(/^reason:/, "").replaceAll("_", " ") };
+  return { class: "", text: "" };
+}

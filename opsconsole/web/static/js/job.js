@@ -1,0 +1,308 @@
+// The live job page: one store, fed by the stream, shown by the head, the grid, the groups, the table and the pane.
+import { address, api, byId, copy } from "./dom.js";
+import { createGrid } from "./grid.js";
+import { groupList } from "./groups.js";
+import { hostsTable, outcomeOf } from "./hosts.js";
+import { keys } from "./keys.js";
+import { fetchInto, mount } from "./pane.js";
+import { follow } from "./sse.js";
+import { createStatus } from "./status.js";
+import { changed, ended, LETTERS, reduce, start, TROUBLE } from "./store.js";
+import { duration, STATES, t } from "./texts.js";
+
+const main = byId("job");
+const id = Number(main.dataset.id);
+const parameters = new URLSearchParams(location.search);
+const first = JSON.parse(main.dataset.status);
+const status = createStatus(main.dataset.title);
+/** @type {import("./store.js").View} */
+let view = start(first);
+let shown = main.dataset.view;
+let filter = parameters.get("state")?.replaceAll(",", "") ?? "";
+/** @type {string[]} */
+let hosts = [];
+let chosen = -1;
+let grid = /** @type {import("./grid.js").Grid | null} */ (null);
+/** @type {ReturnType<typeof mount> | null} */
+let pane = byId("pane")?.querySelector(".log") ? mount(byId("pane"), { line: lineOf(location.hash) }) : null;
+let fetching = new AbortController();
+
+const hrefOf = (/** @type {string} */ host) => `/jobs/${id}/h/${encodeURIComponent(host)}`;
+const overviewGroups = groupList({ job: id, root: byId("groups-top"), note: byId("groups-note"), limit: 20, href: hrefOf, onPick: pick });
+const allGroups = groupList({ job: id, root: byId("groups-all"), note: null, limit: 500, href: hrefOf, onPick: pick });
+const table = hostsTable({ job: id, root: byId("hosts-table"), sort: parameters.get("sort") || main.dataset.sort, href: hrefOf, onPick: pick });
+
+/** @param {string} hash */
+function lineOf(hash) {
+  const match = /^#L(\d{1,9})/.exec(hash);
+  return match ? Number(match[1]) : null;
+}
+
+// --- from the stream to the page ------------------------------------------------------------------------------------
+
+let lastHeard = Date.now();
+let newGroups = false;
+
+const stream = follow(id, {
+  onEvent(event, data) {
+    lastHeard = Date.now();
+    if (event === "hello") return status.clock(data.server_time);
+    if (event === "out") return pane?.log?.out(data);
+    const before = view;
+    view = reduce(view, event, data);
+    if (view !== before) show(before);
+    if (event === "done") finish();
+    return undefined;
+  },
+  onLink(link) {
+    const node = byId("link");
+    node.hidden = link === "done";
+    node.dataset.link = link;
+    node.textContent = { live: t("Live"), retry: t("Reconnecting"), poll: t("Polling"), done: "" }[link] ?? "";
+  },
+});
+
+/** @param {import("./store.js").View} before */
+function show(before) {
+  status.show(view.job);
+  grid?.update(view.grid, filter);
+  const places = changed(before.grid, view.grid);
+  table.patch(places, view);
+  if (places.some((i) => !"qcr".includes(view.grid[i]))) newGroups = true;
+  if (chosen >= 0 && places.includes(chosen)) paneChanged();
+}
+
+function finish() {
+  newGroups = true;
+  refreshGroups();
+  if (shown === "hosts") table.reload();
+}
+
+function refreshGroups() {
+  const list = shown === "groups" ? allGroups : overviewGroups;
+  if ((!newGroups && !list.late) || !"overview groups".includes(shown) || document.hidden) return;
+  newGroups = false;
+  list.refresh().then(() => byId("groups-count") && (byId("groups-count").textContent = String(list.count)));
+}
+setInterval(refreshGroups, 2000);
+setInterval(() => main.classList.toggle("stale", !ended(view.job.state) && Date.now() - lastHeard > 25000), 5000);
+
+// --- the pane -------------------------------------------------------------------------------------------------------
+
+/** Shows the output of a host. @param {number} i */
+function pick(i) {
+  if (i < 0 || i >= hosts.length) return;
+  chosen = i;
+  grid?.select(i);
+  table.select(i);
+  address({ host: hosts[i] });
+  history.replaceState(null, "", location.pathname + location.search);
+  openPane(i);
+}
+
+/** @param {number} i */
+async function openPane(i) {
+  fetching.abort();
+  fetching = new AbortController();
+  const { signal } = fetching;
+  const root = byId("pane");
+  try {
+    await fetchInto(root, `/jobs/${id}/pane/${i}`, signal);
+  } catch {
+    if (!signal.aborted) root.textContent = t("This host's output could not be fetched.");
+    return;
+  }
+  pane?.log?.close();
+  root.classList.add("open");
+  pane = mount(root);
+  await pane.log?.ready.catch(() => {});
+  if (!signal.aborted) watch();
+}
+
+function watch() {
+  stream.watch(pane?.log && pane.running && chosen >= 0 ? { i: chosen, offset: pane.offset() } : null);
+}
+
+/** The chosen host changed its state: a started one gets its log, an ended one its exit. */
+function paneChanged() {
+  const letter = view.grid[chosen];
+  if (letter === "r" || !pane?.log || !pane.running) {
+    openPane(chosen);
+    return;
+  }
+  if ("qc".includes(letter)) return;
+  pane.log.finished();
+  headOnly(chosen);
+}
+
+/** Renews the head and the foot without touching the lines somebody may be reading. @param {number} i */
+async function headOnly(i) {
+  const next = document.createElement("div");
+  try {
+    await fetchInto(next, `/jobs/${id}/pane/${i}`, fetching.signal);
+  } catch {
+    return;
+  }
+  if (i !== chosen) return;
+  for (const part of [".oh", ".of"]) {
+    const fresh = next.querySelector(part);
+    if (fresh) byId("pane").querySelector(part)?.replaceWith(fresh);
+  }
+  watch();
+}
+
+byId("pane").addEventListener("click", (/** @type {MouseEvent} */ event) => {
+  const button = /** @type {HTMLElement} */ (event.target).closest("[data-go]");
+  if (button) go(Number(button.getAttribute("data-go")), event.shiftKey);
+  if (/** @type {HTMLElement} */ (event.target).closest("[data-close]")) {
+    event.preventDefault();
+    byId("pane").classList.remove("open");
+    grid?.focus();
+  }
+});
+
+/** Goes to the host beside the chosen one; with `trouble` to the next that needs attention. @param {number} step @param {boolean} [trouble] */
+function go(step, trouble = false) {
+  const beside = shown === "hosts" && !trouble ? table.beside(chosen, step) : undefined;
+  if (beside !== undefined) return pick(beside);
+  const wanted = trouble ? TROUBLE : filter;
+  for (let i = chosen + step; i >= 0 && i < hosts.length; i += step) {
+    if (!wanted || wanted.includes(view.grid[i])) return pick(i);
+  }
+  return undefined;
+}
+
+// --- views and filters ----------------------------------------------------------------------------------------------
+
+/** @param {string} name */
+function tab(name) {
+  shown = name;
+  for (const link of document.querySelectorAll(".tabs > a[data-view]")) {
+    if (link.getAttribute("data-view") === name) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  for (const part of document.querySelectorAll("[data-in]")) {
+    /** @type {HTMLElement} */ (part).hidden = part.getAttribute("data-in") !== name;
+  }
+  address({ view: name === "overview" ? null : name });
+  if (name === "hosts") table.show(filter, query());
+  newGroups = true;
+  refreshGroups();
+}
+
+for (const link of document.querySelectorAll(".tabs > a[data-view]")) {
+  link.addEventListener("click", (event) => {
+    event.preventDefault();
+    tab(link.getAttribute("data-view") ?? "overview");
+  });
+}
+
+/** @param {string} letter @param {boolean} add */
+function setFilter(letter, add) {
+  if (!letter) filter = "";
+  else if (add) filter = filter.includes(letter) ? filter.replace(letter, "") : filter + letter;
+  else filter = filter === letter ? "" : letter;
+  for (const chip of document.querySelectorAll(".chip")) {
+    const mine = chip.getAttribute("data-state") ?? "";
+    const on = mine ? filter.includes(mine) : !filter;
+    chip.classList.toggle("on", on);
+    if (on) chip.setAttribute("aria-current", "true");
+    else chip.removeAttribute("aria-current");
+  }
+  address({ state: [...filter].join(",") || null });
+  grid?.update(view.grid, filter);
+  overviewGroups.filter(filter);
+  allGroups.filter(filter);
+  if (shown === "hosts") table.show(filter, query());
+}
+
+byId("chips").addEventListener("click", (/** @type {MouseEvent} */ event) => {
+  const chip = /** @type {HTMLElement} */ (event.target).closest(".chip");
+  if (!chip || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  setFilter(chip.getAttribute("data-state") ?? "", event.shiftKey);
+});
+
+const query = () => byId("host-query")?.value.trim() ?? "";
+let typing = 0;
+byId("host-query")?.addEventListener("input", () => {
+  clearTimeout(typing);
+  typing = setTimeout(() => {
+    address({ q: query() || null });
+    table.show(filter, query());
+  }, 200);
+});
+
+byId("trouble-first")?.addEventListener("click", (/** @type {MouseEvent} */ event) => {
+  const button = /** @type {HTMLElement} */ (event.currentTarget);
+  const on = button.getAttribute("aria-pressed") !== "true";
+  button.setAttribute("aria-pressed", String(on));
+  grid?.order(on);
+});
+
+byId("copy-command")?.addEventListener("click", (/** @type {MouseEvent} */ event) => {
+  copy(/** @type {HTMLElement} */ (event.currentTarget), byId("command").textContent, t("Copied"));
+});
+
+for (const box of document.querySelectorAll("#rerun input[name=state]")) box.addEventListener("change", rerunCount);
+byId("rerun")?.addEventListener("toggle", rerunCount);
+function rerunCount() {
+  const picked = [...document.querySelectorAll("#rerun input[name=state]:checked")].map((box) => /** @type {HTMLInputElement} */ (box).value).join("");
+  const sum = [...picked].reduce((all, letter) => all + (view.job.counts[letter] ?? 0), 0);
+  const button = byId("rerun-go");
+  button.textContent = t("Rerun on {n} hosts", { n: sum });
+  button.disabled = !sum;
+}
+
+const perKey = Object.fromEntries([...LETTERS].map((letter, at) => [String((at + 1) % 10), () => setFilter(letter, false)]));
+keys({
+  ...perKey,
+  "/": () => byId("find")?.focus() ?? byId("host-query")?.focus(),
+  f: () => pane?.log?.follow(!pane.log.following),
+  n: () => pane?.finder?.step(1),
+  j: () => go(1),
+  k: () => go(-1),
+  "]": () => go(1, true),
+  "[": () => go(-1, true),
+  "g o": () => tab("overview"),
+  "g h": () => tab("hosts"),
+  "g g": () => tab("groups"),
+  "g d": () => tab("details"),
+  r: () => byId("rerun")?.toggleAttribute("open"),
+  "?": () => byId("keys-help")?.showModal(),
+});
+
+// --- start ----------------------------------------------------------------------------------------------------------
+
+status.show(first);
+const roster = await api(`/api/v1/jobs/${id}/roster`);
+hosts = roster.hosts;
+grid = createGrid(byId("grid"), {
+  hosts,
+  href: (i) => hrefOf(hosts[i]),
+  onPick: pick,
+  tip(i) {
+    const facts = view.facts.get(i) ?? {};
+    const outcome = outcomeOf({ state: view.grid[i], exit: facts.exit, reason: facts.reason }).text;
+    return [hosts[i], t(STATES[view.grid[i]]), outcome, duration(facts.ms)].filter(Boolean).join("  ");
+  },
+});
+grid.update(view.grid, filter);
+chosen = hosts.indexOf(parameters.get("host") ?? "");
+if (chosen >= 0) {
+  grid.select(chosen);
+  table.select(chosen);
+  watch();
+} else if (innerWidth > 720) {
+  // Something to look at from the start: the first that needs attention, else the first.
+  const trouble = [...view.grid].findIndex((letter) => TROUBLE.includes(letter));
+  openFirst(Math.max(0, trouble));
+}
+/** @param {number} i */
+function openFirst(i) {
+  chosen = i;
+  grid?.select(i);
+  openPane(i);
+}
+tab(shown);
+if (filter) setFilter("", false), [...(parameters.get("state")?.replaceAll(",", "") ?? "")].forEach((letter) => setFilter(letter, true));

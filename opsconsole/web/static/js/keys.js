@@ -1,0 +1,27 @@
+// Keyboard shortcuts. Single keys never fire while somebody types, and can be turned off (WCAG 2.1.4).
+
+/** @param {EventTarget | null} target */
+const typing = (target) =>
+  target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
+
+/**
+ * Binds keys such as "f", "ctrl+enter" or "g h" (one after the other) to actions.
+ * @param {Record<string, (event: KeyboardEvent) => void>} bindings
+ */
+export function keys(bindings) {
+  let before = "";
+  let at = 0;
+  document.addEventListener("keydown", (event) => {
+    if (event.isComposing || event.altKey) return;
+    const control = event.ctrlKey || event.metaKey;
+    const name = (control ? "ctrl+" : "") + event.key.toLowerCase();
+    if (!control && (typing(event.target) || localStorage.getItem("keys") === "off")) return;
+    const pair = performance.now() - at < 1200 ? `${before} ${name}` : "";
+    const action = bindings[pair] ?? bindings[name];
+    before = name;
+    at = performance.now();
+    if (!action) return;
+    event.preventDefault();
+    action(event);
+  });
+}

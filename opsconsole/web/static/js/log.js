@@ -1,0 +1,265 @@
+// One host's output: a window of lines over what the server keeps, with follow and search over all of it.
+import { render, text as readable } from "./ansi.js";
+import { api, byId, el, throttled } from "./dom.js";
+import { bytes, number, t } from "./texts.js";
+
+const PAGE = 500;
+const WINDOW = 4000;
+const CLIP = 4096;
+const NEAR_PX = 800;
+
+/** @typedef {[number, number, number, string]} Line number, ms since the start, stream, text */
+
+/**
+ * @param {{root: HTMLElement, url: string, lines: number, running: boolean, line: number | null,
+ *   onCount?: (shown: {total: number, bytes: number, eof: boolean}) => void}} options
+ */
+export function createLog({ root, url, lines, running, line, onCount }) {
+  let first = 0;
+  let last = 0;
+  let total = lines;
+  let live = running;
+  let follow = running && line === null;
+  let missed = 0;
+  /** @type {{from: number, bytes: number} | null} */
+  let cut = null;
+  let busy = false;
+  let closed = false;
+  const abort = new AbortController();
+  const partial = el("div", { class: "ln", hidden: true }, el("a"), el("b"), el("span"));
+  /** @type {Record<number, string>} */
+  const open = {};
+  const newer = byId("newer");
+
+  /** @param {number} from @param {number} limit */
+  const page = (from, limit) => api(`${url}/output?from_line=${from}&limit=${limit}`, { signal: abort.signal });
+
+  /** @param {Line} one */
+  function draw([n, ms, fd, content]) {
+    const body = el("span");
+    const clipped = content.length > CLIP;
+    render(body, clipped ? content.slice(0, CLIP) : content);
+    if (clipped) body.append(rest(body, content));
+    const when = el("time", { text: `${(ms / 1000).toFixed(2)} s` });
+    body.prepend(when);
+    return el("div", { class: `ln${fd === 2 ? " e" : ""}`, id: `L${n}` }, el("a", { href: `#L${n}`, text: n }), el("b"), body);
+  }
+
+  /** @param {HTMLElement} body @param {string} content */
+  function rest(body, content) {
+    const button = el("button", { class: "linkish", type: "button", text: ` ${t("show all {n} characters", { n: number(content.length) })}` });
+    button.addEventListener("click", () => {
+      body.replaceChildren();
+      render(body, content);
+    });
+    return button;
+  }
+
+  /** @param {Line[]} page_ */
+  function block(page_) {
+    const node = el("div", { class: "pg" });
+    let before = page_[0][0] - 1;
+    for (const one of page_) {
+      if (cut && one[0] > before + 1) node.append(gap(cut.bytes));
+      before = one[0];
+      node.append(draw(one));
+    }
+    node.dataset.first = String(page_[0][0]);
+    node.dataset.last = String(before);
+    return node;
+  }
+
+  /** @param {number} lost */
+  const gap = (lost) => el("div", { class: "gap", text: t("{size} left out here: the output was over the kept limit", { size: bytes(lost) }) });
+
+  /** @param {any} answer */
+  function note(answer) {
+    total = answer.total_lines;
+    cut = answer.truncated;
+    onCount?.({ total, bytes: answer.total_bytes, eof: answer.eof });
+  }
+
+  /** Shows the lines from `from` on (a negative one counts from the end), forgetting what was shown. @param {number} from */
+  async function load(from) {
+    const answer = await page(from, PAGE);
+    if (closed) return;
+    note(answer);
+    root.replaceChildren();
+    if (answer.lines.length) root.append(block(answer.lines));
+    first = answer.lines[0]?.[0] ?? 0;
+    last = answer.lines.at(-1)?.[0] ?? 0;
+    root.append(partial);
+    blankText(answer);
+  }
+
+  /** @param {any} answer */
+  function blankText(answer) {
+    byId("log-empty")?.remove();
+    if (answer.lines.length || total || live) return;
+    root.append(el("p", { class: "empty", id: "log-empty", text: root.dataset.empty ?? "" }));
+  }
+
+  async function down() {
+    if (busy || last >= total) return;
+    busy = true;
+    try {
+      const answer = await page(last + 1, PAGE);
+      note(answer);
+      if (answer.lines.length) {
+        if (last && cut && answer.lines[0][0] > last + 1) partial.before(gap(cut.bytes));
+        partial.before(block(answer.lines));
+        last = answer.lines.at(-1)[0];
+        first ||= answer.lines[0][0];
+        if (!follow) missed += answer.lines.length;
+        trim(true);
+      }
+    } finally {
+      busy = false;
+    }
+  }
+
+  async function up() {
+    if (busy || first <= 1) return;
+    busy = true;
+    try {
+      const from = Math.max(1, first - PAGE);
+      const answer = await page(from, first - from);
+      if (answer.lines.length) {
+        const before = root.scrollHeight;
+        root.prepend(block(answer.lines));
+        // Keep what is read in its place where the browser does not anchor the scroll itself.
+        if (!CSS.supports("overflow-anchor", "auto")) root.scrollTop += root.scrollHeight - before;
+        trim(false);
+      }
+      first = from;
+    } finally {
+      busy = false;
+    }
+  }
+
+  /** Drops the far end of a window that has grown too long. @param {boolean} top */
+  function trim(top) {
+    const blocks = [...root.querySelectorAll(".pg")];
+    while (last - first > WINDOW && blocks.length > 2) {
+      const gone = /** @type {HTMLElement} */ (top ? blocks.shift() : blocks.pop());
+      gone.remove();
+      if (top) first = Number(gone.dataset.last) + 1;
+      else last = Number(gone.dataset.first) - 1;
+    }
+  }
+
+  function toEnd() {
+    root.scrollTop = root.scrollHeight;
+  }
+
+  function showNewer() {
+    if (!newer) return;
+    newer.hidden = follow || !missed;
+    newer.textContent = t("{n} new lines", { n: number(missed) });
+  }
+
+  const refresh = throttled(async () => {
+    if (closed) return;
+    total = Math.max(total, last + 1);
+    // Somebody who reads far up is told of new lines without being moved.
+    if (!follow && first && root.scrollHeight - root.scrollTop - root.clientHeight > NEAR_PX * 4) {
+      note(await page(last + 1, 1).catch(() => ({ total_lines: total, truncated: cut, total_bytes: 0, eof: false })));
+      missed = total - last;
+    } else {
+      while (!closed && last < total) {
+        const before = last;
+        await down().catch(() => (total = last));
+        if (last === before) break;
+      }
+    }
+    if (follow) toEnd();
+    showNewer();
+  }, 300);
+
+  /** @param {boolean} on */
+  function setFollow(on) {
+    follow = on;
+    byId("follow")?.setAttribute("aria-pressed", String(on));
+    if (on) {
+      missed = 0;
+      (last < total - WINDOW ? load(-PAGE) : down()).then(toEnd, () => {});
+    }
+    showNewer();
+  }
+
+  const listen = { signal: abort.signal, passive: true };
+  root.addEventListener("wheel", (event) => event.deltaY < 0 && follow && setFollow(false), listen);
+  root.addEventListener("touchmove", () => follow && setFollow(false), listen);
+  root.addEventListener("pointerdown", (event) => event.target === root && follow && setFollow(false), listen);
+  root.addEventListener("keydown", (event) => {
+    if (["PageUp", "ArrowUp", "Home"].includes(event.key) && follow) setFollow(false);
+    if (event.key === "End") setFollow(live);
+  }, { signal: abort.signal });
+  root.addEventListener("scroll", () => {
+    if (root.scrollTop < NEAR_PX) up().catch(() => {});
+    if (root.scrollHeight - root.scrollTop - root.clientHeight < NEAR_PX) down().catch(() => {});
+  }, listen);
+  newer?.addEventListener("click", () => setFollow(true), { signal: abort.signal });
+
+  const ready = load(line ? Math.max(1, line - 50) : running ? -PAGE : 1).then(() => {
+    if (line) reveal(line);
+    else if (follow) toEnd();
+  });
+
+  /** @param {number} n */
+  function reveal(n) {
+    const node = document.getElementById(`L${n}`);
+    for (const old of root.querySelectorAll(".hl")) old.classList.remove("hl");
+    node?.classList.add("hl");
+    node?.scrollIntoView({ block: "center" });
+  }
+
+  return {
+    ready,
+    /** Takes a piece of live output: a sign that lines came, and the text of a line that has not ended yet.
+     * @param {{fd?: number, s?: string, b64?: boolean}} piece */
+    out(piece) {
+      if (piece.s !== undefined && piece.fd && !piece.b64) {
+        open[piece.fd] = ((open[piece.fd] ?? "") + piece.s).split("\n").at(-1)?.slice(-CLIP) ?? "";
+        const rest_ = open[2] || open[1] || "";
+        partial.hidden = !rest_;
+        partial.classList.toggle("e", Boolean(open[2]));
+        const body = partial.lastElementChild;
+        body.replaceChildren();
+        render(body, rest_);
+      }
+      refresh();
+    },
+    /** The command has ended: what was an unfinished line is one now. */
+    finished() {
+      live = false;
+      partial.hidden = true;
+      total = Math.max(total, last + 1);
+      refresh();
+    },
+    follow: setFollow,
+    get following() {
+      return follow;
+    },
+    /** Brings a line into view. @param {number} n */
+    async goTo(n) {
+      setFollow(false);
+      if (n < first || n > last) await load(Math.max(1, n - 50));
+      reveal(n);
+    },
+    /** Yields every kept line as readable text, page by page. */
+    async *all() {
+      for (let from = 1; ; ) {
+        const answer = await page(from, 1000);
+        yield answer.lines.map((/** @type {Line} */ [n, , , content]) => ({ n, text: readable(content) }));
+        const end = answer.lines.at(-1)?.[0];
+        if (!end || end >= answer.total_lines) return;
+        from = end + 1;
+      }
+    },
+    close() {
+      closed = true;
+      abort.abort();
+    },
+  };
+}

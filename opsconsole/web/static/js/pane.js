@@ -1,0 +1,64 @@
+// The output pane of one host. Its head comes from the server as markup of our own; the output is drawn by log.js.
+import { byId } from "./dom.js";
+import { createLog } from "./log.js";
+import { localTimes } from "./page.js";
+import { bytes, number, t } from "./texts.js";
+import { search } from "./find.js";
+
+/**
+ * Brings a pane that is in the page to life: the log, its buttons and its search.
+ * @param {HTMLElement} pane
+ * @param {{line?: number | null}} [options]
+ */
+export function mount(pane, { line = null } = {}) {
+  const root = /** @type {HTMLElement} */ (pane.querySelector(".log"));
+  const facts = /** @type {DOMStringMap} */ (root.dataset);
+  const count = pane.querySelector("[data-count]");
+  /** @type {ReturnType<typeof createLog> | null} */
+  let log = null;
+  let size = Number(facts.bytes);
+  if (facts.url) {
+    log = createLog({
+      root, url: facts.url, lines: Number(facts.lines), running: facts.running === "yes", line,
+      onCount({ total, bytes: all }) {
+        size = all ?? size;
+        if (count) count.textContent = t("{n} lines, {size}", { n: number(total), size: bytes(size) });
+      },
+    });
+  }
+  for (const button of pane.querySelectorAll("[data-toggle]")) {
+    const name = button.getAttribute("data-toggle") ?? "";
+    const on = localStorage.getItem(`log-${name}`);
+    if (on && name !== "errors") apply(button, name, on === "yes");
+    button.addEventListener("click", () => {
+      const next = button.getAttribute("aria-pressed") !== "true";
+      apply(button, name, next);
+      localStorage.setItem(`log-${name}`, next ? "yes" : "no");
+    });
+  }
+  /** @param {Element} button @param {string} name @param {boolean} on */
+  function apply(button, name, on) {
+    button.setAttribute("aria-pressed", String(on));
+    root.classList.toggle(name === "wrap" ? "nowrap" : name, name === "wrap" ? !on : on);
+  }
+  const follow = byId("follow");
+  follow?.setAttribute("aria-pressed", String(Boolean(log?.following)));
+  follow?.addEventListener("click", () => log?.follow(!log.following));
+  const input = /** @type {HTMLInputElement | null} */ (byId("find"));
+  const finder = input && search({ input, root, log: () => log });
+  localTimes(/** @type {any} */ (pane));
+  return { log, finder, offset: () => size, running: facts.running === "yes" };
+}
+
+/**
+ * Fetches the pane of a host and puts it in the place of `pane`'s content.
+ * @param {HTMLElement} pane
+ * @param {string} url
+ * @param {AbortSignal} signal
+ */
+export async function fetchInto(pane, url, signal) {
+  const answer = await fetch(url, { signal, headers: { Accept: "text/html" } });
+  if (!answer.ok) throw new Error(answer.statusText);
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  pane.replaceChildren(...page.body.childNodes);
+}

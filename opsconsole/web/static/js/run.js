@@ -1,0 +1,239 @@
+// The Run page: what an order would touch, while it is being written. The form works without any of this.
+import { api, byId, copy, el, glyph } from "./dom.js";
+import { commandLine, paint, tokens } from "./expr.js";
+import { keys } from "./keys.js";
+import { about, number, t } from "./texts.js";
+
+const WAIT_MS = 150;
+const form = /** @type {HTMLFormElement} */ (byId("order"));
+const box = byId("targets");
+const layer = byId("targets-layer");
+const button = byId("go");
+/** @type {AbortController | null} */
+let asking = null;
+/** @type {any} */
+let seen = null;
+let timer = 0;
+
+/** @param {string} name */
+const value = (name) => /** @type {HTMLInputElement} */ (form.elements.namedItem(name))?.value ?? "";
+
+function ask() {
+  clearTimeout(timer);
+  asking?.abort();
+  timer = setTimeout(resolve, WAIT_MS);
+  seen = null;
+  lock();
+}
+
+async function resolve() {
+  if (!value("targets").trim()) return nothing();
+  const control = new AbortController();
+  asking = control;
+  const started = performance.now();
+  const body = {
+    targets: value("targets"),
+    exclude: value("exclude"),
+    command: value("command"),
+    concurrency: Number(value("concurrency")) || undefined,
+    max_failures: value("max_failures").trim() || undefined,
+  };
+  try {
+    const found = await api("/api/v1/resolve", { method: "POST", body, signal: control.signal });
+    seen = found;
+    show(found, Math.round(performance.now() - started));
+  } catch (error) {
+    if (!control.signal.aborted) refused(/** @type {any} */ (error));
+  }
+  return undefined;
+}
+
+/** @param {any} found @param {number} ms */
+function show(found, ms) {
+  faults([]);
+  const unknown = new Set((found.unknown ?? []).map((/** @type {string} */ name) => name.toLowerCase()));
+  paint(layer, tokens(box.value, found.unknown_blocks ? unknown : new Set()));
+  byId("below").replaceChildren(
+    fact(found.count, t("hosts match")),
+    ...(found.unknown_count ? [fact(found.unknown_count, found.unknown_blocks ? t("unknown names") : t("outside the inventory"))] : []),
+    ...(found.excluded_count ? [fact(found.excluded_count, t("excluded"))] : []),
+    ...(found.duplicates ? [fact(found.duplicates, t("named twice, run once"))] : []),
+    el("span", { class: "sp" }),
+    el("span", { class: "sub", text: t("resolved in {n} ms", { n: ms }) }),
+  );
+  byId("n").replaceChildren(number(found.count), el("small", { text: found.count === 1 ? t("host will run this command") : t("hosts will run this command") }));
+  share(found);
+  fold(found.folded);
+  items(found);
+  byId("est").hidden = !found.count;
+  estimate("est-time", found.eta_ms ? about(found.eta_ms) : "–", found.eta_ms ? t("as the last run of this command") : t("no earlier run of this command"));
+  const allowed = found.allowed_failures;
+  estimate("est-failures", allowed === null ? t("any number") : number(allowed), allowed === null ? t("of failures: it never stops early") : t("failures allowed, one more stops it"));
+  estimate("est-worst", number(found.worst_case ?? found.count), t("hosts could fail before it stops"));
+  risk(found.risk);
+  form.elements.namedItem("expect_count")?.setAttribute("value", String(found.count));
+  form.elements.namedItem("expect_digest")?.setAttribute("value", found.digest);
+  lock();
+}
+
+/** @param {any} found */
+function share(found) {
+  const node = byId("share");
+  const text = found.inventory_share ? t("{n}% of the inventory", { n: Math.round(found.inventory_share * 100) }) : "";
+  node.textContent = text;
+  node.hidden = !text;
+}
+
+/** @param {number} count @param {string} label */
+const fact = (count, label) => el("span", {}, el("b", { class: "num", text: number(count) }), ` ${label}`);
+
+/** @param {string} id @param {string} head @param {string} note */
+function estimate(id, head, note) {
+  byId(id).replaceChildren(el("b", { text: head }), el("span", { text: note }));
+}
+
+/** @param {string} folded */
+function fold(folded) {
+  const node = byId("fold");
+  node.hidden = !folded;
+  const short = folded.length > 400 && !node.dataset.all;
+  node.replaceChildren(short ? `${folded.slice(0, 400)}… ` : folded);
+  if (short) {
+    node.append(el("button", { class: "linkish", type: "button", text: t("Show all"), on: {
+      click: () => {
+        node.dataset.all = "yes";
+        fold(folded);
+      },
+    } }));
+  }
+}
+
+/** @param {any} found */
+function items(found) {
+  const parts = [];
+  if (found.unknown_count && found.unknown_blocks) parts.push(item("l", t("{n} unknown", { n: number(found.unknown_count) }), `${found.unknown_folded}`, t("Not in the inventory, so nothing runs."), true));
+  if (found.unknown_count && !found.unknown_blocks) parts.push(item("c", t("{n} outside the inventory", { n: number(found.unknown_count) }), "", t("Dialled by the name as written.")));
+  if (found.recent_unreachable.length) {
+    const names = found.recent_unreachable;
+    const part = item("u", t("{n} were unreachable last time", { n: number(names.length) }), names.slice(0, 20).join(", "), "");
+    part.insertBefore(el("button", { class: "linkish", type: "button", text: t("Leave out"), on: { click: () => leaveOut(names) } }), part.querySelector(".w"));
+    parts.push(part);
+  }
+  if (found.excluded_count) parts.push(item("x", t("{n} excluded", { n: number(found.excluded_count) }), found.excluded, ""));
+  byId("items").replaceChildren(...parts);
+}
+
+/** @param {string} letter @param {string} head @param {string} names @param {string} note @param {boolean} [bad] */
+function item(letter, head, names, note, bad = false) {
+  const text = el("div", { class: "w" });
+  if (note) text.append(el("div", { class: bad ? "err" : "", text: note }));
+  if (names) text.append(el("span", { class: "mono", text: names.length > 300 ? `${names.slice(0, 300)}…` : names }));
+  return el("div", { class: "it" }, glyph(letter), el("b", { text: head }), text);
+}
+
+/** @param {string[]} names */
+function leaveOut(names) {
+  const field = byId("exclude");
+  field.value = [field.value.trim(), ...names].filter(Boolean).join("\n");
+  ask();
+}
+
+/** @param {{tier: number, reasons: string[], confirm: string | null}} what */
+function risk(what) {
+  const area = byId("confirm-area");
+  const needed = what.tier >= 2 && what.confirm;
+  area.hidden = !needed;
+  area.dataset.wanted = needed ? what.confirm ?? "" : "";
+  if (needed) {
+    byId("risk-text").textContent = t("This is large or dangerous: {reasons}.", { reasons: what.reasons.join(", ") });
+    byId("confirm-label").textContent = t("Type {word} to confirm", { word: what.confirm ?? "" });
+  }
+}
+
+function confirmed() {
+  const wanted = byId("confirm-area").dataset.wanted;
+  return !wanted || value("confirm").trim().toUpperCase() === wanted;
+}
+
+function lock() {
+  const blocked = seen && (!seen.count || seen.unknown_blocks);
+  button.disabled = Boolean(blocked) || !confirmed();
+  const label = byId("go-label");
+  label.textContent = seen?.count ? (seen.count === 1 ? t("Run on 1 host") : t("Run on {n} hosts", { n: number(seen.count) })) : t("Run");
+}
+
+function nothing() {
+  seen = null;
+  faults([]);
+  paint(layer, []);
+  byId("below").replaceChildren(el("span", { class: "sub", text: box.dataset.hint ?? "" }));
+  byId("n").replaceChildren("0", el("small", { text: t("hosts yet") }));
+  for (const id of ["fold", "share", "est", "confirm-area"]) byId(id).hidden = true;
+  byId("items").replaceChildren();
+  lock();
+}
+
+/** @param {any} error */
+function refused(error) {
+  seen = { count: 0 };
+  paint(layer, tokens(box.value));
+  byId("n").replaceChildren("–", el("small", { text: t("cannot be resolved") }));
+  for (const id of ["fold", "share", "est", "confirm-area"]) byId(id).hidden = true;
+  byId("items").replaceChildren();
+  byId("below").replaceChildren();
+  faults(error.problem?.errors?.length ? error.problem.errors : [{ field: "targets", message: error.message }]);
+  lock();
+}
+
+/** Shows what is wrong at the field it is wrong in. @param {{field: string, message: string, column?: number, hint?: string}[]} errors */
+function faults(errors) {
+  for (const name of ["targets", "exclude", "concurrency", "max_failures", "command"]) {
+    const mine = errors.filter((one) => one.field === name);
+    const node = byId(`${name}-error`);
+    const field = byId(name);
+    field?.setAttribute("aria-invalid", String(mine.length > 0));
+    if (!node) continue;
+    node.hidden = !mine.length;
+    node.textContent = mine.map((one) => [one.column ? t("column {n}: ", { n: one.column }) : "", one.message, one.hint ? ` ${one.hint}` : ""].join("")).join(" ");
+  }
+}
+
+function current() {
+  const names = ["targets", "exclude", "command", "concurrency", "connect_timeout", "command_timeout", "max_failures", "user", "credential"];
+  return /** @type {any} */ (Object.fromEntries(names.map((name) => [name, value(name)])));
+}
+
+/** What the page opened with and what the console uses when nothing is said. @type {Record<string, string>} */
+const usual = JSON.parse(form.dataset.usual ?? "{}");
+
+function editor() {
+  const count = byId("command").value.split("\n").length;
+  byId("line-count").textContent = count === 1 ? t("1 line") : t("{n} lines", { n: count });
+  const password = value("credential") === "password";
+  byId("password-field").hidden = !password;
+  byId("password").disabled = !password;
+}
+
+for (const name of ["targets", "exclude", "concurrency", "max_failures"]) byId(name).addEventListener("input", ask);
+byId("command").addEventListener("input", ask);
+form.addEventListener("input", editor);
+box.addEventListener("scroll", () => (layer.scrollTop = box.scrollTop));
+box.addEventListener("input", () => paint(layer, tokens(box.value)));
+byId("confirm").addEventListener("input", lock);
+byId("confirm").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+  if (event.key === "Enter" && !confirmed()) event.preventDefault();
+});
+byId("copy-cli").addEventListener("click", () => copy(byId("copy-cli"), commandLine(current(), usual), t("Copied")));
+byId("copy-cli").hidden = false;
+form.addEventListener("submit", (event) => {
+  if (button.disabled) event.preventDefault();
+});
+keys({
+  "ctrl+enter": () => !button.disabled && form.requestSubmit(button),
+});
+byId("targets").closest(".expr").classList.add("painted");
+editor();
+if (box.value.trim()) {
+  paint(layer, tokens(box.value));
+  resolve();
+} else nothing();

@@ -1,0 +1,123 @@
+// The head of a job page: verdict, progress, counters.
+import { byId, el, glyph } from "./dom.js";
+import { BAR_ORDER, ended } from "./store.js";
+import { about, duration, number, STATES, t } from "./texts.js";
+
+const PILLS = {
+  pending: ["q", "Pending"], running: ["r", "Running"], stopping: ["r", "Stopping"], succeeded: ["o", "Succeeded"],
+  partial: ["p", "Partial"], failed: ["f", "Failed"], cancelled: ["x", "Cancelled"],
+};
+const SPEAK_EVERY_MS = 15000;
+
+/** @param {string} title the job's, for the browser's tab */
+export function createStatus(title) {
+  /** @type {import("./store.js").Status | null} */
+  let job = null;
+  let spoken = 0;
+  let clockSkew = 0;
+
+  /** @param {import("./store.js").Status} next */
+  function show(next) {
+    const before = job;
+    job = next;
+    const [letter, name] = PILLS[/** @type {keyof typeof PILLS} */ (next.state)] ?? ["q", next.state];
+    const pill = byId("pill");
+    if (before?.state !== next.state) {
+      pill.className = `pill ${letter}`;
+      pill.replaceChildren(glyph(letter), el("span", { text: t(name) }));
+    }
+    const percent = Math.floor(next.progress * 100);
+    byId("pct").textContent = `${percent}%`;
+    byId("done").textContent = t("{done} of {n} hosts finished", { done: number(next.done), n: number(next.targets.count) });
+    byId("bar").setAttribute("aria-valuenow", String(percent));
+    bar(next.counts);
+    chips(next.counts);
+    budget(next);
+    tick();
+    document.title = `${ended(next.state) ? t(name) : `${percent}%`} · #${next.id} ${title}`;
+    icon(next);
+    speak(next, percent, Boolean(before && before.state !== next.state && ended(next.state)));
+    document.body.classList.toggle("over", ended(next.state));
+    for (const node of document.querySelectorAll("[data-while]")) {
+      /** @type {HTMLElement} */ (node).hidden = (node.getAttribute("data-while") === "active") === ended(next.state);
+    }
+  }
+
+  /** @param {Record<string, number>} counts */
+  function bar(counts) {
+    const parts = [...BAR_ORDER].filter((letter) => counts[letter]);
+    const root = byId("bar");
+    const same = parts.length === root.children.length && parts.every((letter, at) => root.children[at].className === letter);
+    // Reused parts let the browser draw a change of width without a new layout of everything else.
+    if (!same) root.replaceChildren(...parts.map((letter) => el("i", { class: letter })));
+    parts.forEach((letter, at) => {
+      const part = root.children[at];
+      part.style.flexGrow = String(counts[letter]);
+      part.title = `${t(STATES[letter])} ${number(counts[letter])}`;
+    });
+  }
+
+  /** @param {Record<string, number>} counts */
+  function chips(counts) {
+    for (const chip of document.querySelectorAll(".chip[data-state]")) {
+      const letter = chip.getAttribute("data-state") ?? "";
+      const value = counts[letter] ?? 0;
+      const label = chip.querySelector("b");
+      if (label) label.textContent = number(value);
+      /** @type {HTMLElement} */ (chip).hidden = !value && letter !== "f" && !chip.classList.contains("on");
+    }
+    for (const node of document.querySelectorAll("[data-count-of]")) {
+      const sum = [...(node.getAttribute("data-count-of") ?? "")].reduce((all, letter) => all + (counts[letter] ?? 0), 0);
+      node.textContent = number(sum);
+    }
+  }
+
+  /** @param {import("./store.js").Status} next */
+  function budget(next) {
+    const node = byId("budget");
+    if (!node || !next.budget) return;
+    node.querySelector("b > span").textContent = t("{used} of {allowed}", { used: number(next.budget.used), allowed: number(next.budget.allowed) });
+    node.querySelector("progress").value = next.budget.used;
+  }
+
+  function tick() {
+    if (!job) return;
+    const start = job.started_at ? Date.parse(job.started_at) : NaN;
+    const end = job.finished_at ? Date.parse(job.finished_at) : Date.now() + clockSkew;
+    byId("elapsed").textContent = Number.isNaN(start) ? t("not started") : duration(Math.max(0, ended(job.state) ? end - start : Math.round((end - start) / 1000) * 1000));
+    const over = ended(job.state);
+    const left = !over && job.eta_ms !== null && job.counts.q > 0 ? about(job.eta_ms) : "";
+    byId("left").textContent = left;
+    byId("left").parentElement.hidden = !left;
+    const rate = !over && job.rate_per_s ? t("{n} hosts/s", { n: job.rate_per_s < 10 ? job.rate_per_s.toFixed(1) : number(Math.round(job.rate_per_s)) }) : "";
+    byId("rate").textContent = rate;
+    byId("rate").parentElement.hidden = !rate;
+  }
+  setInterval(() => job && !ended(job.state) && tick(), 1000);
+
+  /** @param {import("./store.js").Status} next @param {number} percent @param {boolean} urgent */
+  function speak(next, percent, urgent) {
+    if (!urgent && Date.now() - spoken < SPEAK_EVERY_MS) return;
+    spoken = Date.now();
+    byId("spoken").textContent = urgent
+      ? t("The job has ended: {state}", { state: t(PILLS[/** @type {keyof typeof PILLS} */ (next.state)]?.[1] ?? next.state) })
+      : t("{percent} percent, {failed} failed", { percent, failed: next.counts.f });
+  }
+
+  /** @param {import("./store.js").Status} next */
+  function icon(next) {
+    const link = /** @type {HTMLLinkElement | null} */ (document.querySelector("link[rel=icon]"));
+    const name = !ended(next.state) ? "run" : next.state === "succeeded" ? "ok" : "bad";
+    const href = link?.getAttribute(`data-${name}`);
+    if (link && href && link.getAttribute("href") !== href) link.href = href;
+  }
+
+  return {
+    show,
+    /** Sets the difference to the server's clock, so that elapsed times agree. @param {string} serverTime */
+    clock(serverTime) {
+      const there = Date.parse(serverTime);
+      if (!Number.isNaN(there)) clockSkew = there - Date.now();
+    },
+  };
+}

@@ -1,0 +1,103 @@
+// What the page knows of a job: a pure reducer over the events of the stream. Deltas are state, not history, so a
+// missed one costs nothing as long as a later one since the last seen version is applied.
+
+/**
+ * @typedef {{id: number, ver: number, state: string, counts: Record<string, number>, done: number, progress: number,
+ *   stop_reason: string | null, budget: {used: number, allowed: number} | null, rate_per_s: number | null,
+ *   eta_ms: number | null, started_at: string | null, finished_at: string | null,
+ *   targets: {count: number}, slowest?: {i: number, host: string, ms: number}[]}} Status
+ * @typedef {{exit?: number | null, ms?: number | null, reason?: string | null}} Facts
+ * @typedef {{ver: number, job: Status, grid: string, facts: Map<number, Facts>}} View
+ */
+
+export const LETTERS = "qcrofkuxsl";
+/** Trouble first, as in the bar. */
+export const BAR_ORDER = "fkulxsorcq";
+export const TROUBLE = "fkul";
+const ENDED = new Set(["succeeded", "partial", "failed", "cancelled"]);
+
+/** State letters by the names that host rows carry. @type {Record<string, string>} */
+export const LETTER_OF = {
+  pending: "q", queued: "q", connecting: "c", running: "r", succeeded: "o", failed: "f", timed_out: "k",
+  unreachable: "u", cancelled: "x", skipped: "s", lost: "l",
+};
+
+/** @param {string} state */
+export const ended = (state) => ENDED.has(state);
+
+/** @param {Status} job @returns {View} */
+export function start(job) {
+  return { ver: -1, job, grid: "q".repeat(job.targets.count), facts: new Map() };
+}
+
+/**
+ * Returns the view after an event; the same object when the event says nothing new.
+ * @param {View} view
+ * @param {string} event
+ * @param {any} data
+ * @returns {View}
+ */
+export function reduce(view, event, data) {
+  if (event === "snapshot") return snapshot(view, data);
+  if (event === "delta") return delta(view, data);
+  if (event === "job" || event === "done") return lifecycle(view, data);
+  return view;
+}
+
+/** @param {View} view @param {any} data @returns {View} */
+function snapshot(view, data) {
+  if (data.ver < view.ver) return view;
+  const facts = new Map(view.facts);
+  // A host that went back (requeued before it started) has no facts any more.
+  for (const i of facts.keys()) if (data.grid[i] !== view.grid[i]) facts.delete(i);
+  return { ver: data.ver, job: { ...view.job, ...data.job }, grid: data.grid, facts };
+}
+
+/** @param {View} view @param {any} data @returns {View} */
+function delta(view, data) {
+  if (data.ver <= view.ver) return view;
+  const grid = view.grid.split("");
+  const facts = new Map(view.facts);
+  for (const [i, state, exit, ms, reason] of data.h ?? []) {
+    grid[i] = state;
+    facts.set(i, { exit, ms, reason });
+  }
+  const counts = data.counts ?? view.job.counts;
+  const job = {
+    ...view.job,
+    ver: data.ver,
+    state: data.state ?? view.job.state,
+    counts,
+    ...progress(counts),
+    budget: data.budget === undefined ? view.job.budget : data.budget,
+    rate_per_s: data.rate ?? null,
+    eta_ms: data.eta_ms ?? null,
+  };
+  return { ver: data.ver, job, grid: grid.join(""), facts };
+}
+
+/** @param {View} view @param {any} data @returns {View} */
+function lifecycle(view, data) {
+  if (data.ver < view.ver) return view;
+  const { state = view.job.state, stop_reason = view.job.stop_reason, finished_at = view.job.finished_at } = data;
+  const counts = data.counts ?? view.job.counts;
+  return { ...view, ver: data.ver, job: { ...view.job, state, stop_reason, finished_at, counts, ...progress(counts) } };
+}
+
+/** @param {Record<string, number>} counts */
+function progress(counts) {
+  const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
+  const done = total - counts.q - counts.c - counts.r;
+  return { done, progress: total ? done / total : 0 };
+}
+
+/**
+ * Returns the indexes whose letter differs between two grids of the same job.
+ * @param {string} before
+ * @param {string} after
+ */
+export function changed(before, after) {
+  const places = [];
+  for (let i = 0; i < after.length; i++) if (before[i] !== after[i]) places.push(i);
+  return places;
+}

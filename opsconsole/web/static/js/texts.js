@@ -1,0 +1,61 @@
+// The page's texts: English in the code, the reader's language from the server's catalogue.
+
+/** @type {Record<string, string>} */
+let catalogue;
+
+function load() {
+  const holder = globalThis.document?.getElementById("texts");
+  return holder ? JSON.parse(holder.textContent || "{}") : {};
+}
+
+/**
+ * Returns the text in the reader's language with `{name}` filled in.
+ * @param {string} english
+ * @param {Record<string, string | number>} [values]
+ */
+export function t(english, values = {}) {
+  catalogue ??= load();
+  return (catalogue[english] ?? english).replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
+}
+
+/** Names of the state letters, in English; `t` translates them. @type {Record<string, string>} */
+export const STATES = {
+  q: "Queued", c: "Connecting", r: "Running", o: "OK", f: "Failed", k: "Timed out", u: "Unreachable",
+  x: "Cancelled", s: "Skipped", l: "Lost",
+};
+
+/** @param {number} value */
+export const number = (value) => value.toLocaleString(globalThis.document?.documentElement.lang || "en");
+
+/**
+ * Returns a duration as people say it.
+ * @param {number | null | undefined} ms
+ */
+export function duration(ms) {
+  if (ms === null || ms === undefined) return "";
+  const seconds = ms / 1000;
+  if (seconds < 10) return `${(Math.round(seconds * 100) / 100).toString()} s`;
+  if (seconds < 60) return `${(Math.floor(seconds * 10) / 10).toString()} s`;
+  const whole = Math.floor(seconds);
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, "0")} s`;
+  return `${Math.floor(whole / 3600)} h ${String(Math.floor((whole % 3600) / 60)).padStart(2, "0")} min`;
+}
+
+/**
+ * Returns a guess, rounded so that it does not pretend.
+ * @param {number} ms
+ */
+export function about(ms) {
+  const seconds = ms / 1000;
+  if (seconds < 8) return t("a few seconds");
+  if (seconds < 55) return t("about {n} s", { n: Math.ceil(seconds / 10) * 10 });
+  if (seconds < 5400) return t("about {n} min", { n: Math.max(1, Math.round(seconds / 60)) });
+  return t("about {n} h", { n: Math.round(seconds / 3600) });
+}
+
+/** @param {number} count */
+export function bytes(count) {
+  if (count < 1000) return `${count} B`;
+  if (count < 1e6) return `${(count / 1e3).toFixed(1)} kB`;
+  return `${(count / 1e6).toFixed(1)} MB`;
+}

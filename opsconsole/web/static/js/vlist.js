@@ -1,0 +1,81 @@
+// A list of rows of equal height of which only the visible ones exist.
+import { el } from "./dom.js";
+
+const SPARE_ROWS = 12;
+
+/**
+ * @param {HTMLElement} root holds the rows; its height is set to that of all rows
+ * @param {HTMLElement} scroller the element that scrolls
+ * @param {{height: number, row: (index: number) => HTMLElement, need: (last: number) => void}} options
+ *   `row` makes the row of an index; `need` is told the last index that is looked at, so that it can be fetched
+ */
+export function virtualList(root, scroller, { height, row, need }) {
+  let count = 0;
+  /** @type {Map<number, HTMLElement>} */
+  const shown = new Map();
+  let due = false;
+
+  function draw() {
+    due = false;
+    const top = root.getBoundingClientRect().top - scroller.getBoundingClientRect().top;
+    const first = Math.max(0, Math.floor(-top / height) - SPARE_ROWS);
+    const last = Math.min(count - 1, Math.ceil((scroller.clientHeight - top) / height) + SPARE_ROWS);
+    for (const [index, node] of shown) {
+      if (index >= first && index <= last) continue;
+      // The focused row stays, or the keyboard would lose its place.
+      if (node.contains(document.activeElement)) continue;
+      node.remove();
+      shown.delete(index);
+    }
+    for (let index = first; index <= last; index++) if (!shown.has(index)) place(index);
+    if (last >= 0) need(last);
+  }
+
+  /** @param {number} index */
+  function place(index) {
+    const node = row(index);
+    node.style.position = "absolute";
+    node.style.insetInline = "0";
+    node.style.top = `${index * height}px`;
+    shown.get(index)?.replaceWith(node);
+    if (!node.isConnected) root.append(node);
+    shown.set(index, node);
+  }
+
+  function soon() {
+    if (due) return;
+    due = true;
+    requestAnimationFrame(draw);
+  }
+  scroller.addEventListener("scroll", soon, { passive: true });
+  new ResizeObserver(soon).observe(scroller);
+
+  return {
+    /** Sets how many rows there are. @param {number} total */
+    size(total) {
+      count = total;
+      root.style.height = `${total * height}px`;
+      soon();
+    },
+    /** Makes the shown row of `index` anew, where it is shown. @param {number} index */
+    refresh(index) {
+      if (!shown.has(index)) return;
+      const focused = shown.get(index)?.contains(document.activeElement);
+      place(index);
+      if (focused) shown.get(index)?.focus();
+    },
+    /** Forgets every row. */
+    clear() {
+      for (const node of shown.values()) node.remove();
+      shown.clear();
+    },
+    draw: soon,
+  };
+}
+
+/** Returns a place holder for a row that is still on its way. @param {number} height */
+export function blank(height) {
+  const node = el("div", { class: "hrow" });
+  node.style.height = `${height}px`;
+  return node;
+}

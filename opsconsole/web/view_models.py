@@ -1,0 +1,176 @@
+"""What pages show: contract values turned into words, glyphs and widths. No queries, no HTML."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flask_babel import gettext as _
+
+from opsconsole.jobs.states import LETTERS, JobState, RunState
+
+# Trouble first, then what never ran, then what went well, then what is still to come.
+BAR_ORDER = "fkulxsorcq"
+CHIP_ORDER = "fkulrcqoxs"
+TROUBLE = "fkul"
+# The grid is elements up to here and a canvas above; without script larger jobs are read in the table.
+TILES_AT_MOST = 1000
+LETTER_OF = {state.value: state.letter for state in RunState}
+
+_ESCAPES = re.compile(
+    # Strings (titles, links, clipboard), control sequences, then two-character escapes; each bounded.
+    r"\x1b[\]PX^_][^\x07\x1b\x9c]{0,4096}(?:\x07|\x9c|\x1b\\)?|(?:\x1b\[|\x9b)[\x20-\x3f]{0,256}[\x40-\x7e]?|\x1b.?",
+    re.DOTALL,
+)
+_DECEIVING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One state's share of a bar: its letter, how many hosts, and a weight of 1 to 100 for the style sheet."""
+
+    letter: str
+    label: str
+    count: int
+    weight: int
+
+
+def state_label(letter: str) -> str:
+    """Returns the name of a host run's state letter."""
+    return {
+        "q": _("Queued"),
+        "c": _("Connecting"),
+        "r": _("Running"),
+        "o": _("OK"),
+        "f": _("Failed"),
+        "k": _("Timed out"),
+        "u": _("Unreachable"),
+        "x": _("Cancelled"),
+        "s": _("Skipped"),
+        "l": _("Lost"),
+    }[letter]
+
+
+def job_pill(state: str) -> tuple[str, str]:
+    """Returns the glyph letter and the name of a job's state."""
+    return {
+        JobState.PENDING: ("q", _("Pending")),
+        JobState.RUNNING: ("r", _("Running")),
+        JobState.STOPPING: ("r", _("Stopping")),
+        JobState.SUCCEEDED: ("o", _("Succeeded")),
+        JobState.PARTIAL: ("p", _("Partial")),
+        JobState.FAILED: ("f", _("Failed")),
+        JobState.CANCELLED: ("x", _("Cancelled")),
+    }[JobState(state)]
+
+
+def ended(state: str) -> bool:
+    """Returns whether a job's state is final."""
+    return JobState(state).terminal
+
+
+def bar(counts: Mapping[str, int], order: str = BAR_ORDER) -> list[Part]:
+    """Returns the parts of a progress bar, those without hosts left out."""
+    total = sum(counts.values()) or 1
+    return [
+        Part(letter, state_label(letter), counts[letter], max(1, round(100 * counts[letter] / total)))
+        for letter in order
+        if counts[letter]
+    ]
+
+
+def chips(counts: Mapping[str, int]) -> list[Part]:
+    """Returns every counter of a job page in its order, those without hosts too."""
+    return [Part(letter, state_label(letter), counts[letter], 1) for letter in CHIP_ORDER]
+
+
+def duration(ms: float | None) -> str:
+    """Returns a duration in milliseconds as people say it: ``0.31 s``, ``22.4 s``, ``4 min 12 s``, ``1 h 03 min``."""
+    if ms is None:
+        return ""
+    seconds = ms / 1000
+    if seconds < 10:
+        return f"{round(seconds, 2):g} s"
+    if seconds < 60:
+        return f"{int(seconds * 10) / 10:g} s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def size(count: int) -> str:
+    """Returns a number of bytes in decimal units."""
+    if count < 1000:
+        return f"{count} B"
+    if count < 1_000_000:
+        return f"{count / 1000:.1f} kB"
+    return f"{count / 1_000_000:.1f} MB"
+
+
+def outcome(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Returns the style and the text of what became of a host: its signal, its exit status, or why there is none."""
+    letter = LETTER_OF.get(row["state"], row["state"])
+    style = f"x-{letter}" if letter in "fkur" else ""
+    if row.get("signal"):
+        return style, _("signal %(name)s", name=row["signal"])
+    if row.get("exit") is not None:
+        return style, _("exit %(number)s", number=row["exit"])
+    if row.get("reason") and letter in "uklx":
+        return style, str(row["reason"]).replace("_", " ")
+    return "", ""
+
+
+def reason_text(reason: str | None) -> str:
+    """Returns what a reason code means, in a sentence; empty for one that says nothing more than its state."""
+    return {
+        "dns": _("The name was not found in DNS, so the host was never dialled."),
+        "denied_network": _("The address lies in a network that this console may not reach."),
+        "refused": _("The host refused the connection, so nothing ran."),
+        "connect_timeout": _("The host did not answer in time, so nothing ran."),
+        "banner_timeout": _("Something accepted the connection but did not speak SSH in time, so nothing ran."),
+        "protocol": _("The SSH handshake failed, so nothing ran."),
+        "auth": _("The host refused every key or password it was offered, so nothing ran."),
+        "host_key_unknown": _("The console has not seen this host's key before, so nothing was sent to it."),
+        "host_key_changed": _(
+            "The host key is not the trusted one. Nothing was sent. Find out why before you trust it."
+        ),
+        "credential": _("The credential could not be used, so nothing ran."),
+        "exec_refused": _("The host let us in but refused to run a command."),
+        "command_timeout": _("The command was ended because it took longer than its time limit."),
+        "idle_timeout": _("The command was ended because it printed nothing for too long."),
+        "connection_lost": _(
+            "The connection broke while the command ran. It may still be running; it is not repeated."
+        ),
+        "worker_lost": _("The worker vanished while the command ran. It may have run; it is not repeated."),
+        "before_start": _("It was stopped before it started, so nothing ran."),
+        "killed": _("The command was ended."),
+        "kill_unconfirmed": _("The command was told to end, but the host did not confirm it. It may still be running."),
+        "worker_shutdown": _("The worker was stopped while the command ran."),
+        "threshold": _("Too many hosts had failed, so this one was not started."),
+        "not_permitted": _("The person who started the job may no longer run commands, so nothing ran."),
+    }.get(reason or "", "")
+
+
+def visible(text: str) -> str:
+    """Returns a line of host output without escape sequences, with what could deceive shown by its name.
+
+    The page with script draws colours; this is the plain reading of the same line.
+    """
+    stripped = _ESCAPES.sub("", text)
+    # A terminal shows what was written last; all that a line overwrote would only repeat it.
+    last = stripped.rstrip("\r").rpartition("\r")[2]
+    return _DECEIVING.sub(_named, last)
+
+
+def _named(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    return f"‹x{code:02X}›" if code < 0xA0 else f"‹U+{code:04X}›"
+
+
+def wanted_letters(values: Sequence[str]) -> str:
+    """Returns the state letters named in ``?state=f,k`` or ``?state=f&state=k``, in contract order."""
+    asked = set("".join(values).replace(",", ""))
+    return "".join(letter for letter in LETTERS if letter in asked)
