@@ -34,14 +34,14 @@ def check_new(password: Secret, *, name: str, field: str = "password") -> None:
 def hash_password(password: Secret) -> str:
     """Returns the argon2id hash to store, with its parameters and its random salt in it."""
     with _at_once:
-        return _hasher.hash(_normal(password))
+        return _hasher.hash(_hashed_form(password))
 
 
 def matches(password_hash: str | None, password: Secret) -> bool:
     """Returns whether ``password`` is the hashed one; takes as long when there is no hash to compare with."""
     with _at_once:
         try:
-            _hasher.verify(password_hash or _nobodys_hash(), _normal(password)[:MAX_LENGTH])
+            _hasher.verify(password_hash or _nobodys_hash(), _hashed_form(password))
         except (VerificationError, InvalidHashError):
             return False
     return password_hash is not None
@@ -55,6 +55,11 @@ def needs_rehash(password_hash: str) -> bool:
 def _normal(password: Secret) -> str:
     # The same letters typed on another keyboard may arrive composed differently (NIST SP 800-63B 3.1.1.2).
     return unicodedata.normalize("NFKC", password.reveal())
+
+
+def _hashed_form(password: Secret) -> bytes:
+    """Returns the bytes that are hashed; whatever is over the limit cannot be anybody's password and is cut."""
+    return _normal(password)[: MAX_LENGTH + 1].encode("utf-8", "surrogatepass")
 
 
 def _problem(password: str, name: str) -> tuple[str, str] | None:

@@ -55,6 +55,8 @@ def close_session(session: Session, cookie: str) -> None:
 
 def close_sessions(session: Session, user: User, *, keep: str | None = None) -> None:
     """Ends all sessions of ``user`` but the one of the cookie ``keep``."""
+    # One that was opened in this very transaction ends too.
+    session.flush()
     statement = delete(WebSession).where(WebSession.user_id == user.id)
     if keep is not None:
         statement = statement.where(WebSession.id_hash != _hash(keep))

@@ -113,7 +113,7 @@ def _touch_due(token: ApiToken, now: datetime) -> bool:
 
 def _hash(secret: str) -> str:
     # 256 random bits need no slow hash: there is nothing to guess.
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(secret.encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def _invalid(field: str, message: str) -> Invalid:

@@ -26,6 +26,12 @@ def write(database: Database, count: int = 3) -> None:
             )
 
 
+def write_and_fail(database: Database) -> None:
+    with database.transaction() as session:
+        record(session, ACTOR, "never", now=START)
+        raise RuntimeError
+
+
 def broken(database: Database) -> int | None:
     with database.read() as session:
         return queries.verify(session)
