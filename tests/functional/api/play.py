@@ -1,0 +1,57 @@
+"""Plays the workers' part for a job: moves its runs along and writes their output, as the real ones would."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select, update
+
+from opsconsole.db.database import Database
+from opsconsole.jobs import transitions
+from opsconsole.jobs.models import HostRun, OutputChunk
+from opsconsole.jobs.states import JobState, RunState
+from tests.support.clock import FakeClock
+
+
+@dataclass
+class Play:
+    """One job's workers. Hosts are named by their place in the roster."""
+
+    database: Database
+    clock: FakeClock
+    job_id: int
+
+    def start(self, *places: int) -> None:
+        """Takes hosts from pending to running."""
+        with self.database.transaction() as session:
+            transitions.move_job(session, self.job_id, JobState.RUNNING, {"started_at": self.clock.now()})
+            for state in (RunState.QUEUED, RunState.CONNECTING, RunState.RUNNING):
+                values = {"started_at": self.clock.now()} if state is RunState.RUNNING else {}
+                transitions.apply(session, self._changes(session, places, state, values), self.clock.now())
+
+    def write(self, place: int, data: bytes, *, fd: int = 1, offset: int | None = None) -> None:
+        """Stores output of a running host, after what it wrote before or at ``offset``."""
+        with self.database.transaction() as session:
+            run = self._run(session, place)
+            at = run.stdout_bytes + run.stderr_bytes if offset is None else offset
+            session.add(OutputChunk(host_run_id=run.id, offset=at, fd=fd, at_ms=5, data=data))
+            column = HostRun.stdout_bytes if fd == 1 else HostRun.stderr_bytes
+            values: dict[Any, Any] = {column: column + len(data), HostRun.lines: HostRun.lines + data.count(b"\n")}
+            session.execute(update(HostRun).where(HostRun.id == run.id).values(values))
+
+    def end(self, *places: int, state: RunState = RunState.SUCCEEDED, **values: Any) -> None:
+        """Ends running hosts."""
+        facts = {"finished_at": self.clock.now(), "duration_ms": 12, "output_digest": "d" * 64, **values}
+        if state is RunState.SUCCEEDED:
+            facts["exit_status"] = 0
+        with self.database.transaction() as session:
+            transitions.apply(session, self._changes(session, places, state, facts), self.clock.now())
+
+    def _changes(self, session: Any, places: Any, state: RunState, values: dict[str, Any]) -> list[transitions.Change]:
+        claim = state is RunState.CONNECTING
+        runs = [self._run(session, place) for place in places]
+        return [transitions.Change(run.id, self.job_id, state, claim=claim, values=values) for run in runs]
+
+    def _run(self, session: Any, place: int) -> HostRun:
+        query = select(HostRun).where(HostRun.job_id == self.job_id, HostRun.i == place)
+        found: HostRun = session.scalars(query.execution_options(populate_existing=True)).one()
+        return found
