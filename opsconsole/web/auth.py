@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, current_app, g, request, session
+from flask import Flask, current_app, g, request, session
 from flask.sessions import SecureCookieSessionInterface
 from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
 
 from opsconsole.accounts import service
 from opsconsole.accounts.models import User
@@ -18,6 +19,7 @@ from opsconsole.accounts.permissions import Actor, Permission
 from opsconsole.errors import Forbidden, NotAuthenticated, OpsconsoleError
 from opsconsole.runtime import Runtime
 from opsconsole.web import csrf
+from opsconsole.web.sse import streams
 from opsconsole.web.unit_of_work import now, runtime, transaction
 
 P = ParamSpec("P")
@@ -90,6 +92,7 @@ def end_session(response: Response) -> None:
     """Signs the caller out: the server-side session ends, streams opened with it too."""
     with transaction() as database:
         _forget(database)
+    streams().doubt()
     session.clear()
     response.delete_cookie(cookie_name(), secure=request.is_secure, httponly=True, samesite="Lax")
 
