@@ -33,6 +33,7 @@ _ALARM_WINDOW = 30.0
 # A stage is told to stop when the one before it has ended, or this long after it was told, whichever is first. The
 # last stage (the broker) waits for all others: they still speak to it.
 _STAGE_HEAD_START = 1.0
+_SAME_ORDER = 1.0
 
 
 class Supervisor:
@@ -46,7 +47,8 @@ class Supervisor:
         self._say = say
         self._children: list[Child] = []
         self._selector = selectors.DefaultSelector()
-        self._stops = 0
+        self._stop_asked: float | None = None
+        self._impatient = False
         self._stopping = False
         self._alarms: dict[str, list[float]] = {}
         self._wake_read, self._wake_write = socket.socketpair()
@@ -77,7 +79,7 @@ class Supervisor:
     @property
     def stop_requested(self) -> bool:
         """True once Ctrl-C or a signal asked for the end."""
-        return self._stops > 0
+        return self._stop_asked is not None
 
     def pids(self) -> dict[str, int]:
         """Returns the process ids of the running children by name."""
@@ -114,16 +116,15 @@ class Supervisor:
             self._turn(_ALIVE_POLL)
 
     def stop(self) -> None:
-        """Ends all children, stage by stage, and returns when none is left. A second signal kills at once."""
+        """Ends all children, stage by stage, and returns when none is left. A second Ctrl-C kills at once."""
         self._stopping = True
-        patience = max(self._stops, 1)
         stages = sorted({child.spec.stage for child in self._children})
         for stage, following in zip(stages, [*stages[1:], None], strict=True):
             self._tell_to_stop(stage)
             last = following is None or following == stages[-1]
             limit = float("inf") if last else time.monotonic() + _STAGE_HEAD_START
             while self._running(up_to=stage) and time.monotonic() < limit:
-                if self._stops > patience:
+                if self._impatient:
                     self._kill_all()
                 self._turn(_READY_POLL)
         for child in self._children:
@@ -252,5 +253,10 @@ class Supervisor:
             return
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if number in _STOP_SIGNALS:
-            self._stops += 1
+        if number not in _STOP_SIGNALS:
+            return
+        now = time.monotonic()
+        if self._stop_asked is None:
+            self._stop_asked = now
+        # One order may arrive twice: straight, and through the process group of whoever started us.
+        self._impatient = self._impatient or (number == signal.SIGINT and now - self._stop_asked > _SAME_ORDER)
