@@ -117,7 +117,7 @@ def in_parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
 
 def _host_name(text: str, field: str) -> str:
     try:
-        spec = parse_host(text)
+        spec = parse_host(text.strip())
     except Invalid as error:
         faults = [FieldError(field, fault.message, fault.code, fault.column, fault.hint) for fault in error.errors]
         raise Invalid(error.detail, errors=faults) from None
