@@ -118,6 +118,8 @@ class Supervisor:
     def stop(self) -> None:
         """Ends all children, stage by stage, and returns when none is left. A second Ctrl-C kills at once."""
         self._stopping = True
+        for child in self._children:
+            child.restart_at = None
         stages = sorted({child.spec.stage for child in self._children})
         for stage, following in zip(stages, [*stages[1:], None], strict=True):
             self._tell_to_stop(stage)
