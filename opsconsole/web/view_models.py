@@ -3,8 +3,10 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from flask_babel import format_decimal
 from flask_babel import gettext as _
 
 from opsconsole.jobs.states import LETTERS, JobState, RunState
@@ -108,6 +110,19 @@ def size(count: int) -> str:
     if count < 1_000_000:
         return f"{count / 1000:.1f} kB"
     return f"{count / 1_000_000:.1f} MB"
+
+
+def number(value: int) -> str:
+    """Returns a count with its thousands apart, as the reader's language writes it."""
+    return str(format_decimal(value))
+
+
+def elapsed_ms(job: Mapping[str, Any], now: datetime) -> float | None:
+    """Returns how long a job has been going, or went, in milliseconds; ``None`` before it starts."""
+    if job["started_at"] is None:
+        return None
+    end = datetime.fromisoformat(job["finished_at"]) if job["finished_at"] else now
+    return max((end - datetime.fromisoformat(job["started_at"])).total_seconds() * 1000, 0.0)
 
 
 def outcome(row: Mapping[str, Any]) -> tuple[str, str]:

@@ -21,7 +21,13 @@ def register(app: Flask) -> None:
     Babel(app, default_locale="en", default_timezone="UTC", locale_selector=_language)
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
-    for helper in (view_models.duration, view_models.size, view_models.visible, view_models.reason_text):
+    for helper in (
+        view_models.duration,
+        view_models.number,
+        view_models.size,
+        view_models.visible,
+        view_models.reason_text,
+    ):
         app.add_template_filter(helper)
     app.context_processor(_shared)
     app.register_blueprint(routes.pages)

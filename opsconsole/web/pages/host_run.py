@@ -24,8 +24,7 @@ def host_run(job_id: int, host: str) -> str:
     with read() as database:
         found = queries.get_job(database, job_id, actor())
         pane = pane_context(database, found, queries.get_run(database, found, host), lines=True)
-        options = found.options
-    return render_template("jobs/host_run.html", pane=pane, options=options, command=found.command, title=found.title)
+        return render_template("jobs/host_run.html", pane=pane, command=found.command, title=found.title)
 
 
 @pages.get("/jobs/<int:job_id>/pane/<int:i>")

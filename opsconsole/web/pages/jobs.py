@@ -15,7 +15,7 @@ from opsconsole.web.pages.host_run import pane_context
 from opsconsole.web.pages.routes import pages
 from opsconsole.web.pages.run import launch
 from opsconsole.web.unit_of_work import now, read, runtime, transaction
-from opsconsole.web.view_models import TILES_AT_MOST, TROUBLE, ended, wanted_letters
+from opsconsole.web.view_models import TILES_AT_MOST, TROUBLE, elapsed_ms, ended, wanted_letters
 
 _PER_PAGE = 50
 _ROWS = 100
@@ -52,6 +52,7 @@ def job(job_id: int) -> str:
         status = queries.status(database, found, now=now())
         context = {
             "job": status,
+            "elapsed": elapsed_ms(status, now()),
             "shown": shown if shown in _VIEWS else "overview",
             "filter": wanted_letters(request.args.getlist("state")),
             "may_run": actor().may(Permission.RUN),

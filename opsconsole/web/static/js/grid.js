@@ -38,7 +38,7 @@ function hint(tip, options, i, event) {
 /** The largest tile that keeps the grid under 60 % of the height around it. @param {HTMLElement} root @param {number} count */
 function tileSize(root, count) {
   const width = root.clientWidth || 800;
-  const room = 0.6 * (root.closest(".body")?.clientHeight || innerHeight);
+  const room = 0.6 * Math.min(root.closest(".body")?.clientHeight || innerHeight, innerHeight);
   for (const size of SIZES) {
     const gap = size > 8 ? 3 : 1;
     const columns = Math.max(1, Math.floor((width + gap) / (size + gap)));

@@ -42,7 +42,7 @@ export function hostsTable({ job, root, sort, href, onPick }) {
       glyph(row.state),
       el("span", { text: t(STATES[row.state]) }),
       el("span", { class: "mono cut", text: row.host }),
-      el("span", { class: outcome.class, text: outcome.text }),
+      el("span", { class: "cut" }, el("span", outcome)),
       el("span", { class: "num sub", text: duration(row.ms) }),
       el("span", { class: "num sub", text: row.bytes ? size(row.bytes) : "" }),
       el("span", { class: "mono cut sub", text: row.last_line ?? "" }));

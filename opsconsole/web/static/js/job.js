@@ -51,6 +51,7 @@ const stream = follow(id, {
     const before = view;
     view = reduce(view, event, data);
     if (view !== before) show(before);
+    chooseFirst();
     if (event === "done") finish();
     return undefined;
   },
@@ -170,6 +171,17 @@ function go(step, trouble = false) {
     if (!wanted || wanted.includes(view.grid[i])) return pick(i);
   }
   return undefined;
+}
+
+/** Something to look at from the start: the first host that needs attention, else one that runs, else the first. */
+function chooseFirst() {
+  if (chosen >= 0 || !grid || view.ver < 0 || innerWidth <= 720) return;
+  const place = (/** @type {string} */ letters) => [...view.grid].findIndex((letter) => letters.includes(letter));
+  const found = [TROUBLE, "r"].map(place).find((i) => i >= 0);
+  chosen = found ?? 0;
+  grid.select(chosen);
+  table.select(chosen);
+  openPane(chosen);
 }
 
 // --- views and filters ----------------------------------------------------------------------------------------------
@@ -293,16 +305,7 @@ if (chosen >= 0) {
   grid.select(chosen);
   table.select(chosen);
   watch();
-} else if (innerWidth > 720) {
-  // Something to look at from the start: the first that needs attention, else the first.
-  const trouble = [...view.grid].findIndex((letter) => TROUBLE.includes(letter));
-  openFirst(Math.max(0, trouble));
 }
-/** @param {number} i */
-function openFirst(i) {
-  chosen = i;
-  grid?.select(i);
-  openPane(i);
-}
+chooseFirst();
 tab(shown);
 if (filter) setFilter("", false), [...(parameters.get("state")?.replaceAll(",", "") ?? "")].forEach((letter) => setFilter(letter, true));

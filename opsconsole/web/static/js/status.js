@@ -59,7 +59,7 @@ export function createStatus(title) {
 
   /** @param {Record<string, number>} counts */
   function chips(counts) {
-    for (const chip of document.querySelectorAll(".chip[data-state]")) {
+    for (const chip of document.querySelectorAll(".chip:not([data-state=''])")) {
       const letter = chip.getAttribute("data-state") ?? "";
       const value = counts[letter] ?? 0;
       const label = chip.querySelector("b");
