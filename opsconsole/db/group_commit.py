@@ -13,6 +13,7 @@ from opsconsole.errors import Unavailable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Written = tuple[Sequence[Result], Callable[[], None] | None]
 
 
 class _Waiting(Generic[Item, Result]):
@@ -28,15 +29,16 @@ class _Waiting(Generic[Item, Result]):
 class GroupCommit(Generic[Item, Result]):
     """Gathers what many threads submit and has ``write`` commit it together.
 
-    ``write`` takes items and returns a result for each, in one committed transaction. ``offload`` runs a callable
-    and returns its result; ``most`` bounds a group; ``linger`` is how many seconds a busy writer waits for company.
+    ``write`` takes items and returns, from one committed transaction, a result for each and what to do next, which is
+    called outside ``offload`` once those who wait have their results. ``offload`` runs a callable and returns its
+    result; ``most`` bounds a group; ``linger`` is how many seconds a busy writer waits for company.
     """
 
     def __init__(
         self,
-        write: Callable[[Sequence[Item]], Sequence[Result]],
+        write: Callable[[Sequence[Item]], Written[Result]],
         *,
-        offload: Callable[[Callable[[], Sequence[Result]]], Sequence[Result]],
+        offload: Callable[[Callable[[], Written[Result]]], Written[Result]],
         most: int = 500,
         linger: float = 0.01,
     ) -> None:
@@ -82,8 +84,9 @@ class GroupCommit(Generic[Item, Result]):
                 return
 
     def _commit(self, group: list[_Waiting[Item, Result]]) -> None:
+        after: Callable[[], None] | None = None
         try:
-            results = self._offload(lambda: self._write([waiting.item for waiting in group]))
+            results, after = self._offload(lambda: self._write([waiting.item for waiting in group]))
         except Exception as error:  # Whatever fails belongs to those who wait, not to the writer.
             if len(group) > 1 and not isinstance(error, Unavailable):
                 # One faulty item must not fail its neighbours.
@@ -97,3 +100,5 @@ class GroupCommit(Generic[Item, Result]):
                 waiting.result = result
         for waiting in group:
             waiting.done.set()
+        if after is not None:
+            after()

@@ -13,7 +13,8 @@ from opsconsole.accounts.permissions import Actor, Permission, Role
 from opsconsole.credentials.cipher import Cipher
 from opsconsole.credentials.models import JobSecret
 from opsconsole.errors import Unavailable
-from opsconsole.inventory import hostkeys, known_hosts
+from opsconsole.inventory import hostkeys
+from opsconsole.inventory.known_hosts import KnownHosts
 from opsconsole.jobs.launch import PASSWORD_SECRET
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.options import RunOptions
@@ -61,7 +62,7 @@ class ClaimReader:
         self._worker_id = worker_id
         self.worker_name = worker_name
         self._known_hosts_path = home / ".ssh" / "known_hosts"
-        self._known_hosts: tuple[float, str] = (0.0, "")
+        self._known_hosts: tuple[float, KnownHosts] = (0.0, KnownHosts(""))
         self._jobs: dict[int, _JobFacts] = {}
         self._permitted: dict[int, bool] = {}
 
@@ -90,8 +91,21 @@ class ClaimReader:
         for job_id in {run.job_id for run in runs}:
             if job_id not in self._jobs:
                 self._remember_job(session, job_id)
-        keys = hostkeys.trusted_keys(session, [(run.address, run.port) for run in runs])
-        return {run.id: self._claim(session, run, keys.get((run.address, run.port), ()), now) for run in runs}
+        places = [(run.address, run.port) for run in runs]
+        keys = hostkeys.trusted_keys(session, places)
+        policies = self._policies(session, places)
+        return {
+            run.id: self._claim(session, run, keys.get(place, ()), policies[place], now)
+            for run, place in zip(runs, places, strict=True)
+        }
+
+    def _policies(self, session: Session, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], HostKeyPolicy]:
+        policy = HostKeyPolicy(self._settings.host_key_policy)
+        if policy is HostKeyPolicy.STRICT:
+            return dict.fromkeys(places, policy)
+        # Where a key was revoked an unseen one is no first meeting: it may be the revoked one.
+        suspicious = hostkeys.with_revoked_keys(session, places)
+        return {place: HostKeyPolicy.STRICT if place in suspicious else policy for place in places}
 
     def _read_permissions(self, session: Session, job_ids: set[int]) -> dict[int, bool]:
         query = select(Job.id, User).join(User, User.id == Job.created_by_id).where(Job.id.in_(job_ids))
@@ -121,7 +135,9 @@ class ClaimReader:
         except Unavailable as error:
             return None, Unreached(Reason.CREDENTIAL, error.detail)
 
-    def _claim(self, session: Session, run: HostRun, keys: tuple[KnownKey, ...], now: datetime) -> Claim:
+    def _claim(
+        self, session: Session, run: HostRun, keys: tuple[KnownKey, ...], policy: HostKeyPolicy, now: datetime
+    ) -> Claim:
         job = self._jobs[run.job_id]
         auth, problem = self._auth(run, job)
         if not keys and self._settings.use_ambient_keys:
@@ -132,7 +148,7 @@ class ClaimReader:
             port=run.port,
             user=run.user,
             known_keys=keys,
-            host_key_policy=HostKeyPolicy(self._settings.host_key_policy),
+            host_key_policy=policy,
         )
         options = job.options
         limits = Limits(options.connect_timeout, options.command_timeout, options.idle_timeout, options.kill_grace)
@@ -155,17 +171,15 @@ class ClaimReader:
         text = "No credential: choose a key file or a password, or set OPSCONSOLE_USE_AMBIENT_KEYS=1 on the worker."
         return Auth(identity="none"), Unreached(Reason.CREDENTIAL, text)
 
-    def _seed_from_known_hosts(
-        self, session: Session, address: str, port: int, now: datetime
-    ) -> tuple[KnownKey, ...]:
+    def _seed_from_known_hosts(self, session: Session, address: str, port: int, now: datetime) -> tuple[KnownKey, ...]:
         """Takes over what the worker's own user already trusts, once it is needed."""
         try:
             changed = self._known_hosts_path.stat().st_mtime
             if changed != self._known_hosts[0]:
-                self._known_hosts = (changed, self._known_hosts_path.read_text(errors="replace"))
+                self._known_hosts = (changed, KnownHosts(self._known_hosts_path.read_text(errors="replace")))
         except OSError:
             return ()
-        keys = known_hosts.lookup(self._known_hosts[1], address, port)
-        for key in keys:
-            hostkeys.remember(session, address, port, key, source="known_hosts", now=now)
-        return keys
+        keys = self._known_hosts[1].keys(address, port)
+        source = hostkeys.Source.KNOWN_HOSTS
+        # A key that the console has revoked stays revoked, whatever the file says.
+        return tuple(key for key in keys if hostkeys.remember(session, address, port, key, source=source, now=now))

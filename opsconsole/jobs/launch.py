@@ -1,6 +1,7 @@
 """From an order to a job: what it would touch (``resolve``), and the one transaction that makes it (``launch``)."""
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,16 +18,17 @@ from opsconsole.credentials.models import JobSecret
 from opsconsole.errors import Conflict, ConfirmationRequired, FieldError, Forbidden, Invalid, TooLarge
 from opsconsole.hostset import HostSpec, Resolution, evaluate, fold
 from opsconsole.inventory.models import Host
-from opsconsole.inventory.resolver import InventoryResolver
 from opsconsole.inventory.service import locate
 from opsconsole.jobs.guard import PROTECTED_TAG_VALUE, Risk, assess, confirmed
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.options import MaxFailures, RunOptions
 from opsconsole.jobs.ports import Secret
 from opsconsole.jobs.states import JobState, RunState
+from opsconsole.jobs.targets import TargetResolver
 from opsconsole.settings import Settings
 
 _SAMPLE = 10
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\$?")
 PASSWORD_SECRET = "password"  # noqa: S105 - the name under which a job's secret is kept, not a secret.
 
 
@@ -98,7 +100,7 @@ class Launcher:
 
         Raises ``Invalid`` with the column of each fault in ``targets`` or ``exclude``.
         """
-        resolution, located = self._locate(session, targets, exclude)
+        resolution, located = self._locate(session, actor, targets, exclude)
         options = self._options(concurrency=concurrency, max_failures=max_failures)
         count = len(located)
         risk, inventory = self._risk(session, located, command)
@@ -141,7 +143,7 @@ class Launcher:
         command = self._checked_command(order.command)
         options = self._options_of(order)
         auth = self._auth_of(order)
-        resolution, located = self._locate(session, order.targets, order.exclude)
+        resolution, located = self._locate(session, actor, order.targets, order.exclude)
         self._refuse_unlisted(located)
         # 3. Is it what the person saw, and have they confirmed its size?
         _refuse_changed(order, resolution)
@@ -169,8 +171,8 @@ class Launcher:
         query = select(Job).where(Job.created_by_id == actor.user_id, Job.idempotency_key == order.idempotency_key)
         return session.scalars(query).one_or_none()
 
-    def _locate(self, session: Session, targets: str, exclude: str) -> tuple[Resolution, list[Located]]:
-        groups = InventoryResolver(session)
+    def _locate(self, session: Session, actor: Actor, targets: str, exclude: str) -> tuple[Resolution, list[Located]]:
+        groups = TargetResolver(session, actor)
         resolution = evaluate(targets, exclude, groups=groups, max_hosts=self._settings.max_targets)
         entries = locate(session, [spec.name for spec in resolution.hosts])
         return resolution, [Located(spec, entries.get(spec.name.lower())) for spec in resolution.hosts]
@@ -231,7 +233,7 @@ class Launcher:
         if order.password is not None and not order.password.reveal():
             raise _fault("password", "The password is empty.", code="empty")
         user = order.user or None
-        if user is not None and not HostSpec.valid_user(user):
+        if user is not None and not _USER.fullmatch(user):
             raise _fault("user", "Not a user name: letters, digits, dot, dash and underscore only.")
         return {"kind": kind, "name": name or None, "user": user}
 

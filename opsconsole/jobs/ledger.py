@@ -8,12 +8,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from typing import TypeGuard
 
-from sqlalchemy import Table, delete, insert, update
+import structlog
+from sqlalchemy import delete, insert, update
 from sqlalchemy.orm import Session
 
 from opsconsole.db.database import Database
-from opsconsole.db.group_commit import GroupCommit
+from opsconsole.db.group_commit import GroupCommit, Written
 from opsconsole.errors import Unavailable
 from opsconsole.inventory import hostkeys
 from opsconsole.jobs import dispatch, transitions
@@ -24,6 +27,7 @@ from opsconsole.jobs.ports import ConnectionFacts, Dispatcher, Unreached
 from opsconsole.jobs.states import IN_FLIGHT, Reason, RunState
 from opsconsole.jobs.transitions import Change, Moved
 
+_log = structlog.get_logger(__name__)
 _FIRST_RETRY_SECONDS = 0.2
 _MOST_RETRY_SECONDS = 5.0
 
@@ -100,7 +104,7 @@ class Ledger:
         *,
         now: Callable[[], datetime],
         slots: Callable[[], int],
-        offload: Callable[[Callable[[], Sequence[Answer]]], Sequence[Answer]],
+        offload: Callable[[Callable[[], Written[Answer]]], Written[Answer]],
     ) -> None:
         self._database = database
         self._dispatcher = dispatcher
@@ -163,18 +167,19 @@ class Ledger:
                 time.sleep(wait)
                 wait = min(wait * 2, _MOST_RETRY_SECONDS)
 
-    def _write(self, entries: Sequence[Entry]) -> list[Answer]:
+    def _write(self, entries: Sequence[Entry]) -> Written[Answer]:
         now = self._now()
         with self._database.transaction() as session:
             answers, touched = _write_entries(session, entries, self._reader, now)
             published = dispatch.fill(session, touched, now, slots=self._slots()) if touched else []
-        if published:
-            try:
-                self._dispatcher.publish(published)
-            except Unavailable:
-                # The rows say queued with a time to publish again; the sweep will.
-                pass
-        return answers
+        return answers, partial(self._publish, published) if published else None
+
+    def _publish(self, published: dispatch.Published) -> None:
+        try:
+            self._dispatcher.publish(published)
+        except Unavailable as error:
+            # The rows say queued with a time to publish again; the sweep will.
+            _log.warning("messages not sent, the sweep sends them again", count=len(published), reason=error.detail)
 
 
 def _write_entries(
@@ -288,7 +293,9 @@ def _settle_entry(
             return claims.get(run_id)
         case OpenGate():
             # Asked again after an unknown commit: it is open already when the fence is still ours.
-            return move is not None and (move.won or (move.before is RunState.RUNNING and move.fence == entry.claim.fence))
+            return move is not None and (
+                move.won or (move.before is RunState.RUNNING and move.fence == entry.claim.fence)
+            )
         case Look(claim):
             run = session.get(HostRun, claim.run_id, populate_existing=True)
             return run is not None and run.fence == claim.fence and run.cancel_requested_at is None

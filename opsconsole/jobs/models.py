@@ -146,9 +146,7 @@ class OutputChunk(Base):
 
     __tablename__ = "output_chunks"
 
-    host_run_id: Mapped[int] = mapped_column(
-        BigId, ForeignKey("host_runs.id", ondelete="CASCADE"), primary_key=True
-    )
+    host_run_id: Mapped[int] = mapped_column(BigId, ForeignKey("host_runs.id", ondelete="CASCADE"), primary_key=True)
     offset: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     fd: Mapped[int] = mapped_column(SmallInteger)
     at_ms: Mapped[int]

@@ -71,6 +71,8 @@ class Performer:
         self._in_hand: dict[int, int] = {}
         self._cancelled: set[int] = set()
         self._lock = threading.Lock()
+        # ``draining`` takes no further run; ``stopping`` also ends those in hand.
+        self.draining = threading.Event()
         self.stopping = threading.Event()
 
     @property
@@ -89,6 +91,8 @@ class Performer:
 
     def perform(self, run_id: int, attempt: int) -> None:
         """Carries out one delivery. Returns when the run has ended or was not this delivery's to do."""
+        if self.draining.is_set():
+            return
         claim = self._ledger.take(run_id, attempt)
         if claim is None:
             return

@@ -17,9 +17,7 @@ MOST_ATTEMPTS = 3
 LEADER = "housekeeping"
 
 
-def register(
-    session: Session, worker_id: str, *, name: str, pid: int, slots: int, version: str, now: datetime
-) -> None:
+def register(session: Session, worker_id: str, *, name: str, pid: int, slots: int, version: str, now: datetime) -> None:
     """Writes the row of a starting worker process."""
     session.add(
         WorkerProcess(

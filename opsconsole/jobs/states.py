@@ -109,9 +109,7 @@ LETTERS = "qcrofkuxsl"
 _RUN_MOVES: dict[RunState, frozenset[RunState]] = {
     RunState.PENDING: frozenset({RunState.QUEUED, RunState.CANCELLED, RunState.SKIPPED}),
     RunState.QUEUED: frozenset({RunState.CONNECTING, RunState.CANCELLED, RunState.SKIPPED}),
-    RunState.CONNECTING: frozenset(
-        {RunState.RUNNING, RunState.UNREACHABLE, RunState.QUEUED, RunState.CANCELLED}
-    ),
+    RunState.CONNECTING: frozenset({RunState.RUNNING, RunState.UNREACHABLE, RunState.QUEUED, RunState.CANCELLED}),
     RunState.RUNNING: frozenset(
         {RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT, RunState.LOST, RunState.CANCELLED}
     ),

@@ -234,5 +234,3 @@ def in_flight(session: Session, job_id: int) -> int:
     """Returns how many runs of a job hold one of its slots; exact while the job's lock is held."""
     job = session.execute(select(Job.n_queued, Job.n_c, Job.n_r).where(Job.id == job_id)).one()
     return int(job.n_queued + job.n_c + job.n_r)
-
-

@@ -1,1 +1,1 @@
-"""Celery at the edge: the only importer of celery and kombu."""
+"""Celery: the only importer of it. The broker carries ids; the rows in the database are the truth."""

@@ -3,11 +3,10 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from opsconsole.settings import Settings, WorkerPool
 
-Result = TypeVar("Result")
 
 # Celery's options before the command whose value is a word of its own: in `-A worker beat` the command is `beat`.
 _TAKES_VALUE = {"-A", "--app", "-b", "--broker", "--result-backend", "--loader", "--config", "--workdir"}
@@ -55,11 +54,26 @@ def make_offload() -> Callable[[Callable[[], Any]], Any]:
     """Returns a function that runs a callable where a blocking C call stops nobody else.
 
     Under gevent that is one native thread of its own, else the calling thread. Each offload has its own thread, so
-    that a database connection is never used by two.
+    that a database connection is never used by two. The callable must not use sockets opened by greenlets.
     """
     if not patched():
         return lambda call: call()
     from gevent.threadpool import ThreadPool
 
     pool = ThreadPool(1)
-    return lambda call: pool.apply(call)
+
+    def offload(call: Callable[[], Any]) -> Any:
+        # The pool prints the traceback of what a callable raises; an outage of the database is no news worth that.
+        value, error = pool.apply(_attempt, (call,))
+        if error is not None:
+            raise error
+        return value
+
+    return offload
+
+
+def _attempt(call: Callable[[], Any]) -> tuple[Any, Exception | None]:
+    try:
+        return call(), None
+    except Exception as error:
+        return None, error

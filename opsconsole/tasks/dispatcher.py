@@ -1,0 +1,51 @@
+"""Hands work to workers through the broker."""
+
+import threading
+from collections.abc import Sequence
+
+import structlog
+from celery import Celery
+from kombu.exceptions import KombuError
+
+from opsconsole.errors import Unavailable
+from opsconsole.tasks.app import DISPATCH_TASK, QUEUE, RUN_TASK
+
+_log = structlog.get_logger(__name__)
+# A nudge that nobody could take within this long is of no use: the sweep was faster.
+_NUDGE_EXPIRES_SECONDS = 5
+
+
+class CeleryDispatcher:
+    """Publishes run ids. One per process; safe to use from many threads."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._wanted = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+
+    def publish(self, runs: Sequence[tuple[int, int]]) -> None:
+        """Sends one message per ``(host_run_id, attempt)`` over one channel. Raises ``Unavailable``."""
+        try:
+            with self._app.producer_or_acquire() as producer:
+                for run_id, attempt in runs:
+                    self._app.send_task(RUN_TASK, (run_id, attempt), producer=producer, queue=QUEUE, retry=False)
+        except (KombuError, OSError, *self._app.connection().recoverable_connection_errors) as error:
+            raise Unavailable(f"The broker does not answer: {type(error).__name__}", code="broker") from error
+
+    def nudge(self) -> None:
+        """Asks a worker to look for work, from a thread of its own: a web request never waits for the broker."""
+        with self._starting:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._nudge_loop, name="nudge", daemon=True)
+                self._thread.start()
+        self._wanted.set()
+
+    def _nudge_loop(self) -> None:
+        while True:
+            self._wanted.wait()
+            self._wanted.clear()
+            try:
+                self._app.send_task(DISPATCH_TASK, queue=QUEUE, retry=False, expires=_NUDGE_EXPIRES_SECONDS)
+            except Exception as error:  # Whatever the broker's client raises, the sweep does the work a second later.
+                _log.info("nudge not sent", error=type(error).__name__)

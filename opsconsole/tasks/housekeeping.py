@@ -1,0 +1,183 @@
+"""The worker process's own loop: heartbeat, orders for its runs, and, in one process at a time, sweep and reap."""
+
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+import opsconsole
+from opsconsole.clock import Clock
+from opsconsole.db.database import Database
+from opsconsole.errors import Unavailable
+from opsconsole.jobs import dispatch, recover
+from opsconsole.jobs.models import HostRun
+from opsconsole.jobs.perform import Performer
+from opsconsole.jobs.ports import Dispatcher
+from opsconsole.jobs.states import RunState
+from opsconsole.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+
+class Identity:
+    """Who this worker process is to the others. Declared gone by mistake, it goes on under a new id."""
+
+    def __init__(self, label: str) -> None:
+        self.pid = os.getpid()
+        self.name = f"{socket.gethostname()}:{label}:{self.pid}"
+        self.id = secrets.token_hex(8)
+
+    def renew(self) -> None:
+        """Takes a new id."""
+        self.id = secrets.token_hex(8)
+
+
+class Housekeeping:
+    """Runs until stopped. ``kick`` makes it look for dispatchable runs at once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        clock: Clock,
+        dispatcher: Dispatcher,
+        identity: Identity,
+        *,
+        offload: Callable[[Callable[[], Any]], Any],
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._clock = clock
+        self._dispatcher = dispatcher
+        self._identity = identity
+        self._offload = offload
+        self._performer: Performer | None = None
+        self._leader = recover.Observer(settings.worker_dead_seconds)
+        self._workers = recover.Observer(settings.worker_dead_seconds)
+        self._kicked = threading.Event()
+        self._stop = threading.Event()
+        self._beaten = -1e9
+        self._draining_since: float | None = None
+        self.live_slots = 0
+        self._thread = threading.Thread(target=self._loop, name="housekeeping", daemon=True)
+
+    def start(self, performer: Performer) -> None:
+        """Registers the process and starts the loop. Raises ``Unavailable`` when the database does not answer."""
+        self._performer = performer
+        self._offload(self._register)
+        self._thread.start()
+
+    def kick(self) -> None:
+        """Asks for a look at the jobs now."""
+        self._kicked.set()
+
+    def stop(self) -> None:
+        """Ends the loop and says that this process is gone, so that nobody has to wait to find out."""
+        self._stop.set()
+        self._kicked.set()
+        self._thread.join(timeout=5)
+        try:
+            self._offload(self._leave)
+        except Unavailable:
+            _log.warning("could not sign off: the database does not answer")
+
+    def _register(self) -> None:
+        with self._database.transaction() as session:
+            recover.register(
+                session,
+                self._identity.id,
+                name=self._identity.name,
+                pid=self._identity.pid,
+                slots=self._settings.worker_slots,
+                version=opsconsole.__version__,
+                now=self._clock.now(),
+            )
+            self.live_slots = dispatch.live_slots(session)
+
+    def _leave(self) -> None:
+        host = self._identity.name.split(":", 1)[0]
+        with self._database.transaction() as session:
+            recover.mark_gone(session, host, self._identity.pid, self._clock.now())
+
+    def _loop(self) -> None:
+        silent = False
+        while not self._stop.is_set():
+            kicked = self._kicked.wait(self._settings.sweep_seconds)
+            self._kicked.clear()
+            if self._stop.is_set():
+                return
+            self._drain(time.monotonic())
+            try:
+                published = self._offload(partial(self._round, kicked))
+                # Outside the native thread: the broker's sockets belong to the greenlets.
+                if published:
+                    self._dispatcher.publish(published)
+                silent = False
+            except Unavailable as error:
+                if not silent:
+                    _log.warning("housekeeping waits", reason=error.detail)
+                silent = True
+            except Exception:
+                _log.exception("housekeeping round failed")
+
+    def _drain(self, monotonic: float) -> None:
+        """Ends the runs in hand when the time that a stopping worker gives them is over."""
+        performer = self._performer
+        if performer is None or not performer.draining.is_set():
+            return
+        if self._draining_since is None:
+            self._draining_since = monotonic
+            self._beaten = -1e9  # The others should know at once.
+        if monotonic - self._draining_since >= self._settings.drain_seconds:
+            performer.stopping.set()
+
+    def _round(self, kicked: bool) -> dispatch.Published:
+        # 1. Say that we live.
+        monotonic = time.monotonic()
+        if monotonic - self._beaten >= self._settings.heartbeat_seconds:
+            self._beat()
+            self._beaten = monotonic
+        # 2. Take orders for the runs in hand.
+        self._take_orders()
+        # 3. Look after the jobs: the leader always, the others when asked.
+        with self._database.transaction() as session:
+            now = self._clock.now()
+            leads = recover.lead(session, self._identity.id, self._leader, monotonic)
+            if leads:
+                for worker_id in recover.reap(session, self._workers, monotonic, now):
+                    _log.warning("worker is gone, its runs were ended or queued again", worker=worker_id)
+            self.live_slots = dispatch.live_slots(session)
+            return dispatch.sweep(session, now, slots=self.live_slots) if leads or kicked else []
+
+    def _beat(self) -> None:
+        busy = self._performer.busy if self._performer else 0
+        draining = bool(self._performer and self._performer.draining.is_set())
+        with self._database.transaction() as session:
+            alive = recover.beat(session, self._identity.id, busy=busy, draining=draining, now=self._clock.now())
+        if not alive:
+            _log.warning("this worker was declared gone; it goes on under a new id", name=self._identity.name)
+            self._identity.renew()
+            self._register()
+
+    def _take_orders(self) -> None:
+        if self._performer is None or not self._performer.busy:
+            return
+        with self._database.read() as session:
+            self._performer.cancel(_cancelled(session, self._performer.in_hand()))
+
+
+def _cancelled(session: Session, run_ids: list[int]) -> list[int]:
+    query = select(HostRun.id).where(
+        HostRun.id.in_(run_ids),
+        HostRun.cancel_requested_at.is_not(None),
+        HostRun.state.in_([RunState.CONNECTING.value, RunState.RUNNING.value]),
+    )
+    return list(session.scalars(query))

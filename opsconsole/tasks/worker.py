@@ -1,0 +1,145 @@
+"""A worker process: the Celery application with its tasks, and the services that live as long as the process."""
+
+from pathlib import Path
+from typing import Any
+
+import structlog
+from celery import Celery, bootsteps
+from celery.signals import worker_shutting_down
+
+from opsconsole.db.database import Database
+from opsconsole.jobs.claims import ClaimReader
+from opsconsole.jobs.ledger import Ledger
+from opsconsole.jobs.perform import Bounds, Performer
+from opsconsole.jobs.ports import Connector
+from opsconsole.runtime import Runtime
+from opsconsole.settings import Settings
+from opsconsole.tasks.app import DISPATCH_TASK, RUN_TASK, TICK_TASK, make_celery
+from opsconsole.tasks.chores import tidy
+from opsconsole.tasks.dispatcher import CeleryDispatcher
+from opsconsole.tasks.housekeeping import Housekeeping, Identity
+from opsconsole.tasks.pool import make_offload
+
+_log = structlog.get_logger(__name__)
+_LABEL_OPTION = "--hostname"
+
+
+class Services:
+    """What a worker process holds besides Celery: ledger, performer, housekeeping, connector."""
+
+    def __init__(self, runtime: Runtime, connector: Connector, dispatcher: CeleryDispatcher, label: str) -> None:
+        settings = runtime.settings
+        self._connector = connector
+        self._identity = Identity(label)
+        # Each native thread has an engine of its own, so that no lock is shared between it and a greenlet.
+        self._databases = [Database(settings.database, pool_size=1) for _ in range(2)]
+        reader = ClaimReader(
+            settings,
+            runtime.cipher,
+            worker_id=lambda: self._identity.id,
+            worker_name=self._identity.name,
+            home=Path.home(),
+        )
+        self._housekeeping_offload = make_offload()
+        self.housekeeping = Housekeeping(
+            settings,
+            self._databases[0],
+            runtime.clock,
+            dispatcher,
+            self._identity,
+            offload=self._housekeeping_offload,
+        )
+        self._ledger = Ledger(
+            self._databases[1],
+            dispatcher,
+            reader,
+            now=runtime.clock.now,
+            slots=lambda: self.housekeeping.live_slots,
+            offload=make_offload(),
+        )
+        bounds = Bounds(settings.output_head_bytes, settings.output_tail_bytes, settings.worker_dead_seconds / 2)
+        self.performer = Performer(self._ledger, connector, bounds)
+
+    def start(self) -> None:
+        """Registers the process and begins its loop."""
+        self.housekeeping.start(self.performer)
+
+    def drain(self) -> None:
+        """Takes no further run, lets those in hand go on for ``drain_seconds``, then ends them. Never blocks: it is
+        called from a signal handler."""
+        self.performer.draining.set()
+        self.housekeeping.kick()
+
+    def stop(self) -> None:
+        """Ends everything once no run is in hand."""
+        self._ledger.close()
+        self.housekeeping.stop()
+        self._connector.close()
+        for database in self._databases:
+            database.close()
+
+    def tidy(self) -> None:
+        """Does the regular cleaning."""
+        self._housekeeping_offload(lambda: tidy(self._databases[0]))
+
+
+def make_worker_app(runtime: Runtime, connector: Connector) -> Celery:
+    """Returns the Celery application of a worker process. Services start with the worker, not with this call."""
+    app = make_celery(runtime.settings)
+    dispatcher = CeleryDispatcher(app)
+    running: list[Services] = []
+
+    class ServicesStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery-types leaves the base untyped.
+        """Starts the services before the consumer takes its first message, and stops them after the pool."""
+
+        requires = {"celery.worker.components:Timer"}  # noqa: RUF012 - Celery's own form.
+
+        def start(self, parent: Any) -> None:
+            services = Services(runtime, connector, dispatcher, str(parent.hostname).split("@", 1)[0])
+            services.start()
+            running.append(services)
+
+        def stop(self, parent: Any) -> None:
+            while running:
+                running.pop().stop()
+
+        terminate = stop
+
+    app.steps["worker"].add(ServicesStep)
+
+    @app.task(name=RUN_TASK)
+    def run(run_id: object = None, attempt: object = None, *extra: object, **more: object) -> None:
+        if extra or more or type(run_id) is not int or type(attempt) is not int:
+            _log.warning("message with other than a run and its attempt was dropped")
+            return
+        for services in running:
+            services.performer.perform(run_id, attempt)
+
+    @app.task(name=DISPATCH_TASK)
+    def look_for_work() -> None:
+        for services in running:
+            services.housekeeping.kick()
+
+    @app.task(name=TICK_TASK)
+    def tick() -> None:
+        for services in running:
+            services.tidy()
+
+    @worker_shutting_down.connect(weak=False)
+    def on_shutting_down(**_: object) -> None:
+        for services in running:
+            services.drain()
+
+    return app
+
+
+def worker_arguments(settings: Settings, label: str) -> list[str]:
+    """Returns the arguments of Celery's worker command for a process called ``label``."""
+    return [
+        "worker",
+        f"{_LABEL_OPTION}={label}@%h",
+        f"--loglevel={settings.log_level}",
+        "--without-gossip",
+        "--without-mingle",
+        "--without-heartbeat",
+    ]
