@@ -28,6 +28,7 @@ COMMANDS = {
     "cancel": "opsconsole.cli.remote:cancel",
     "rerun": "opsconsole.cli.remote:rerun",
     "token": "opsconsole.cli.tokens:token",
+    "bench": "opsconsole.cli.bench:bench",
     "demo-fleet": "opsconsole.cli.local:demo_fleet",
 }
 
