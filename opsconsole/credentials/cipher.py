@@ -26,7 +26,7 @@ class Cipher:
         return _VERSION + nonce + self._aead.encrypt(nonce, clear.encode(), place.encode())
 
     def open(self, sealed: bytes, *, place: str) -> str:
-        """Returns the secret in clear. Raises ``Unavailable`` when it was sealed with another key or for another place."""
+        """Returns the secret in clear. Raises ``Unavailable`` when another key or another place sealed it."""
         if sealed[:1] != _VERSION:
             raise Unavailable("A stored secret has an unknown format.", code="secret_format")
         nonce = sealed[1 : 1 + _NONCE_BYTES]

@@ -60,7 +60,8 @@ def database_time(session: Session) -> datetime:
     if session.get_bind().dialect.name == "sqlite":
         value = session.execute(text("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')")).scalar_one()
         return datetime.fromisoformat(value).replace(tzinfo=UTC)
-    return session.execute(select(func.clock_timestamp())).scalar_one()
+    moment: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
+    return moment
 
 
 @contextmanager

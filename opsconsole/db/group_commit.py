@@ -87,7 +87,7 @@ class GroupCommit(Generic[Item, Result]):
         after: Callable[[], None] | None = None
         try:
             results, after = self._offload(lambda: self._write([waiting.item for waiting in group]))
-        except Exception as error:  # Whatever fails belongs to those who wait, not to the writer.
+        except Exception as error:  # noqa: BLE001 - whatever fails belongs to those who wait, not to the writer.
             if len(group) > 1 and not isinstance(error, Unavailable):
                 # One faulty item must not fail its neighbours.
                 for waiting in group:

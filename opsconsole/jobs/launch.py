@@ -15,7 +15,7 @@ from opsconsole.accounts.permissions import Actor, Permission
 from opsconsole.audit.record import record
 from opsconsole.credentials.cipher import Cipher
 from opsconsole.credentials.models import JobSecret
-from opsconsole.errors import Conflict, ConfirmationRequired, FieldError, Forbidden, Invalid, TooLarge
+from opsconsole.errors import ConfirmationRequired, Conflict, FieldError, Forbidden, Invalid, TooLarge
 from opsconsole.hostset import HostSpec, Resolution, evaluate, fold
 from opsconsole.inventory.models import Host
 from opsconsole.inventory.service import locate

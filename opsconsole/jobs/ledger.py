@@ -302,10 +302,10 @@ def _settle_entry(
         case Progress(claim, output, flush):
             mine = update(HostRun).where(HostRun.id == claim.run_id, HostRun.fence == claim.fence)
             mine = mine.where(HostRun.state.in_([state.value for state in IN_FLIGHT])).values(**_output_values(output))
-            won = session.execute(mine.execution_options(synchronize_session=False)).rowcount == 1  # type: ignore[attr-defined]
-            if won:
+            won = session.execute(mine.returning(HostRun.id).execution_options(synchronize_session=False)).first()
+            if won is not None:
                 _store(session, claim.run_id, flush)
-            return won
+            return won is not None
         case Finish(claim, _, _, finish_flush, unreached):
             if move is None or not move.won:
                 return False

@@ -181,7 +181,7 @@ def lines_of(chunks: Iterable[Chunk], *, gap: tuple[int, int], total_lines: int,
     """
     head, tail = _split(chunks, gap)
     number = 0
-    for number, line in enumerate(_assemble(head, finished and not gap[1]), start=1):  # noqa: B007
+    for number, line in enumerate(_assemble(head, finished and not gap[1]), start=1):
         yield Line(number, *line)
     if gap[1]:
         kept = list(_assemble(tail, finished))

@@ -101,7 +101,7 @@ class Performer:
             self._in_hand[run_id] = claim.fence
         try:
             self._carry_out(claim, claimed)
-        except Exception:
+        except Exception:  # noqa: BLE001
             # A fault of ours must not leave the run hanging. Whether the command ran is unknown here.
             _log.exception("run failed inside the worker", run_id=run_id, job_id=claim.job_id)
             self._give_up(claim)

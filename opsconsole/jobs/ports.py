@@ -66,7 +66,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class RemoteCommand:
-    """What to run: ``mark`` is the run's own id, exported as OPSC_RUN; ``script`` is fed over stdin, never an argument."""
+    """What to run: ``mark`` is exported as OPSC_RUN to find it by; ``script`` is fed over stdin, never an argument."""
 
     mark: str
     script: bytes

@@ -1,29 +1,23 @@
 """The read side of jobs: plain values in the shape of the JSON contract. Nothing here writes."""
 
-import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from opsconsole.accounts.permissions import Actor, Permission
 from opsconsole.db.console import Console
 from opsconsole.errors import FieldError, Invalid, NotFound
-from opsconsole.hostset import fold
 from opsconsole.inventory.models import HostKey, KeyStatus
-from opsconsole.jobs.gather import Finished, gather
-from opsconsole.jobs.models import HostRun, Job, OutputChunk, WorkerProcess
+from opsconsole.jobs.models import HostRun, Job, WorkerProcess
 from opsconsole.jobs.options import RunOptions
-from opsconsole.jobs.output import Chunk, lines_of
-from opsconsole.jobs.states import ACTIVE, LETTERS, TERMINAL, JobState, Reason, RunState, states_of_letters
+from opsconsole.jobs.states import LETTERS, TERMINAL, JobState, Reason, RunState, states_of_letters
 from opsconsole.jobs.targets import may_see
 
 _HEAD_CHARS = 200
-_GROUP_HOSTS = 50
 _MIN_DONE_FOR_ETA = 10
-_FD_NAMES = {1: "stdout", 2: "stderr"}
 _SORTABLE = {
     "i": HostRun.i,
     "host": HostRun.host,
@@ -113,7 +107,9 @@ def links(job_id: int) -> dict[str, str]:
 def _rate(job: Job, done: int, now: datetime) -> float:
     if job.started_at is None or not done:
         return 0.0
-    seconds = ((job.finished_at or now) - job.started_at).total_seconds()
+    end: datetime = job.finished_at or now
+    began: datetime = job.started_at
+    seconds = (end - began).total_seconds()
     return round(done / seconds, 2) if seconds > 0 else 0.0
 
 
@@ -141,6 +137,7 @@ def _slowest(session: Session, job: Job, now: datetime) -> list[dict[str, Any]]:
     return [
         {"i": i, "host": host, "ms": max(int((now - started).total_seconds() * 1000), 0)}
         for i, host, started in session.execute(query)
+        if started is not None
     ]
 
 
@@ -159,7 +156,7 @@ def list_jobs(
 
     ``q`` is looked for in title, command and targets; ``host`` is an exact host name; ``before`` a job id.
     """
-    query: Select[tuple[Job]] = select(Job).order_by(Job.id.desc()).limit(min(max(limit, 1), 200))
+    query = select(Job).order_by(Job.id.desc()).limit(min(max(limit, 1), 200))
     if not actor.may(Permission.VIEW_ALL_JOBS):
         query = query.where(Job.created_by_id == actor.user_id)
     if state:
@@ -277,14 +274,14 @@ def hosts(
     query = select(HostRun).where(HostRun.job_id == job.id)
     wanted = states.replace(",", "")
     if any(letter not in LETTERS for letter in wanted):
-        raise _invalid("state", f"Name states by their letters, out of {LETTERS}.")
+        raise invalid_query("state", f"Name states by their letters, out of {LETTERS}.")
     if wanted:
         query = query.where(HostRun.state.in_([state.value for state in states_of_letters(wanted)]))
     if q:
         query = query.where(HostRun.host.icontains(q, autoescape=True))
     column = _SORTABLE.get(sort.removeprefix("-"))
     if column is None:
-        raise _invalid("sort", f"Sort by one of {', '.join(_SORTABLE)}, with - before it to turn it round.")
+        raise invalid_query("sort", f"Sort by one of {', '.join(_SORTABLE)}, with - before it to turn it round.")
     total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
     ordered = column.desc().nulls_last() if sort.startswith("-") else column.asc().nulls_last()
     offset = _offset(cursor)
@@ -303,11 +300,12 @@ def _offset(cursor: str | None) -> int:
     if not cursor:
         return 0
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 8):
-        raise _invalid("cursor", "Use the cursor of the page before.")
+        raise invalid_query("cursor", "Use the cursor of the page before.")
     return int(cursor)
 
 
-def _invalid(field: str, message: str) -> Invalid:
+def invalid_query(field: str, message: str) -> Invalid:
+    """Returns the error for a query parameter out of its list."""
     return Invalid(message, errors=[FieldError(field, message)])
 
 
@@ -354,134 +352,6 @@ def get_run(session: Session, job: Job, host: str | int) -> HostRun:
     if run is None:
         raise NotFound(f"Job {job.id} has no such host.")
     return run
-
-
-def _chunks(session: Session, run_id: int, stream: str) -> Iterator[Chunk]:
-    query = select(OutputChunk).where(OutputChunk.host_run_id == run_id).order_by(OutputChunk.offset)
-    if stream in _FD_NAMES.values():
-        query = query.where(OutputChunk.fd == (1 if stream == "stdout" else 2))
-    elif stream != "both":
-        raise _invalid("stream", "Choose stdout, stderr or both.")
-    for chunk in session.scalars(query):
-        yield Chunk(chunk.offset, chunk.fd, chunk.at_ms, chunk.data)
-
-
-def output(
-    session: Session, run: HostRun, *, stream: str = "both", from_line: int = 1, limit: int = 1000
-) -> dict[str, Any]:
-    """Returns ``limit`` lines of a run's output from line ``from_line``, which counts from 1; a negative one counts
-    from the end."""
-    finished = RunState(run.state) not in ACTIVE
-    gap = (run.gap_from or 0, run.gap_bytes)
-    lines = list(lines_of(_chunks(session, run.id, stream), gap=gap, total_lines=run.lines, finished=finished))
-    limit = min(max(limit, 1), 10_000)
-    if from_line < 0:
-        chosen = lines[from_line:][:limit]
-    else:
-        chosen = [line for line in lines if line.number >= from_line][:limit]
-    last_kept = lines[-1].number if lines else 0
-    return {
-        "i": run.i,
-        "host": run.host,
-        "state": run.state,
-        "attempt": run.attempt,
-        "lines": [[line.number, line.at_ms, line.fd, line.text] for line in chosen],
-        "total_lines": run.lines if finished and stream == "both" else last_kept,
-        "total_bytes": run.stdout_bytes + run.stderr_bytes,
-        "truncated": {"from": gap[0], "bytes": gap[1]} if gap[1] else None,
-        "eof": finished and (not chosen or chosen[-1].number >= last_kept),
-    }
-
-
-def raw(session: Session, run: HostRun, stream: str = "both") -> Iterator[bytes]:
-    """Yields the kept bytes of a run's output in the order they arrived."""
-    for chunk in _chunks(session, run.id, stream):
-        yield chunk.data
-
-
-def output_since(session: Session, run: HostRun, offset: int, limit_bytes: int) -> tuple[list[dict[str, Any]], int]:
-    """Returns the ``out`` events from byte ``offset`` on, at most ``limit_bytes`` of them, and the offset after.
-
-    What is missing because it was not kept, or because there is more than the limit, is said as ``gap`` bytes.
-    """
-    events: list[dict[str, Any]] = []
-    sent = 0
-    query = select(OutputChunk).where(OutputChunk.host_run_id == run.id, OutputChunk.offset >= offset)
-    for chunk in session.scalars(query.order_by(OutputChunk.offset)):
-        if sent >= limit_bytes:
-            break
-        if chunk.offset > offset:
-            events.append({"i": run.i, "off": offset, "gap": chunk.offset - offset})
-        events.append(_out_event(run.i, chunk))
-        sent += len(chunk.data)
-        offset = chunk.offset + len(chunk.data)
-    return events, offset
-
-
-def _out_event(i: int, chunk: OutputChunk) -> dict[str, Any]:
-    event: dict[str, Any] = {"i": i, "at": chunk.at_ms, "off": chunk.offset, "fd": chunk.fd, "n": len(chunk.data)}
-    try:
-        event["s"] = chunk.data.decode()
-    except UnicodeDecodeError:
-        event["s"] = base64.b64encode(chunk.data).decode()
-        event["b64"] = True
-    return event
-
-
-def groups(session: Session, job: Job) -> dict[str, Any]:
-    """Returns the finished hosts grouped by identical outcome and output, trouble first."""
-    columns = (
-        HostRun.i,
-        HostRun.host,
-        HostRun.state,
-        HostRun.reason,
-        HostRun.detail,
-        HostRun.exit_status,
-        HostRun.exit_signal,
-        HostRun.output_digest,
-    )
-    ended = [state.value for state in TERMINAL]
-    rows = session.execute(
-        select(*columns).where(HostRun.job_id == job.id, HostRun.state.in_(ended)).order_by(HostRun.i)
-    )
-    found = gather(
-        Finished(i, host, RunState(state), reason, detail, exit_status, signal, digest)
-        for i, host, state, reason, detail, exit_status, signal, digest in rows
-    )
-    heads = _first_lines(session, job, [group.members[0].i for group in found[:200]])
-    return {
-        "ver": job.ver,
-        "mode": "exact",
-        "n": len(found),
-        "groups": [
-            {
-                "g": number,
-                "count": len(group.members),
-                "state": group.state.letter,
-                "reason": group.reason,
-                "exit": group.exit_status,
-                "signal": group.exit_signal,
-                "folded": fold(member.host for member in group.members),
-                "hosts": [member.host for member in group.members[:_GROUP_HOSTS]],
-                "i": group.members[0].i,
-                "head": heads.get(group.members[0].i) or group.members[0].detail or "",
-            }
-            for number, group in enumerate(found, start=1)
-        ],
-    }
-
-
-def _first_lines(session: Session, job: Job, indices: Sequence[int]) -> dict[int, str]:
-    query = (
-        select(HostRun.i, OutputChunk.data)
-        .join(OutputChunk, OutputChunk.host_run_id == HostRun.id)
-        .where(HostRun.job_id == job.id, HostRun.i.in_(indices), OutputChunk.offset == 0)
-    )
-    heads: dict[int, str] = {}
-    for i, data in session.execute(query):
-        first = next((line for line in data[:4096].decode(errors="replace").splitlines() if line.strip()), "")
-        heads[i] = "".join(char for char in first if char.isprintable())[:_HEAD_CHARS]
-    return heads
 
 
 def offered_keys(session: Session, job: Job) -> list[dict[str, Any]]:

@@ -140,7 +140,7 @@ def job_move_allowed(source: JobState, target: JobState) -> bool:
 
 
 def states_of_letters(letters: str) -> frozenset[RunState]:
-    """Returns the run states that the contract letters in ``letters`` stand for; unknown letters are a ``KeyError``."""
+    """Returns the run states that the contract letters stand for; unknown letters are a ``KeyError``."""
     by_letter: dict[str, set[RunState]] = {letter: set() for letter in LETTERS}
     for state, letter in _LETTERS.items():
         by_letter[letter].add(state)
@@ -148,7 +148,7 @@ def states_of_letters(letters: str) -> frozenset[RunState]:
 
 
 def verdict(ok: int, total: int, stop_reason: StopReason | None) -> JobState:
-    """Returns the final state of a job with ``ok`` of ``total`` hosts succeeded and the reason it stopped early, if any.
+    """Returns the final state of a job with ``ok`` of ``total`` hosts succeeded, given why it stopped early, if it did.
 
     A person's cancel is ``cancelled``, a crossed threshold or deadline is ``failed``; otherwise all ok is
     ``succeeded``, some ok is ``partial``, none ok is ``failed``.

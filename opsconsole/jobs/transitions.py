@@ -93,7 +93,7 @@ def apply(session: Session, changes: Sequence[Change], now: datetime) -> list[Mo
     for change in changes:
         row = rows.get(change.run_id)
         if row is None or not _allowed(change, row):
-            outcomes.append(Moved(False, row and row.state, row.fence if row else 0, bool(row and row.cancelled)))
+            outcomes.append(_lost(row))
             continue
         before, fence = row.state, row.fence + 1 if change.claim else row.fence
         values = dict(change.values, state=change.target.value, ver=versions[change.job_id], fence=fence)
@@ -188,6 +188,10 @@ class _Row:
     fence: int
     attempt: int
     cancelled: bool
+
+
+def _lost(row: _Row | None) -> Moved:
+    return Moved(False, row.state, row.fence, row.cancelled) if row else Moved(False, None, 0)
 
 
 def _read_runs(session: Session, ids: Sequence[int]) -> dict[int, _Row]:

@@ -20,6 +20,13 @@ class CeleryDispatcher:
 
     def __init__(self, app: Celery) -> None:
         self._app = app
+        transport = app.connection()
+        self._faults: tuple[type[BaseException], ...] = (
+            KombuError,
+            OSError,
+            *transport.connection_errors,
+            *transport.channel_errors,
+        )
         self._wanted = threading.Event()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -30,7 +37,7 @@ class CeleryDispatcher:
             with self._app.producer_or_acquire() as producer:
                 for run_id, attempt in runs:
                     self._app.send_task(RUN_TASK, (run_id, attempt), producer=producer, queue=QUEUE, retry=False)
-        except (KombuError, OSError, *self._app.connection().recoverable_connection_errors) as error:
+        except self._faults as error:
             raise Unavailable(f"The broker does not answer: {type(error).__name__}", code="broker") from error
 
     def nudge(self) -> None:
@@ -47,5 +54,5 @@ class CeleryDispatcher:
             self._wanted.clear()
             try:
                 self._app.send_task(DISPATCH_TASK, queue=QUEUE, retry=False, expires=_NUDGE_EXPIRES_SECONDS)
-            except Exception as error:  # Whatever the broker's client raises, the sweep does the work a second later.
+            except Exception as error:  # noqa: BLE001 - whatever it is, the sweep does the work a second later.
                 _log.info("nudge not sent", error=type(error).__name__)

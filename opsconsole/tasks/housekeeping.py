@@ -125,7 +125,7 @@ class Housekeeping:
                 if not silent:
                     _log.warning("housekeeping waits", reason=error.detail)
                 silent = True
-            except Exception:
+            except Exception:  # noqa: BLE001 - one bad round must not end the heartbeat.
                 _log.exception("housekeeping round failed")
 
     def _drain(self, monotonic: float) -> None:

@@ -12,7 +12,7 @@ from opsconsole.settings import Settings
 class _Escaping(logging.Formatter):
     """Hostile text in a log line must not start another line or colour a terminal; tracebacks keep their lines."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the standard library's name.
+    def formatMessage(self, record: logging.LogRecord) -> str:
         """Returns the message with control characters as escapes."""
         return "".join(char if char.isprintable() else repr(char)[1:-1] for char in super().formatMessage(record))
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from opsconsole.settings import Settings, WorkerPool
 
-
 # Celery's options before the command whose value is a word of its own: in `-A worker beat` the command is `beat`.
 _TAKES_VALUE = {"-A", "--app", "-b", "--broker", "--result-backend", "--loader", "--config", "--workdir"}
 
@@ -75,5 +74,5 @@ def make_offload() -> Callable[[Callable[[], Any]], Any]:
 def _attempt(call: Callable[[], Any]) -> tuple[Any, Exception | None]:
     try:
         return call(), None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - raised again where it was called from.
         return None, error

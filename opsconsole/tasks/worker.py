@@ -89,10 +89,10 @@ def make_worker_app(runtime: Runtime, connector: Connector) -> Celery:
     dispatcher = CeleryDispatcher(app)
     running: list[Services] = []
 
-    class ServicesStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery-types leaves the base untyped.
+    class ServicesStep(bootsteps.StartStopStep):
         """Starts the services before the consumer takes its first message, and stops them after the pool."""
 
-        requires = {"celery.worker.components:Timer"}  # noqa: RUF012 - Celery's own form.
+        requires = ("celery.worker.components:Timer",)
 
         def start(self, parent: Any) -> None:
             services = Services(runtime, connector, dispatcher, str(parent.hostname).split("@", 1)[0])
@@ -106,7 +106,17 @@ def make_worker_app(runtime: Runtime, connector: Connector) -> Celery:
         terminate = stop
 
     app.steps["worker"].add(ServicesStep)
+    _add_tasks(app, running)
 
+    @worker_shutting_down.connect(weak=False)
+    def on_shutting_down(**_: object) -> None:
+        for services in running:
+            services.drain()
+
+    return app
+
+
+def _add_tasks(app: Celery, running: list[Services]) -> None:
     @app.task(name=RUN_TASK)
     def run(run_id: object = None, attempt: object = None, *extra: object, **more: object) -> None:
         if extra or more or type(run_id) is not int or type(attempt) is not int:
@@ -124,13 +134,6 @@ def make_worker_app(runtime: Runtime, connector: Connector) -> Celery:
     def tick() -> None:
         for services in running:
             services.tidy()
-
-    @worker_shutting_down.connect(weak=False)
-    def on_shutting_down(**_: object) -> None:
-        for services in running:
-            services.drain()
-
-    return app
 
 
 def worker_arguments(settings: Settings, label: str) -> list[str]:

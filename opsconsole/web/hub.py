@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from opsconsole.errors import OpsconsoleError
-from opsconsole.jobs import queries
+from opsconsole.jobs import queries, results
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.states import JobState, RunState
 from opsconsole.runtime import Runtime
@@ -163,10 +163,10 @@ class JobHub:
                 return known
             with self.parts.database.read() as session:
                 run = session.get_one(HostRun, run_id)
-                ended = RunState(run.state).terminal
-                events, following = queries.output_since(session, run, offset, _OUTPUT_BYTES)
-                total = run.stdout_bytes + run.stderr_bytes
-            written = Written(_sent(run.i, events, offset, following, total), total <= following and ended)
+                events, following = results.output_since(session, run, offset, _OUTPUT_BYTES)
+                sent = _sent(run.i, events, following, run.stdout_bytes + run.stderr_bytes)
+                # Looked at before the output: an end seen here means that all output was there to be read.
+                written = Written(sent, RunState(run.state).terminal and not sent)
             fresh = time.monotonic() - _OUTPUT_SECONDS
             self._outputs = {key: entry for key, entry in self._outputs.items() if entry.read_at >= fresh}
             self._outputs[run_id, offset] = written
@@ -185,7 +185,7 @@ class JobHub:
         # At most once a second, and never more than a tenth of the time.
         if not final and started - known.at < max(_GROUPS_SECONDS, 10 * known.cost):
             return None
-        body = queries.groups(session, job)
+        body = results.groups(session, job)
         shown = [{name: value for name, value in group.items() if name != "hosts"} for group in body["groups"]]
         known.at, known.cost = time.monotonic(), time.monotonic() - started
         told = _json(shown[:_GROUPS_SHOWN])
@@ -310,11 +310,8 @@ def _read_frame(session: Session, job: Job, since: int | None, parts: Runtime) -
     return Frame(None, body["ver"], _json(body))
 
 
-def _sent(i: int, events: list[dict[str, Any]], offset: int, following: int, total: int) -> list[tuple[bytes, int]]:
-    sent = []
-    for event in events:
-        offset = event["off"] + (event["gap"] if "gap" in event else event["n"])
-        sent.append((encode("out", event), offset))
+def _sent(i: int, events: list[dict[str, Any]], following: int, total: int) -> list[tuple[bytes, int]]:
+    sent = [(encode("out", event), event["off"] + (event["gap"] if "gap" in event else event["n"])) for event in events]
     if total - following > _OUTPUT_BEHIND:
         # More than a viewer can follow: it is told how much, and fetches the part it wants to see.
         sent.append((encode("out", {"i": i, "off": following, "gap": total - following}), total))

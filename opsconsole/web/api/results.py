@@ -4,6 +4,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from opsconsole.accounts.permissions import Permission
 from opsconsole.jobs import queries
+from opsconsole.jobs import results as job_results
 from opsconsole.web.api import schemas
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.api.paths import HOST, JOB
@@ -86,7 +87,7 @@ def output(job_id: int, host: str, query: schemas.OutputQuery) -> Response:
     """Give lines of one host's output."""
     with read() as session:
         run = queries.get_run(session, queries.get_job(session, job_id, actor()), host)
-        body = queries.output(session, run, stream=query.stream, from_line=query.from_line, limit=query.limit)
+        body = job_results.output(session, run, stream=query.stream, from_line=query.from_line, limit=query.limit)
     return jsonify(body)
 
 
@@ -102,7 +103,7 @@ def raw(job_id: int, host: str, query: schemas.RawQuery) -> Response:
     with read() as session:
         run = queries.get_run(session, queries.get_job(session, job_id, actor()), host)
         # What is kept of one host is bounded to some MiB (settings output_head_bytes and output_tail_bytes).
-        body = b"".join(queries.raw(session, run, query.stream))
+        body = b"".join(job_results.raw(session, run, query.stream))
         name = f"job-{job_id}-host-{run.i}-{query.stream}.txt"
     # It is what a machine said, not a page: never shown in place, never taken for anything but text.
     response = Response(body, mimetype="text/plain")
@@ -117,7 +118,7 @@ def raw(job_id: int, host: str, query: schemas.RawQuery) -> Response:
 def groups(job_id: int, query: schemas.GroupsQuery) -> Response:  # noqa: ARG001  the only mode is the default
     """Group the hosts that ended alike and said the same."""
     with read() as session:
-        return jsonify(queries.groups(session, queries.get_job(session, job_id, actor())))
+        return jsonify(job_results.groups(session, queries.get_job(session, job_id, actor())))
 
 
 @blueprint.get(f"{JOB}/host-keys")

@@ -6,7 +6,7 @@ from flask import render_template, request
 from sqlalchemy.orm import Session
 
 from opsconsole.accounts.permissions import Permission
-from opsconsole.jobs import queries
+from opsconsole.jobs import queries, results
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.states import RunState
 from opsconsole.web.auth import actor, requires
@@ -42,7 +42,7 @@ def pane_context(database: Session, job: Job, run: HostRun, *, lines: bool = Tru
     row = queries.run_row(run)
     state = RunState(run.state)
     first = max(request.args.get("line", 1, type=int), 1)
-    output = queries.output(database, run, from_line=first, limit=_LINES) if lines else None
+    output = results.output(database, run, from_line=first, limit=_LINES) if lines else None
     asks = run.reason in _KEY_REASONS
     offered = [key for key in queries.offered_keys(database, job) if key["i"] == run.i] if asks else []
     return {

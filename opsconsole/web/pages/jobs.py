@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 
 from opsconsole.accounts.permissions import Permission
 from opsconsole.errors import ConfirmationRequired, Conflict, Invalid
-from opsconsole.jobs import control, queries
+from opsconsole.jobs import control, queries, results
 from opsconsole.jobs.models import Job
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.pages.host_run import pane_context
@@ -70,7 +70,7 @@ def _body(database: Session, found: Job, status: dict[str, Any]) -> dict[str, An
         return _table(database, found, status)
     if shown == "details":
         return {}
-    groups = queries.groups(database, found)["groups"]
+    groups = results.groups(database, found)["groups"]
     if shown == "groups":
         return {"groups": groups}
     small = found.target_count <= TILES_AT_MOST
@@ -131,7 +131,8 @@ def start_again(job_id: int, states: str, hosts: list[str]) -> Response:
         return redirect(url_for("pages.job", job_id=launch(order)), 303)
     except (Invalid, ConfirmationRequired, Conflict):
         # It wants a typed number, a password, or is no longer possible: the form says which.
-        return redirect(url_for("pages.run", **{"from": job_id, "state": states, "host": hosts}), 303)
+        values: dict[str, Any] = {"from": job_id, "state": states, "host": hosts}
+        return redirect(url_for("pages.run", **values), 303)
 
 
 @pages.get("/j/<ref>")
