@@ -117,12 +117,19 @@ def has_password(user: User) -> bool:
 
 
 def set_password(
-    session: Session, user: User, new: Secret, *, now: datetime, current: Secret | None, keep: str | None = None
+    session: Session,
+    user: User,
+    new: Secret,
+    *,
+    now: datetime,
+    current: Secret | None,
+    keep: str | None = None,
+    actor: Actor | None = None,
 ) -> None:
     """Gives ``user`` the password ``new`` and ends all other sessions than that of the cookie ``keep``.
 
-    Raises ``Invalid`` when ``new`` is too easy, or ``current`` is not the password there is. It hashes for about
-    100 ms within the caller's transaction.
+    ``actor`` is ``None`` when it is done at the console's machine. Raises ``Invalid`` when ``new`` is too easy, or
+    ``current`` is not the password there is. It hashes for about 100 ms within the caller's transaction.
     """
     if user.password_hash is not None and not (current and passwords.matches(user.password_hash, current)):
         message = "The current password is wrong."
@@ -130,8 +137,7 @@ def set_password(
     passwords.check_new(new, name=user.name)
     user.password_hash = passwords.hash_password(new)
     close_sessions(session, user, keep=keep)
-    who = Actor(user.id, user.name, Role(user.role))
-    record(session, who, "password.changed", now=now, object=f"user:{user.name}")
+    record(session, actor, "password.changed", now=now, object=f"user:{user.name}")
 
 
 def disable_user(session: Session, user: User, *, actor: Actor | None, now: datetime) -> None:

@@ -19,11 +19,19 @@ _TOUCH = timedelta(minutes=1)
 
 
 def issue_token(
-    session: Session, user: User, *, name: str, scope: Scope, expires_at: datetime | None, now: datetime
+    session: Session,
+    user: User,
+    *,
+    name: str,
+    scope: Scope,
+    expires_at: datetime | None,
+    now: datetime,
+    actor: Actor | None = None,
 ) -> tuple[ApiToken, str]:
     """Returns a new token of ``user`` and its clear text, which is never to be had again.
 
-    Raises ``Invalid`` when the name is empty or too long, or the end lies in the past.
+    ``actor`` is ``None`` when it is made at the console's machine. Raises ``Invalid`` when the name is empty or too
+    long, or the end lies in the past.
     """
     cleaned = name.strip()
     if not 1 <= len(cleaned) <= 100 or not cleaned.isprintable():
@@ -42,9 +50,9 @@ def issue_token(
         user=user,
     )
     session.add(token)
-    owner = Actor(user.id, user.name, Role(user.role))
-    detail = {"name": cleaned, "scope": token.scope, "expires_at": expires_at.isoformat() if expires_at else None}
-    record(session, owner, "token.issued", now=now, object=f"token:{token.id}", detail=detail)
+    end = expires_at.isoformat() if expires_at else None
+    detail = {"user": user.name, "name": cleaned, "scope": token.scope, "expires_at": end}
+    record(session, actor, "token.issued", now=now, object=f"token:{token.id}", detail=detail)
     return token, f"{_PREFIX}{token.id}_{secret}"
 
 

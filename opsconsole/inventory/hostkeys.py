@@ -27,6 +27,7 @@ __all__ = [
     "seed_known_hosts",
     "trust",
     "trusted_keys",
+    "with_revoked_keys",
 ]
 
 Address = tuple[str, int]
@@ -58,17 +59,12 @@ class _Place:
 
 def trusted_keys(session: Session, wanted: Collection[Address]) -> dict[Address, tuple[KnownKey, ...]]:
     """Returns the trusted keys of each wanted (address, port) that has any; one query up to 20,000 addresses."""
-    spellings: dict[Address, list[Address]] = defaultdict(list)
-    for address, port in wanted:
-        spellings[(address.lower(), port)].append((address, port))
-    found: dict[Address, list[KnownKey]] = defaultdict(list)
-    columns = select(HostKey.address, HostKey.port, HostKey.algorithm, HostKey.key).order_by(HostKey.id)
-    for part in in_parts(list({address for address, _ in spellings})):
-        rows = session.execute(columns.where(HostKey.address.in_(part), HostKey.status == KeyStatus.TRUSTED))
-        for address, port, algorithm, key in rows:
-            for spelling in spellings.get((address, port), ()):
-                found[spelling].append(KnownKey(algorithm, key))
-    return {place: tuple(known) for place, known in found.items()}
+    return _stored(session, wanted, KeyStatus.TRUSTED)
+
+
+def with_revoked_keys(session: Session, wanted: Collection[Address]) -> frozenset[Address]:
+    """Returns which of the wanted (address, port) have a revoked key: there no unseen key may be accepted unasked."""
+    return frozenset(_stored(session, wanted, KeyStatus.REVOKED))
 
 
 def keys(session: Session, *, status: KeyStatus | None = None, q: str = "", limit: int = 500) -> list[HostKey]:
@@ -167,6 +163,20 @@ def seed_known_hosts(session: Session, text: str, *, now: datetime, wanted: Iter
             if entry.matches(row.address, row.port):
                 row.status, row.decided_by = KeyStatus.REVOKED, None
     return added
+
+
+def _stored(session: Session, wanted: Collection[Address], status: KeyStatus) -> dict[Address, tuple[KnownKey, ...]]:
+    spellings: dict[Address, list[Address]] = defaultdict(list)
+    for address, port in wanted:
+        spellings[(address.lower(), port)].append((address, port))
+    found: dict[Address, list[KnownKey]] = defaultdict(list)
+    columns = select(HostKey.address, HostKey.port, HostKey.algorithm, HostKey.key).order_by(HostKey.id)
+    for part in in_parts(list({address for address, _ in spellings})):
+        rows = session.execute(columns.where(HostKey.address.in_(part), HostKey.status == status))
+        for address, port, algorithm, key in rows:
+            for spelling in spellings.get((address, port), ()):
+                found[spelling].append(KnownKey(algorithm, key))
+    return {place: tuple(known) for place, known in found.items()}
 
 
 def _decide(row: HostKey, status: KeyStatus, actor: Actor, now: datetime) -> None:

@@ -40,7 +40,7 @@ def make_token(json: schemas.NewToken) -> tuple[Response, int]:
     with transaction() as session:
         user = session.get_one(User, actor().user_id)
         token, text = service.issue_token(
-            session, user, name=json.name, scope=json.scope, expires_at=expires_at, now=moment
+            session, user, name=json.name, scope=json.scope, expires_at=expires_at, now=moment, actor=actor()
         )
         return jsonify({**_shown(token), "token": text}), 201
 

@@ -43,6 +43,7 @@ def set_password() -> Response:
                 Secret(new),
                 current=Secret(current) if current else None,
                 keep=request.cookies.get(cookie_name()),
+                actor=actor(),
                 now=now(),
             )
     except Invalid as error:
@@ -60,8 +61,9 @@ def new_token() -> Response:
     try:
         with transaction() as database:
             user = database.get_one(User, actor().user_id)
+            name = request.form.get("name", "")
             _token, text = service.issue_token(
-                database, user, name=request.form.get("name", ""), scope=scope, expires_at=expires, now=now()
+                database, user, name=name, scope=scope, expires_at=expires, now=now(), actor=actor()
             )
     except Invalid as error:
         return _refused(error)

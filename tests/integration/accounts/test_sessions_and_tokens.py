@@ -123,7 +123,7 @@ def refused(database: Database, token: str, now: datetime) -> str:
 def test_a_token_is_its_person_within_its_scope(either_database: Database, clock: FakeClock, user: User) -> None:
     with either_database.transaction() as session:
         row, clear = service.issue_token(
-            session, user, name=" cron ", scope=Scope.READ, expires_at=None, now=clock.now()
+            session, user, name=" cron ", scope=Scope.READ, expires_at=None, now=clock.now(), actor=actor_for(user)
         )
         assert clear.startswith(f"opsc_{row.id}_")
         assert row.name == "cron"
@@ -134,7 +134,7 @@ def test_a_token_is_its_person_within_its_scope(either_database: Database, clock
         [listed] = service.list_tokens(session, user.id)
         assert listed.used_at == clock.now()
         [audited] = queries.recent(session, action="token.issued")
-        assert (audited.actor, audited.object) == ("li.wei", f"token:{row.id}")
+        assert (audited.actor, audited.address, audited.object) == ("li.wei", "127.0.0.1", f"token:{row.id}")
         stored = str(session.execute(text("SELECT * FROM api_tokens")).all()) + str(audited.detail)
     secret = clear.split("_", 2)[2]
     assert len(secret) == 43

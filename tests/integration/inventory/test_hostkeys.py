@@ -168,6 +168,12 @@ def test_what_the_file_revokes_is_never_trusted(either_database: Database) -> No
     assert trusted(either_database) == ()
 
 
+def test_where_a_key_was_revoked_is_known(either_database: Database) -> None:
+    seed(either_database, line("web1", OLD, "@revoked") + line("web2", NEW))
+    with either_database.read() as session:
+        assert hostkeys.with_revoked_keys(session, [("Web1", 22), ("web1", 2222), ("web2", 22)]) == {("Web1", 22)}
+
+
 def test_five_thousand_hosts_are_looked_up_with_one_query(either_database: Database) -> None:
     text = "".join(line(f"host{number},[host{number}]:2222", OLD) for number in range(0, 5000, 5))
     assert seed(either_database, text) == 2000
