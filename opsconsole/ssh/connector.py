@@ -62,10 +62,10 @@ class ParamikoConnector:
     def _connect(
         self, key: Key, target: Target, auth: Auth, proofs: Proofs, deadline: Deadline
     ) -> SshSession | Unreached:
-        sock = dial(target, self._policy, deadline)
-        if isinstance(sock, Unreached):
-            return sock
-        address = str(sock.getpeername()[0])
+        dialled = dial(target, self._policy, deadline)
+        if isinstance(dialled, Unreached):
+            return dialled
+        sock, address = dialled
         transport = ClientTransport(Wire(sock, self._tick_seconds), [known.algorithm for known in target.known_keys])
         try:
             host_key = handshake(transport, target, auth, proofs, deadline)
@@ -80,7 +80,7 @@ class ParamikoConnector:
         except BaseException:
             transport.abort()
             raise
-        return self._session(Kept(key, transport, host_key, address), channel, target, deadline, reused=False)
+        return self._session(Kept(key, transport, host_key, str(address)), channel, target, deadline, reused=False)
 
     def _reuse(self, key: Key, target: Target, deadline: Deadline) -> SshSession | None:
         while kept := self._pool.take(key):
@@ -114,9 +114,13 @@ class ParamikoConnector:
 
 def _opened(transport: ClientTransport, seconds: float) -> RunChannel | None:
     """Returns an open channel, whose opening also proves that the server still answers, or ``None``."""
-    try:
-        channel = transport.open_run_channel()
-    except (EOFError, OSError):
-        return None
-    channel.wait_for(lambda: channel.opened or channel.open_refusal is not None or channel.closed, seconds)
-    return channel if channel.opened and not channel.closed else None
+    # A server that allows one session may refuse the next one until it has cleared away the last: so a second time.
+    for _ in range(2):
+        try:
+            channel = transport.open_run_channel()
+        except (EOFError, OSError):
+            return None
+        channel.wait_for(channel.answered, seconds)
+        if channel.opened or channel.open_refusal is None:
+            return channel if channel.opened and not channel.closed else None
+    return None

@@ -6,6 +6,7 @@ from opsconsole.jobs.ports import Auth, Target, Unreached
 from opsconsole.jobs.states import Reason
 from opsconsole.ssh.deadline import Deadline
 from opsconsole.ssh.keys import Proof, Proofs
+from opsconsole.ssh.sockets import hung_up
 from opsconsole.ssh.transport import ClientTransport, Prover
 
 _METHODS = ("publickey", "password", "keyboard-interactive", "hostbased", "gssapi-with-mic", "gssapi-keyex")
@@ -22,14 +23,11 @@ _INCOMPATIBLE = {
 def no_negotiation(transport: ClientTransport, target: Target, deadline: Deadline) -> Unreached:
     """Returns why no encrypted connection came about, by the phase in which it ended."""
     timed_out = transport.is_active()
-    where = f"port {target.port}"
     if not transport.remote_version:
         if timed_out:
-            detail = (
-                f"The server on {where} accepted the connection but sent no SSH greeting within {deadline.seconds:g} s."
-            )
+            detail = f"Port {target.port} takes connections but sent no SSH greeting within {deadline.seconds:g} s."
             return Unreached(Reason.BANNER_TIMEOUT, detail)
-        return _no_greeting(transport, where)
+        return _no_greeting(transport, target.port)
     if timed_out:
         detail = f"The key exchange was not finished within {deadline.seconds:g} s."
         return Unreached(Reason.CONNECT_TIMEOUT, detail)
@@ -78,13 +76,12 @@ def open_refused(code: int) -> str:
     return f"The server refused to open a session ({_OPEN_REFUSALS.get(code, 'no known reason')})."
 
 
-def _no_greeting(transport: ClientTransport, where: str) -> Unreached:
+def _no_greeting(transport: ClientTransport, port: int) -> Unreached:
     if transport.greeting.startswith(b"HTTP/"):
-        return Unreached(Reason.PROTOCOL, f"The server on {where} speaks HTTP, not SSH.")
+        return Unreached(Reason.PROTOCOL, f"The server on port {port} speaks HTTP, not SSH.")
     if transport.wire.received:
-        return Unreached(Reason.PROTOCOL, f"The server on {where} does not speak SSH.")
-    detail = f"The server on {where} closed the connection before its SSH greeting; it may be overloaded."
-    return Unreached(Reason.PROTOCOL, detail, retryable=True)
+        return Unreached(Reason.PROTOCOL, f"The server on port {port} does not speak SSH.")
+    return hung_up(port)
 
 
 def _incompatible(text: str) -> str:

@@ -1,7 +1,8 @@
 """The guard: how a command is run so that it ends when we say so, and also when we can no longer say anything.
 
 The remote shell reads the script from its standard input, which then stays open as a lease: a line there is an order
-(``TERM``, ``KILL``), its end means that we are gone. docs/architecture.md and the tests say what each line is for.
+(``TERM``, ``KILL``), its end means that we are gone. tests/integration/ssh/test_guard.py shows what each part is for.
+The line that reports the start is written once orders have an effect and before the script begins.
 """
 
 import math
@@ -23,8 +24,8 @@ export OPSC_RUN="$1"; trap '' TERM INT HUP QUIT
 ( trap "" HUP INT TERM QUIT PIPE; exec 3<&-; trap 'kill -s KILL "$!"; exit' USR2
   l=$4; while [ "$l" -gt 0 ]; do t=5; [ "$l" -lt 5 ] && t=$l; sleep "$t" & wait "$!"; kill -s 0 "$$" || exit; l=$((l-t)); done
   kill -s TERM -- "-$$"; sleep "$3" & wait "$!"; kill -s KILL -- "-$$" ) >/dev/null 2>&1 & w=$!
-exec 3<&-; printf '\036opsc %s %s\n' "$1" "$$"
-(trap - TERM INT HUP QUIT; eval "$s") & c=$!
+exec 3<&-
+(trap - TERM INT HUP QUIT; printf '\036opsc %s %s\n' "$1" "$$"; eval "$s") & c=$!
 wait "$c" 2>/dev/null; rc=$?
 { kill -s USR2 "$w"; kill -s KILL "$g"; wait "$g" "$w"; } 2>/dev/null; exit "$rc"
 """  # noqa: E501 - a shell script, kept as it was tried.

@@ -54,6 +54,7 @@ class SshProcess:
         self._mark = command.mark
         self._grace = float(command.grace_seconds)
         self._ordered_at: float | None = None
+        self._early_orders = b""
         self._sweep: Sweep | None = None
         self._runs = False
         self._answer_seconds = answer_seconds
@@ -88,9 +89,20 @@ class SshProcess:
         """Sends an order to the guard; without effect once the command or the connection has ended."""
         if name not in lease.ORDERS:
             raise ValueError(f"no such order: {name}")
+        line = name.encode("ascii") + b"\n"
         with self._stdin_lock:
-            self._stdin += name.encode("ascii") + b"\n"
             self._ordered_at = self._ordered_at or time.monotonic()
+            if self._runs or name == "KILL":
+                self._stdin += line
+            else:
+                # Until the guard reports the start it is deaf to all but KILL.
+                self._early_orders += line
+        self._feed_stdin()
+
+    def _begun(self) -> None:
+        with self._stdin_lock:
+            self._runs = True
+            self._stdin += self._early_orders
         self._feed_stdin()
 
     def _go_on(self) -> None:
@@ -143,7 +155,7 @@ class SshProcess:
             if before:
                 yield Output(Stream.STDOUT, before)
             if started is not None:
-                self._runs = True
+                self._begun()
                 yield started
             if after:
                 yield Output(Stream.STDOUT, after)

@@ -43,6 +43,7 @@ class SshSession:
 
     def _channel_ended(self) -> bool:
         """Closes the channel; returns whether the server has closed it too, so that its session slot is free again."""
+        self._channel.wait_for(self._channel.answered, _CLOSE_WAIT_SECONDS)
         if not self._channel.opened or not self._kept.transport.is_active():
             return False
         try:

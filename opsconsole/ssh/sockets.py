@@ -15,8 +15,8 @@ _KEEPALIVE = (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
 _NO_ROUTE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
 
 
-def dial(target: Target, policy: NetworkPolicy, deadline: Deadline) -> socket.socket | Unreached:
-    """Returns a connected socket to the target's address, or why there is none."""
+def dial(target: Target, policy: NetworkPolicy, deadline: Deadline) -> tuple[socket.socket, Address] | Unreached:
+    """Returns a connected socket and the address it leads to, or why there is none."""
     found = _resolve(target, deadline)
     if isinstance(found, Unreached):
         return found
@@ -30,9 +30,15 @@ def dial(target: Target, policy: NetworkPolicy, deadline: Deadline) -> socket.so
         # Each address gets a fair part of the time that is left, the last one all of it.
         result = _connect(address, target.port, deadline.left / (len(allowed) - place), deadline.seconds)
         if isinstance(result, socket.socket):
-            return result
+            return result, address
         problem = result
     return problem or Unreached(Reason.DNS, "The name has no address.")
+
+
+def hung_up(port: int) -> Unreached:
+    """Returns the answer for a server that ends the connection without a word, as one does that has too many."""
+    detail = f"The server on port {port} closed the connection before its SSH greeting; it may be overloaded."
+    return Unreached(Reason.PROTOCOL, detail, retryable=True)
 
 
 def _resolve(target: Target, deadline: Deadline) -> list[Address] | Unreached:
@@ -87,6 +93,8 @@ def _refused(error: OSError, address: Address, port: int) -> Unreached:
         return Unreached(Reason.CONNECT_TIMEOUT, f"{address} port {port} did not answer.")
     if error.errno in _NO_ROUTE:
         return Unreached(Reason.REFUSED, f"There is no route to {address}.")
+    if error.errno in {errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE}:
+        return hung_up(port)
     if error.errno == errno.ECONNREFUSED:
         return Unreached(Reason.REFUSED, f"{address} port {port} refused the connection: nothing listens there.")
     if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EADDRNOTAVAIL}:

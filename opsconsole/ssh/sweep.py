@@ -17,15 +17,15 @@ class Sweep:
     """
 
     def __init__(self, transport: ClientTransport, run: RunChannel, mark: str, patience: float) -> None:
+        self._transport = transport
+        self._run = run
+        self._refused = False
         self._line = lease.sweep_line(mark, patience)
         self._sent = False
         self._ended = False
         self.give_up_at = time.monotonic() + patience + _ANSWER_SECONDS
         self._channel: RunChannel | None = None
-        try:
-            self._channel = transport.open_run_channel(run.wake)
-        except (EOFError, OSError, SSHException):
-            self._ended = True
+        self._open()
 
     @property
     def clean(self) -> bool:
@@ -37,6 +37,12 @@ class Sweep:
         channel = self._channel
         if self._ended or channel is None:
             return True
+        if channel.open_refusal is not None and not self._refused:
+            # A server that allows one session opens the next one once the run's own is closed.
+            if self._run.peer_closed:
+                self._refused = True
+                self._open()
+            return time.monotonic() >= self.give_up_at
         refused = channel.open_refusal is not None or channel.exec_accepted is False or channel.closed
         if refused or channel.exit_code is not None or time.monotonic() >= self.give_up_at:
             self._ended = True
@@ -51,3 +57,9 @@ class Sweep:
         except (EOFError, OSError, SSHException):
             self._ended = True
         return self._ended
+
+    def _open(self) -> None:
+        try:
+            self._channel = self._transport.open_run_channel(self._run.wake)
+        except (EOFError, OSError, SSHException):
+            self._ended = True

@@ -79,6 +79,10 @@ class RunChannel(Channel):
         self._open_window(size)
         return stream, b"".join(parts)
 
+    def answered(self) -> bool:
+        """Returns whether the server has opened or refused this channel, or never will."""
+        return self.opened or self.open_refusal is not None or self.closed
+
     def wait_for(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Waits until news make ``condition`` true; returns whether it is."""
         give_up = Deadline(seconds)

@@ -1,5 +1,6 @@
 """The socket as paramiko sees it: buffered reads without polling, bounded packets, a close that wakes the reader."""
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable
@@ -129,7 +130,8 @@ class Wire:
     def _acknowledge_now(self) -> None:
         # Linux falls back to delayed acknowledgements by itself, and a delayed one makes the server's Nagle wait 40 ms.
         if _QUICKACK is not None:
-            self._sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+            with contextlib.suppress(OSError):
+                self._sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
 
 class Packets(Packetizer):

@@ -121,7 +121,7 @@ class _Server(asyncssh.SSHServer):
         if self._user == "open-never-answers":
             await asyncio.Event().wait()
         if self._user == "open-refused":
-            return False
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "<b>no</b>")
         return _Session(self._user, self._connection)
 
 

@@ -90,9 +90,12 @@ class Sshd:
                 process.kill()
             except psutil.NoSuchProcess:
                 continue
-        _, alive = psutil.wait_procs(family, timeout=_STOP_SECONDS)
+        give_up_at = time.monotonic() + _STOP_SECONDS
+        while any(_alive(process) for process in family) and time.monotonic() < give_up_at:
+            time.sleep(0.01)
         self._process = None
-        assert not alive, f"sshd left processes: {alive}"
+        left = [process for process in family if _alive(process)]
+        assert not left, f"sshd left processes: {left}"
 
     def restart(self) -> None:
         """Stops and starts the server on the same port; with changed host keys when they were removed before."""
@@ -210,6 +213,14 @@ def make_key(path: Path, kind: str = "ed25519") -> str:
     path.with_name(path.name + ".pub").write_text(line + "\n")
     assert base64.b64decode(line.split()[1])
     return line
+
+
+def _alive(process: psutil.Process) -> bool:
+    """A zombie is dead; when its parent gets round to burying it is not for us to wait."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def free_port() -> int:

@@ -1,6 +1,8 @@
 """An OpenSSH server and an odd one for the tests of the connector; every test has a connector of its own."""
 
 import logging
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +33,15 @@ def connector(tmp_path: Path) -> Iterator[ParamikoConnector]:
     made = ParamikoConnector(allow_loopback=True, home=tmp_path)
     yield made
     made.close()
+    give_up_at = time.monotonic() + 5
+    while readers() and time.monotonic() < give_up_at:
+        time.sleep(0.01)
+    assert readers() == []
+
+
+def readers() -> list[threading.Thread]:
+    """Returns the threads that read connections; a session that was not closed leaves one."""
+    return [thread for thread in threading.enumerate() if type(thread).__name__ == "ClientTransport"]
 
 
 @pytest.fixture(autouse=True)
