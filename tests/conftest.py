@@ -3,6 +3,7 @@
 import os
 import socket
 from collections import Counter
+from collections.abc import Generator
 from pathlib import Path
 from typing import NoReturn
 
@@ -40,8 +41,10 @@ def _refuse(*_arguments: object, **_options: object) -> NoReturn:
     raise AssertionError("a unit test reached for the network: move it to tests/integration or use a fake")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Prints what was not run for want of a system part, and what to install."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
+    """Prints, below everything else, what was not run for want of a system part, and what to install."""
+    yield
     counts = _not_run(terminalreporter)
     if not counts:
         return
