@@ -8,7 +8,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.sansio.response import Response as SansIOResponse
 from werkzeug.wrappers import Response as BaseResponse
 
-from opsconsole.errors import NotAuthenticated, OpsconsoleError
+from opsconsole.errors import NotAuthenticated, OpsconsoleError, Unavailable
 from opsconsole.web.request_log import log_failure
 
 _PROBLEM = "application/problem+json"
@@ -54,6 +54,9 @@ def _on_known(error: OpsconsoleError) -> BaseResponse:
         return redirect(url_for("pages.login", next=request.full_path.rstrip("?")), 303)
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log_failure(error)
+    if error.code == "database":
+        # The driver's words name servers, ports and files: they are in the log.
+        error = Unavailable("The database does not answer. Try again in a moment.", code=error.code)
     return _answer(error)
 
 

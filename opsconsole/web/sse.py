@@ -18,7 +18,7 @@ from secrets import randbelow
 
 from flask import Flask, Response, current_app
 
-from opsconsole.errors import FieldError, Invalid, OpsconsoleError, Unavailable
+from opsconsole.errors import FieldError, Invalid, Unavailable
 from opsconsole.jobs import queries
 from opsconsole.runtime import Runtime
 from opsconsole.web.hub import Hubs, JobHub, encode, tick_seconds
@@ -223,7 +223,7 @@ class Stream:
                 self.writing_since = time.monotonic()
                 yield piece
                 self.writing_since = None
-        except OpsconsoleError as error:
+        except Exception as error:  # noqa: BLE001  the headers are out: all that is left is to say good-bye
             self.streams.on_failure(error)
             yield self._bye()
 

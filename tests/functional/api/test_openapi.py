@@ -1,0 +1,148 @@
+"""The published document agrees with what is served."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+from werkzeug.test import TestResponse
+
+from opsconsole.accounts.permissions import Role
+from opsconsole.db.database import Database
+from opsconsole.inventory import hostkeys
+from opsconsole.jobs.states import RunState
+from tests.functional.api.callers import Browser, Program
+from tests.functional.api.play import Play
+from tests.support.clock import FakeClock
+from tests.support.factories import make_key
+
+
+@pytest.fixture
+def document(operator: Program) -> dict[str, Any]:
+    answer = operator.get("openapi.json")
+    assert answer.status_code == 200
+    found: dict[str, Any] = answer.json
+    return found
+
+
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method.upper(), operation
+
+
+def test_every_api_route_is_described_and_no_other(app: Flask, document: dict[str, Any]) -> None:
+    described = {(path, method) for path, method, _ in _operations(document)}
+    served = set()
+    for rule in app.url_map.iter_rules():
+        if rule.endpoint.startswith("api.") and rule.endpoint != "api.openapi":
+            path = re.sub(r"<(?:[^:<>]*:)?(\w+)>", r"{\1}", str(rule))
+            served |= {(path, method) for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
+    assert described == served
+
+
+def test_the_document_itself_is_sound(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1")
+    assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+    for name, schema in document["components"]["schemas"].items():
+        Draft202012Validator.check_schema(schema)
+        assert re.fullmatch(r"\w+", name)
+    names = [operation["operationId"] for _, _, operation in _operations(document)]
+    assert len(set(names)) == len(names)
+    for path, method, operation in _operations(document):
+        assert operation["summary"], f"{method} {path}"
+        assert "401" in operation["responses"]
+        inside = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "path"}
+        assert inside == set(re.findall(r"{(\w+)}", path))
+        for status, answer in operation["responses"].items():
+            if status >= "400":
+                assert list(answer["content"]) == ["application/problem+json"], f"{method} {path} {status}"
+
+
+class Checker:
+    """Checks answers against the document."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self._document = document
+        self._registry: Registry[Any] = Registry().with_resource(
+            "urn:opsconsole", Resource(contents=document, specification=DRAFT202012)
+        )
+        self.seen: set[str] = set()
+
+    def __call__(self, answer: TestResponse, operation_id: str) -> None:
+        (operation,) = [op for _, _, op in _operations(self._document) if op["operationId"] == operation_id]
+        described = operation["responses"][str(answer.status_code)]
+        self.seen.add(operation_id)
+        content = described.get("content")
+        if not content:
+            return
+        assert list(content) == [answer.mimetype]
+        schema = {"$ref": "urn:opsconsole#" + content[answer.mimetype]["schema"]["$ref"].removeprefix("#")}
+        errors = list(Draft202012Validator(schema, registry=self._registry).iter_errors(answer.json))
+        assert not errors, f"{operation_id} {answer.status_code}: {errors[0].json_path} {errors[0].message}"
+
+
+def test_real_answers_are_as_described(
+    document: dict[str, Any],
+    operator: Program,
+    browser: Callable[..., Browser],
+    play: Callable[[int], Play],
+    database: Database,
+    clock: FakeClock,
+) -> None:
+    check = Checker(document)
+    order = {"targets": "web[1-3]", "command": "uptime"}
+    keyed = {"Idempotency-Key": "k"}
+    check(operator.post("resolve", order), "resolve")
+    check(operator.post("resolve", {"targets": "web["}), "resolve")
+    check(operator.post("jobs", order, headers=keyed), "launch_job")
+    check(operator.post("jobs", order, headers=keyed), "launch_job")
+    check(operator.post("jobs", {"targets": "web[1-200]", "command": "x"}), "launch_job")
+    check(operator.post("jobs", {**order, "expect": {"count": 1}}), "launch_job")
+    check(operator.post("jobs", {**order, "command": "x" * 300_000}), "launch_job")
+    for moment in range(3):
+        if moment == 1:
+            play(1).start(0, 1)
+            play(1).write(0, b"hello\n")
+        if moment == 2:
+            play(1).end(0)
+            play(1).end(1, state=RunState.FAILED, exit_status=1, reason="exit_status")
+            play(1).refuse(2, reason="host_key_unknown")
+        check(operator.get("jobs"), "list_jobs")
+        check(operator.get("jobs/1"), "job_status")
+        check(operator.get("jobs/1/roster"), "job_roster")
+        check(operator.get("jobs/1/grid"), "job_grid")
+        check(operator.get("jobs/1/delta"), "job_delta")
+        check(operator.get("jobs/1/delta?since=1"), "job_delta")
+        check(operator.get("jobs/1/hosts"), "job_hosts")
+        check(operator.get("jobs/1/hosts/0"), "job_host")
+        check(operator.get("jobs/1/hosts/0/output"), "job_output")
+        check(operator.get("jobs/1/groups"), "job_groups")
+    check(operator.get("jobs/99"), "job_status")
+    tag = operator.get("jobs/1").headers["ETag"]
+    check(operator.get("jobs/1", headers={"If-None-Match": tag}), "job_status")
+    check(operator.get("jobs/1/hosts/0/raw"), "job_raw_output")
+    check(operator.get("jobs/1/hosts/0/raw", headers={"Range": "bytes=0-1"}), "job_raw_output")
+    check(operator.get("jobs/1/events", buffered=False), "job_events")
+    check(operator.post("jobs/1/rerun", {"states": ["f"]}), "rerun_job")
+    check(operator.post("jobs/2/cancel"), "cancel_job")
+    key = make_key()
+    with database.transaction() as session:
+        hostkeys.offer(session, "web3", 22, key, now=clock.now())
+    check(operator.get("jobs/1/host-keys"), "job_host_keys")
+    check(operator.get("host-keys"), "list_host_keys")
+    admin = browser(Role.ADMIN)
+    trust = {"address": "web3", "fingerprint": hostkeys.fingerprint(key)}
+    check(admin.post("/api/v1/host-keys/trust", trust), "trust_host_key")
+    check(operator.post("host-keys/trust", trust), "trust_host_key")
+    made = admin.post("/api/v1/tokens", {"name": "ci"})
+    check(made, "make_token")
+    check(admin.get("/api/v1/tokens"), "list_tokens")
+    headers = {"X-CSRFToken": admin.form_token}
+    check(admin.client.delete(f"/api/v1/tokens/{made.json['id']}", headers=headers), "revoke_token")
+    check(operator.get("workers"), "list_workers")
+    assert check.seen == {operation["operationId"] for _, _, operation in _operations(document)}

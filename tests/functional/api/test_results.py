@@ -1,0 +1,177 @@
+"""What came of a job, by JSON and as raw bytes."""
+
+from collections.abc import Callable
+
+import pytest
+
+from opsconsole.accounts.permissions import Role
+from opsconsole.db.database import Database
+from opsconsole.inventory import hostkeys
+from opsconsole.jobs.states import RunState
+from tests.functional.api.callers import Browser, Program
+from tests.functional.api.play import Play
+from tests.support.clock import FakeClock
+from tests.support.factories import make_key
+
+
+@pytest.fixture
+def job(operator: Program, play: Callable[[int], Play]) -> int:
+    """Three hosts: ok with output, failed, and one that has not started."""
+    launched = operator.launch()
+    play(launched).start(0, 1)
+    play(launched).write(0, b"first\nsecond\n")
+    play(launched).write(0, b"oops \x1b[31mred\x1b[0m <script>\n", fd=2)
+    play(launched).end(0)
+    play(launched).end(1, state=RunState.FAILED, exit_status=3, reason="exit_status", output_digest="e" * 64)
+    return launched
+
+
+def test_the_roster_is_kept_for_ever_by_its_reader_alone(operator: Program, job: int) -> None:
+    answer = operator.get(f"jobs/{job}/roster")
+    assert answer.json["hosts"] == ["web1", "web2", "web3"]
+    assert answer.headers["Cache-Control"] == "max-age=31536000, immutable, private"
+
+
+def test_grid_and_rows(operator: Program, job: int) -> None:
+    assert operator.get(f"jobs/{job}/grid").json["grid"] == "ofq"
+    rows = operator.get(f"jobs/{job}/hosts").json
+    assert rows["total"] == 3
+    assert [(row["i"], row["state"], row["exit"]) for row in rows["rows"]] == [
+        (0, "succeeded", 0),
+        (1, "failed", 3),
+        (2, "pending", None),
+    ]
+    assert [row["host"] for row in operator.get(f"jobs/{job}/hosts?state=f,q&sort=-i").json["rows"]] == ["web3", "web2"]
+    assert [row["host"] for row in operator.get(f"jobs/{job}/hosts?q=EB2").json["rows"]] == ["web2"]
+    assert operator.get(f"jobs/{job}/hosts/web2").json["exit"] == 3
+    assert operator.get(f"jobs/{job}/hosts/1").json["host"] == "web2"
+    assert operator.get(f"jobs/{job}/hosts/7").status_code == 404
+    assert operator.get(f"jobs/{job}/hosts/nobody").status_code == 404
+
+
+def test_pages_of_rows(operator: Program, job: int) -> None:
+    first = operator.get(f"jobs/{job}/hosts?limit=2").json
+    second = operator.get(f"jobs/{job}/hosts?limit=2&cursor={first['next']}").json
+    assert [row["i"] for row in first["rows"] + second["rows"]] == [0, 1, 2]
+    assert second["next"] is None
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["state=z", "sort=command", "sort=i;drop", "cursor=x", "cursor=-1", "limit=0", "limit=100000", "limit=x"],
+)
+def test_a_question_out_of_its_list_is_refused(operator: Program, job: int, query: str) -> None:
+    assert operator.get(f"jobs/{job}/hosts?{query}").status_code == 422
+
+
+def test_output_by_lines(operator: Program, job: int) -> None:
+    body = operator.get(f"jobs/{job}/hosts/0/output").json
+    assert [line[3] for line in body["lines"]] == ["first", "second", "oops \x1b[31mred\x1b[0m <script>"]
+    assert [line[2] for line in body["lines"]] == [1, 1, 2]
+    assert body["eof"] is True
+    assert body["truncated"] is None
+    later = operator.get(f"jobs/{job}/hosts/web1/output?from_line=2&limit=1").json
+    assert [line[3] for line in later["lines"]] == ["second"]
+    assert later["eof"] is False
+    (only,) = operator.get(f"jobs/{job}/hosts/0/output?stream=stderr").json["lines"]
+    assert only[3].startswith("oops")
+    assert operator.get(f"jobs/{job}/hosts/0/output?stream=all").status_code == 422
+    assert operator.get(f"jobs/{job}/hosts/2/output").json["lines"] == []
+
+
+def test_raw_output_is_a_download_of_text(operator: Program, job: int) -> None:
+    answer = operator.get(f"jobs/{job}/hosts/web1/raw")
+    assert answer.data == b"first\nsecond\noops \x1b[31mred\x1b[0m <script>\n"
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="job-{job}-host-0-both.txt"'
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert operator.get(f"jobs/{job}/hosts/0/raw?stream=stdout").data == b"first\nsecond\n"
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "body"),
+    [
+        ("bytes=0-4", 206, b"first"),
+        ("bytes=6-11", 206, b"second"),
+        ("bytes=-2", 206, b">\n"),
+        ("bytes=9999-", 416, None),
+    ],
+)
+def test_raw_output_by_range(operator: Program, job: int, asked: str, status: int, body: bytes | None) -> None:
+    answer = operator.get(f"jobs/{job}/hosts/0/raw", headers={"Range": asked})
+    assert answer.status_code == status
+    if body is not None:
+        assert answer.data == body
+        assert answer.headers["Content-Range"].startswith("bytes ")
+
+
+def test_groups_put_trouble_first(operator: Program, job: int) -> None:
+    groups = operator.get(f"jobs/{job}/groups").json["groups"]
+    assert [(group["state"], group["folded"], group["exit"]) for group in groups] == [
+        ("f", "web2", 3),
+        ("o", "web1", 0),
+    ]
+    assert groups[1]["head"] == "first"
+
+
+def test_workers_are_listed(operator: Program) -> None:
+    assert operator.get("workers").json == {"workers": 0, "slots": 0, "busy": 0, "list": []}
+
+
+def test_an_unknown_key_is_shown_and_trusted(
+    operator: Program,
+    browser: Callable[..., Browser],
+    play: Callable[[int], Play],
+    database: Database,
+    clock: FakeClock,
+) -> None:
+    job = operator.launch("web1")
+    play(job).start(0)
+    key = make_key()
+    with database.transaction() as session:
+        hostkeys.offer(session, "web1", 22, key, now=clock.now())
+    fingerprint = hostkeys.fingerprint(key)
+    offered = operator.get("host-keys?status=offered").json["host_keys"]
+    assert [item["fingerprint"] for item in offered] == [fingerprint]
+    order = {"address": "web1", "port": 22, "fingerprint": fingerprint}
+    assert operator.post("host-keys/trust", order).status_code == 403
+    admin = browser(Role.ADMIN)
+    assert admin.post("/api/v1/host-keys/trust", {**order, "fingerprint": "SHA256:other"}).status_code == 404
+    trusted = admin.post("/api/v1/host-keys/trust", order)
+    assert (trusted.status_code, trusted.json["status"]) == (200, "trusted")
+    assert trusted.json["decided_by"] == admin.user.name
+    assert operator.get("host-keys?status=offered").json["host_keys"] == []
+
+
+def test_keys_that_a_job_was_offered(
+    operator: Program, play: Callable[[int], Play], database: Database, clock: FakeClock
+) -> None:
+    job = operator.launch("web1")
+    key = make_key()
+    with database.transaction() as session:
+        hostkeys.offer(session, "web1", 22, key, now=clock.now())
+    play(job).refuse(0, reason="host_key_unknown")
+    (offered,) = operator.get(f"jobs/{job}/host-keys").json["host_keys"]
+    assert (offered["host"], offered["fingerprint"]) == ("web1", hostkeys.fingerprint(key))
+
+
+def test_tokens_are_made_listed_and_revoked_by_a_person(browser: Callable[..., Browser], operator: Program) -> None:
+    caller = browser()
+    made = caller.post("/api/v1/tokens", {"name": "ci", "scope": "read", "expires_in_days": 30})
+    assert made.status_code == 201
+    text = made.json["token"]
+    assert text.startswith(f"opsc_{made.json['id']}_")
+    (listed,) = caller.get("/api/v1/tokens").json["tokens"]
+    assert "token" not in listed
+    assert listed["expires_at"].startswith("2026-03-31")
+    assert caller.post("/api/v1/tokens", {"name": ""}).status_code == 422
+    assert caller.post("/api/v1/tokens", {"name": "x", "scope": "root"}).status_code == 422
+    other = Program(caller.client.application.test_client(), caller.user, text)
+    assert other.get("jobs").status_code == 200
+    for method in (other.post, operator.post):
+        refused = method("tokens", {"name": "more"})
+        assert (refused.status_code, refused.json["code"]) == (403, "session_required")
+    assert operator.delete(f"tokens/{made.json['id']}").status_code == 403
+    revoked = other.delete(f"tokens/{made.json['id']}")
+    assert (revoked.status_code, bool(revoked.json["revoked_at"])) == (200, True)
+    assert other.get("jobs").status_code == 401
