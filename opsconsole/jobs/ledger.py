@@ -291,11 +291,14 @@ def _settle_entry(
     match entry:
         case TakeRun(run_id, _):
             return claims.get(run_id)
-        case OpenGate():
+        case OpenGate(claim, facts):
             # Asked again after an unknown commit: it is open already when the fence is still ours.
-            return move is not None and (
-                move.won or (move.before is RunState.RUNNING and move.fence == entry.claim.fence)
-            )
+            opened = move is not None and (move.won or (move.before is RunState.RUNNING and move.fence == claim.fence))
+            if opened and facts.host_key_new:
+                # Accepted unasked: from now on this is the host's key, and another one is a changed key.
+                place, source = claim.target, hostkeys.Source.ACCEPT_NEW
+                hostkeys.remember(session, place.address, place.port, facts.host_key, source=source, now=now)
+            return opened
         case Look(claim):
             run = session.get(HostRun, claim.run_id, populate_existing=True)
             return run is not None and run.fence == claim.fence and run.cancel_requested_at is None

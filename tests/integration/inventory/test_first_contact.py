@@ -1,0 +1,110 @@
+"""With ``accept_new`` the first key a host shows is its key from then on; a revoked key is never a first one."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from opsconsole.accounts.permissions import Role
+from opsconsole.credentials.cipher import Cipher
+from opsconsole.db.database import Database
+from opsconsole.inventory import hostkeys
+from opsconsole.inventory.known_hosts import KnownKey
+from opsconsole.jobs import transitions
+from opsconsole.jobs.claims import Claim, ClaimReader
+from opsconsole.jobs.launch import Launcher, Order
+from opsconsole.jobs.ledger import Ledger
+from opsconsole.jobs.models import HostRun
+from opsconsole.jobs.ports import ConnectionFacts, HostKeyPolicy
+from opsconsole.jobs.states import RunState
+from opsconsole.settings import Settings
+from tests.support.clock import START
+from tests.support.factories import actor_for, make_key, make_user
+
+KEY, OTHER = make_key(), make_key()
+CIPHER = Cipher("a secret key of the tests")
+
+
+class Silent:
+    """A dispatcher whose messages nobody needs here."""
+
+    def publish(self, runs: Sequence[tuple[int, int]]) -> None:
+        pass
+
+    def nudge(self) -> None:
+        pass
+
+
+@pytest.fixture
+def trusting(settings: Settings) -> Settings:
+    changed = {"allow_unlisted_hosts": True, "use_ambient_keys": True, "host_key_policy": "accept_new"}
+    return settings.model_copy(update=changed)
+
+
+@pytest.fixture
+def ledger(database: Database, trusting: Settings, tmp_path: Path) -> Iterator[Ledger]:
+    reader = ClaimReader(trusting, CIPHER, worker_id=lambda: "w1", worker_name="worker-1", home=tmp_path)
+    made = Ledger(database, Silent(), reader, now=lambda: START, slots=lambda: 10, offload=_here)
+    yield made
+    made.close()
+
+
+def _here(write: Callable[[], object]) -> object:
+    return write()
+
+
+def claim(database: Database, settings: Settings, ledger: Ledger) -> Claim:
+    """Launches a job on web1 and claims its only run."""
+    with database.transaction() as session:
+        actor = actor_for(make_user(session, role=Role.OPERATOR))
+        job, _ = Launcher(settings, CIPHER).launch(session, Order(targets="web1", command="id"), actor, now=START)
+        run = session.query(HostRun).filter_by(job_id=job.id).one()
+        transitions.apply(session, [transitions.Change(run.id, job.id, RunState.QUEUED)], START)
+    claimed = ledger.take(run.id, run.attempt)
+    assert claimed is not None
+    return claimed
+
+
+def open_gate(ledger: Ledger, claimed: Claim, key: KnownKey) -> bool:
+    facts = ConnectionFacts(
+        address="127.0.0.1", host_key=key, host_key_new=key not in claimed.target.known_keys, reused=False, connect_ms=5
+    )
+    return ledger.open_gate(claimed, facts, deadline=time.monotonic() + 30)
+
+
+def test_the_first_key_is_kept(database: Database, trusting: Settings, ledger: Ledger) -> None:
+    first = claim(database, trusting, ledger)
+    assert (first.target.known_keys, first.target.host_key_policy) == ((), HostKeyPolicy.ACCEPT_NEW)
+    assert open_gate(ledger, first, KEY)
+    with database.read() as session:
+        [row] = hostkeys.keys(session)
+        assert (row.address, row.port, row.status, row.source) == ("web1", 22, "trusted", "accept_new")
+    assert claim(database, trusting, ledger).target.known_keys == (KEY,)
+
+
+def test_two_first_contacts_at_once_keep_one_key(database: Database, trusting: Settings, ledger: Ledger) -> None:
+    one, two = claim(database, trusting, ledger), claim(database, trusting, ledger)
+    assert open_gate(ledger, one, KEY)
+    open_gate(ledger, two, OTHER)
+    assert claim(database, trusting, ledger).target.known_keys == (KEY,)
+
+
+def test_where_a_key_was_revoked_nothing_is_accepted_unasked(
+    database: Database, trusting: Settings, ledger: Ledger
+) -> None:
+    with database.transaction() as session:
+        text = f"@revoked web1 {KEY.algorithm} {KEY.key}\n"
+        hostkeys.seed_known_hosts(session, text, now=START)
+    target = claim(database, trusting, ledger).target
+    assert (target.known_keys, target.host_key_policy) == ((), HostKeyPolicy.STRICT)
+
+
+def test_the_workers_own_known_hosts_is_taken_over_when_needed(
+    database: Database, trusting: Settings, ledger: Ledger, tmp_path: Path
+) -> None:
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "known_hosts").write_text(f"web* {KEY.algorithm} {KEY.key}\n")
+    assert claim(database, trusting, ledger).target.known_keys == (KEY,)
+    with database.read() as session:
+        assert [(row.address, row.source) for row in hostkeys.keys(session)] == [("web1", "known_hosts")]
