@@ -51,12 +51,12 @@ class Settings(BaseSettings):
     port: int = Field(8765, ge=0, le=65535, description="Port of the web server; another is taken when it is in use.")
     behind_proxy: bool = Field(False, description="A TLS proxy before us sets X-Forwarded-*; needed beyond loopback.")
     insecure_http: bool = Field(False, description="Allow binding beyond loopback without TLS.")
-    web_threads: int = Field(128, ge=8, le=1024)
+    web_threads: int = Field(128, ge=8, le=1024, description="Threads of the web server.")
     max_streams: int = Field(64, ge=1, le=512, description="SSE streams of one web process; beyond, clients poll.")
 
     workers: int = Field(0, ge=0, le=256, description="Worker processes; 0 means one per core.")
     worker_slots: int = Field(100, ge=1, le=2000, description="Hosts one worker process handles at once.")
-    worker_pool: WorkerPool = WorkerPool.GEVENT
+    worker_pool: WorkerPool = Field(WorkerPool.GEVENT, description="gevent or threads.")
 
     use_ambient_keys: bool = Field(False, description="Workers may use their own user's ssh-agent and default keys.")
     key_files: Annotated[dict[str, Path], NoDecode] = Field(
@@ -64,35 +64,37 @@ class Settings(BaseSettings):
     )
     host_key_policy: Literal["strict", "accept_new"] = Field("strict", description="What to do with a new host key.")
     ssh_user: str | None = Field(None, description="Remote user when none is named; default is the worker's own user.")
-    ssh_port: int = Field(22, ge=1, le=65535)
+    ssh_port: int = Field(22, ge=1, le=65535, description="Port when neither the target nor the inventory names one.")
     keep_connections: int = Field(200, ge=0, le=5000, description="Idle SSH connections one worker process keeps open.")
-    keep_connection_seconds: float = Field(60.0, ge=0)
+    keep_connection_seconds: float = Field(60.0, ge=0, description="How long an idle SSH connection is kept.")
     allow_loopback: bool = Field(False, description="Hosts may resolve to loopback addresses.")
     allowed_networks: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="When set, hosts must resolve into one of these networks: 10.0.0.0/8,192.168.0.0/16."
     )
     allow_unlisted_hosts: bool = Field(False, description="Names outside the inventory may be targets.")
 
-    max_targets: int = Field(10_000, ge=1, le=100_000)
-    max_command_bytes: int = Field(256 * 1024, ge=1)
+    max_targets: int = Field(10_000, ge=1, le=100_000, description="Hosts of one job at most.")
+    max_command_bytes: int = Field(256 * 1024, ge=1, description="Size of a command at most.")
     concurrency: int = Field(50, ge=1, le=5000, description="Hosts of one job at once when the job does not say.")
-    max_concurrency: int = Field(1000, ge=1, le=5000)
-    connect_timeout: float = Field(10.0, gt=0, le=300)
+    max_concurrency: int = Field(1000, ge=1, le=5000, description="What a job may ask for at most.")
+    connect_timeout: float = Field(10.0, gt=0, le=300, description="Seconds to reach a host and log in.")
     command_timeout: float = Field(300.0, ge=0, le=7 * 86400, description="Seconds; 0 means none.")
     kill_grace: float = Field(5.0, ge=0, le=300, description="Seconds between TERM and KILL.")
-    output_head_bytes: int = Field(1024 * 1024, ge=1024)
-    output_tail_bytes: int = Field(1024 * 1024, ge=1024)
+    output_head_bytes: int = Field(1024 * 1024, ge=1024, description="Kept of the start of a host's output.")
+    output_tail_bytes: int = Field(1024 * 1024, ge=1024, description="Kept of the end of a host's output.")
 
-    session_idle_minutes: int = Field(12 * 60, ge=1)
-    session_hours: int = Field(7 * 24, ge=1)
+    session_idle_minutes: int = Field(12 * 60, ge=1, description="An unused sign-in ends after this.")
+    session_hours: int = Field(7 * 24, ge=1, description="Any sign-in ends after this.")
     url: str | None = Field(None, description="Console the command line talks to; default is the one running here.")
     token: SecretStr | None = Field(None, description="API token of the command line, with url.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    log_json: bool = False
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="DEBUG, INFO, WARNING or ERROR."
+    )
+    log_json: bool = Field(False, description="Logs as JSON, one object a line.")
     drain_seconds: float = Field(5.0, ge=0, description="How long a stopping worker lets running commands go on.")
-    heartbeat_seconds: float = Field(5.0, gt=0)
+    heartbeat_seconds: float = Field(5.0, gt=0, description="How often a worker says that it lives.")
     worker_dead_seconds: float = Field(30.0, gt=0, description="A heartbeat unchanged this long means a lost worker.")
-    sweep_seconds: float = Field(1.0, gt=0)
+    sweep_seconds: float = Field(1.0, gt=0, description="How often workers look for orders and overdue runs.")
 
     @field_validator("key_files", mode="before")
     @classmethod

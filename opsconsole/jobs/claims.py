@@ -164,8 +164,8 @@ class ClaimReader:
             path = self._settings.key_files.get(name)
             if path is None:
                 text = f"This worker has no key file named {name!r} (setting key_files)."
-                return Auth(identity=f"key-{name}"), Unreached(Reason.CREDENTIAL, text)
-            return Auth(identity=f"key-{name}", key_files=(str(path),)), None
+                return Auth(identity=f"key {name}"), Unreached(Reason.CREDENTIAL, text)
+            return Auth(identity=f"key {name}", key_files=(str(path),)), None
         if self._settings.use_ambient_keys:
             return Auth(identity="ambient", ambient=True), None
         text = "No credential: choose a key file or a password, or set OPSCONSOLE_USE_AMBIENT_KEYS=1 on the worker."
