@@ -184,7 +184,12 @@ def _print_table(scores: list[Score], hosts: int, rounds: int, workers: int) -> 
         figures = f"{score.wall:>8.2f}{hosts / score.wall:>9.0f}{score.cpu_ms(hosts):>13.2f}"
         click.echo(f"{score.name:<26}{figures}{score.server_ms(hosts):>16.2f}")
     click.echo("A peer's start is in its wall; our workers are up already, as they are when they are used.")
-    click.echo("Our CPU is that of all processes: workers, web with a stream open, broker, beat, supervisor.")
+    ours = scores[0]
+    parts = {
+        name: statistics.median(lap.parts[name] for lap in ours.laps) / hosts * 1000 for name in ours.laps[0].parts
+    }
+    split = ", ".join(f"{name} {ms:.2f}" for name, ms in sorted(parts.items(), key=lambda item: -item[1]))
+    click.echo(f"Our CPU is that of all our processes, with a stream open: {split}")
 
 
 def _print_ratios(scores: list[Score], hosts: int) -> None:

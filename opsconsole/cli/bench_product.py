@@ -11,6 +11,7 @@ from pathlib import Path
 
 from opsconsole.cli.client import Body, ConsoleClient, open_client
 from opsconsole.cli.feed import EventFeed
+from opsconsole.cli.render import trouble_line
 from opsconsole.clock import SystemClock
 from opsconsole.db.database import Database
 from opsconsole.errors import Invalid, Unavailable
@@ -18,7 +19,7 @@ from opsconsole.hostset import fold
 from opsconsole.inventory import hostkeys
 from opsconsole.inventory.known_hosts import KnownKey
 from opsconsole.launcher.bench_fleet import FleetFacts
-from opsconsole.launcher.bench_race import Lap, cpu_of_tree
+from opsconsole.launcher.bench_race import Lap, cpu_by_part
 from opsconsole.launcher.commands import cli_command
 from opsconsole.settings import Settings, child_environment
 
@@ -53,16 +54,18 @@ class Product:
             "confirm": preview["risk"]["confirm"],
             "reason": "bench",
         }
-        cpu = cpu_of_tree(self.pid)
+        before = cpu_by_part(self.pid)
         start = time.perf_counter()
         job = int(self.client.launch(order, key=str(uuid.uuid4()))["id"])
         self._follow(job)
         wall = time.perf_counter() - start
-        cpu = cpu_of_tree(self.pid) - cpu
+        after = cpu_by_part(self.pid)
+        parts = {name: seconds - before.get(name, 0.0) for name, seconds in after.items()}
         counts = self.client.status(job)["counts"]
         if counts["o"] != count:
-            raise Invalid(f"opsconsole: {counts['o']} of {count} hosts succeeded: {counts}")
-        return Lap(wall, cpu)
+            first = self.client.groups(job)[0]
+            raise Invalid(f"opsconsole: {counts['o']} of {count} hosts succeeded. {trouble_line(first)}")
+        return Lap(wall, sum(parts.values()), parts)
 
     def _follow(self, job: int) -> None:
         deadline = time.monotonic() + _LIMIT_SECONDS

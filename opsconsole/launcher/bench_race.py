@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from opsconsole.errors import Invalid
@@ -51,10 +51,14 @@ class Racer:
 
 @dataclass(frozen=True, slots=True)
 class Lap:
-    """One run over the course: seconds by the clock, and seconds of CPU of everything the racer started."""
+    """One run over the course: seconds by the clock, and seconds of CPU of everything the racer started.
+
+    ``parts`` splits the CPU where a racer has several kinds of processes.
+    """
 
     wall: float
     cpu: float
+    parts: Mapping[str, float] = field(default_factory=dict)
 
 
 def racers(course: Course, more: Sequence[str] = ()) -> list[Racer]:
@@ -104,11 +108,22 @@ def race(racer: Racer, expected: int) -> Lap:
 
 def cpu_of_tree(root: int) -> float:
     """Returns the CPU seconds used so far by process ``root`` and all below it, those that have ended included."""
+    return sum(cpu_by_part(root).values())
+
+
+def cpu_by_part(root: int) -> dict[str, float]:
+    """Returns the CPU seconds of ``cpu_of_tree`` split by the kind of the child of ``root`` that used them."""
     parents: dict[int, int] = {}
     used: dict[int, float] = {}
     for pid, parent, seconds in _processes():
         parents[pid], used[pid] = parent, seconds
-    return sum(seconds for pid, seconds in used.items() if _is_below(pid, root, parents))
+    parts: dict[str, float] = {}
+    for pid, seconds in used.items():
+        child = _child_above(pid, root, parents)
+        if child is not None:
+            name = "supervisor" if child == root else _kind(child)
+            parts[name] = parts.get(name, 0.0) + seconds
+    return parts
 
 
 def _processes() -> Iterator[tuple[int, int, float]]:
@@ -123,10 +138,23 @@ def _processes() -> Iterator[tuple[int, int, float]]:
         yield int(entry.name), int(fields[1]), sum(map(int, fields[11:15])) / _TICKS
 
 
-def _is_below(pid: int, root: int, parents: Mapping[int, int]) -> bool:
-    while pid not in {root, 0}:
-        pid = parents.get(pid, 0)
-    return pid == root
+def _child_above(pid: int, root: int, parents: Mapping[int, int]) -> int | None:
+    """Returns the child of ``root`` that ``pid`` is or is below, ``root`` for itself, ``None`` for a stranger."""
+    if pid == root:
+        return root
+    while pid and (parent := parents.get(pid, 0)) != root:
+        pid = parent
+    return pid or None
+
+
+def _kind(pid: int) -> str:
+    try:
+        words = (Path("/proc") / str(pid) / "cmdline").read_text(errors="replace").split("\0")
+    except OSError:
+        return "other"
+    if "valkey" in words[0] or "redis" in words[0]:
+        return "broker"
+    return next((kind for kind in ("worker", "web", "beat") if kind in words), "other")
 
 
 def _script(module: str, course: Course) -> tuple[str, ...]:
