@@ -81,7 +81,7 @@ function tileGrid({ root, options, tip }) {
   });
   root.addEventListener("mouseleave", () => tip(-1, null));
   root.addEventListener("focusin", (event) => {
-    for (const tile of root.querySelectorAll("a[tabindex='0']")) tile.tabIndex = -1;
+    for (const tile of root.querySelectorAll("a[tabindex='0']")) tile.setAttribute("tabindex", "-1");
     /** @type {HTMLElement} */ (event.target).tabIndex = 0;
   });
   root.addEventListener("keydown", (event) => {

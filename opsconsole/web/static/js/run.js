@@ -71,8 +71,8 @@ function show(found, ms) {
   estimate("est-failures", allowed === null ? t("any number") : number(allowed), allowed === null ? t("of failures: it never stops early") : t("failures allowed, one more stops it"));
   estimate("est-worst", number(found.worst_case ?? found.count), t("hosts could fail before it stops"));
   risk(found.risk);
-  form.elements.namedItem("expect_count")?.setAttribute("value", String(found.count));
-  form.elements.namedItem("expect_digest")?.setAttribute("value", found.digest);
+  form.querySelector("[name=expect_count]")?.setAttribute("value", String(found.count));
+  form.querySelector("[name=expect_digest]")?.setAttribute("value", found.digest);
   lock();
 }
 
