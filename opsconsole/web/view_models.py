@@ -41,7 +41,7 @@ class Part:
 
 def state_label(letter: str) -> str:
     """Returns the name of a host run's state letter."""
-    return {
+    names: dict[str, str] = {
         "q": _("Queued"),
         "c": _("Connecting"),
         "r": _("Running"),
@@ -52,7 +52,8 @@ def state_label(letter: str) -> str:
         "x": _("Cancelled"),
         "s": _("Skipped"),
         "l": _("Lost"),
-    }[letter]
+    }
+    return names[letter]
 
 
 def job_pill(state: str) -> tuple[str, str]:
@@ -140,7 +141,7 @@ def outcome(row: Mapping[str, Any]) -> tuple[str, str]:
 
 def reason_text(reason: str | None) -> str:
     """Returns what a reason code means, in a sentence; empty for one that says nothing more than its state."""
-    return {
+    sentences: dict[str, str] = {
         "dns": _("The name was not found in DNS, so the host was never dialled."),
         "denied_network": _("The address lies in a network that this console may not reach."),
         "refused": _("The host refused the connection, so nothing ran."),
@@ -166,7 +167,8 @@ def reason_text(reason: str | None) -> str:
         "worker_shutdown": _("The worker was stopped while the command ran."),
         "threshold": _("Too many hosts had failed, so this one was not started."),
         "not_permitted": _("The person who started the job may no longer run commands, so nothing ran."),
-    }.get(reason or "", "")
+    }
+    return sentences.get(reason or "", "")
 
 
 def visible(text: str) -> str:

@@ -34,7 +34,7 @@ class NoWorkers:
 class _Quiet(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def log(self, type: str, message: str, *args: object) -> None:
+    def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002  werkzeug's own name for it
         pass
 
 

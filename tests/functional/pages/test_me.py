@@ -1,0 +1,76 @@
+"""One's own account."""
+
+import re
+
+from flask import Flask
+
+from opsconsole.accounts.permissions import Role
+from opsconsole.runtime import Runtime
+from tests.functional.pages.people import Person, person_at
+
+NEW = "a long enough pass phrase"
+
+
+def test_a_first_password_needs_no_old_one(operator: Person) -> None:
+    assert "Set a password" in operator.text("/run")
+    answer = operator.send("/me", {"password": NEW, "again": NEW}, to="/me/password")
+    assert answer.headers["Location"] == "/me?done=password"
+    assert "Set a password" not in operator.text("/run")
+
+
+def test_changing_a_password_needs_the_old_one_and_ends_other_sessions(
+    app: Flask, runtime: Runtime, operator: Person
+) -> None:
+    operator.send("/me", {"password": NEW, "again": NEW}, to="/me/password")
+    elsewhere = person_at(app, runtime, operator.user)
+    assert elsewhere.get("/jobs").status_code == 200
+    other = "another long pass phrase"
+    wrong = operator.send("/me", {"current": "no", "password": other, "again": other}, to="/me/password")
+    assert "The current password is wrong." in wrong.get_data(as_text=True)
+    right = operator.send("/me", {"current": NEW, "password": other, "again": other}, to="/me/password")
+    assert right.status_code == 303
+    assert operator.get("/jobs").status_code == 200
+    assert elsewhere.get("/jobs").status_code == 303
+
+
+def test_bad_passwords_are_refused_with_the_reason(operator: Person) -> None:
+    for password, again, said in [
+        ("short", "short", "12"),
+        (NEW, "different", "differ"),
+        ("password1234", "password1234", ""),
+    ]:
+        answer = operator.send("/me", {"password": password, "again": again}, to="/me/password")
+        assert answer.status_code == 422
+        assert said in answer.get_data(as_text=True)
+
+
+def test_a_token_is_shown_once_works_and_can_be_revoked(app: Flask, operator: Person) -> None:
+    made = operator.send("/me", {"name": "ci", "scope": "read", "days": "30"}, to="/me/tokens")
+    found = re.search(r"opsc_[\w-]+", made.get_data(as_text=True))
+    assert made.status_code == 201
+    assert found
+    header = {"Authorization": f"Bearer {found.group()}"}
+    assert app.test_client().get("/api/v1/jobs", headers=header).status_code == 200
+    page = operator.text("/me")
+    assert found.group() not in page
+    revoke = re.search(r"/me/tokens/\w+/revoke", page)
+    assert revoke
+    assert operator.send("/me", to=revoke.group()).status_code == 303
+    assert app.test_client().get("/api/v1/jobs", headers=header).status_code == 401
+
+
+def test_a_token_needs_a_name(operator: Person) -> None:
+    assert operator.send("/me", {"name": " "}, to="/me/tokens").status_code == 422
+
+
+def test_somebody_elses_token_cannot_be_revoked(person, operator: Person) -> None:  # type: ignore[no-untyped-def]
+    operator.send("/me", {"name": "ci"}, to="/me/tokens")
+    revoke = re.search(r"/me/tokens/\w+/revoke", operator.text("/me"))
+    assert revoke
+    assert person(Role.OPERATOR).send("/me", to=revoke.group()).status_code == 404
+
+
+def test_workers_page_without_workers_says_what_to_do(operator: Person) -> None:
+    page = operator.text("/workers")
+    assert "No worker is connected" in page
+    assert "opsconsole worker" in page
