@@ -87,18 +87,19 @@ def test_a_broken_hash_matches_nothing(stored: str) -> None:
     assert not passwords.matches(stored, GOOD)
 
 
-def test_nobody_takes_as_long_as_somebody() -> None:
+def test_nobody_takes_as_much_work_as_somebody() -> None:
     made = passwords.hash_password(GOOD)
 
-    def fastest(stored: str | None) -> float:
+    def least(stored: str | None) -> float:
         times = []
         for _ in range(3):
-            start = time.perf_counter()
+            # Work, not time on the clock: other processes must not decide this test.
+            start = time.process_time()
             assert not passwords.matches(stored, Secret("not the password"))
-            times.append(time.perf_counter() - start)
+            times.append(time.process_time() - start)
         return min(times)
 
-    assert fastest(None) > fastest(made) / 3
+    assert least(None) > least(made) / 2
 
 
 def test_the_product_draws_no_secrets_from_a_predictable_source() -> None:

@@ -110,13 +110,13 @@ def test_entries_tell_what_can_be_listed() -> None:
 
 def test_many_hosts_are_found_quickly() -> None:
     text = "".join(line(f"host{number}") for number in range(5000))
-    start = time.perf_counter()
+    start = time.process_time()
     known = KnownHosts(text)
     assert all(known.keys(f"host{number}", 22) == (KEY,) for number in range(5000))
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_a_hostile_pattern_takes_no_long_time() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     assert lookup(line("*a" * 60 + "b"), "a" * 250, 22) == ()
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
