@@ -1,7 +1,7 @@
 """The Celery application of a checkout: ``celery -A worker worker``. Installed copies use ``opsconsole worker``.
 
-The pool is the product's choice (``OPSCONSOLE_WORKER_POOL``), not Celery's: Celery patches for gevent only when its
-own command line asks for that pool, so it is done here, before anything that opens a socket is imported.
+The pool is the product's choice (``OPSCONSOLE_WORKER_POOL``), not Celery's. Celery patches for gevent only when its own
+command line names that pool: a worker started without it is started once more with it, before anything else happens.
 """
 
 from opsconsole.settings import Settings
