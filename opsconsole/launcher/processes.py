@@ -4,21 +4,14 @@ A worker needs an interpreter of its own in which gevent patches before anything
 command line has imported far too much by then, so it replaces itself by this.
 """
 
+import logging
 import os
 import sys
+import traceback
 from typing import NoReturn
 
+from opsconsole.errors import OpsconsoleError
 from opsconsole.settings import Settings, WorkerPool
-
-
-def run_worker(label: str) -> NoReturn:
-    """Replaces this process by a worker process called ``label``."""
-    os.execv(sys.executable, [sys.executable, "-m", __name__, "worker", label])
-
-
-def run_beat() -> NoReturn:
-    """Replaces this process by the beat process."""
-    os.execv(sys.executable, [sys.executable, "-m", __name__, "beat"])
 
 
 def main(arguments: list[str]) -> None:
@@ -42,5 +35,26 @@ def main(arguments: list[str]) -> None:
         app.start(["beat", f"--loglevel={settings.log_level}", "--pidfile="])
 
 
+def _run_and_leave(arguments: list[str]) -> NoReturn:
+    """Runs ``main`` and ends the process at once.
+
+    All is stopped and written by then, and taking the interpreter apart under gevent costs another second or two.
+    """
+    status = 1
+    try:
+        main(arguments)
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(bool(end.code))
+    except OpsconsoleError as error:
+        sys.stderr.write(f"ERROR {error.detail}\n")
+    except Exception:  # noqa: BLE001  The interpreter would do the same, but is not given the chance.
+        traceback.print_exc()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    _run_and_leave(sys.argv[1:])

@@ -32,7 +32,7 @@ _ALARMS_PER_WINDOW = 6
 _ALARM_WINDOW = 30.0
 # A stage is told to stop when the one before it has ended, or this long after it was told, whichever is first. The
 # last stage (the broker) waits for all others: they still speak to it.
-_STAGE_HEAD_START = 1.0
+_STAGE_HEAD_START = 0.5
 _SAME_ORDER = 1.0
 
 

@@ -24,8 +24,8 @@ _BROKER_SECONDS = 30.0
 _START_SECONDS = 90.0
 # Everything ends within 10 s of Ctrl-C: web and beat first, workers a second later at most, the broker when all others
 # have gone.
-_WEB_STOP, _WORKER_STOP, _LAST_STOP = 4.0, 6.5, 1.5
-_DRAIN_SECONDS = 5.0
+_WEB_STOP, _WORKER_STOP, _LAST_STOP = 4.0, 7.0, 1.5
+_DRAIN_SECONDS = 3.0
 _EDGE, _WORK, _GROUND = range(3)
 
 Say = Callable[[str], None]

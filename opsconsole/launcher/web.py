@@ -2,7 +2,9 @@
 
 import errno
 import ipaddress
+import os
 import socket
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -100,11 +102,24 @@ def _options(settings: Settings, descriptor: int) -> dict[str, Any]:
         "forwarded_allow_ips": "127.0.0.1,::1" if settings.behind_proxy else "",
         "limit_request_line": 8190,
         "post_fork": _post_fork,
+        "worker_exit": _worker_exit,
     }
 
 
 def _post_fork(_server: object, worker: Worker) -> None:
     end_with_parent(worker.ppid)
+
+
+def _worker_exit(_server: object, worker: Worker) -> None:
+    """Ends the process that serves, once requests have had their grace.
+
+    The interpreter would first wait for every thread of the pool, and a viewer's stream holds one for up to a minute.
+    A process that could not even start keeps its own exit status, which tells gunicorn to give up.
+    """
+    if worker.booted:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 class _Server(BaseApplication):
