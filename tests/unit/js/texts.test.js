@@ -1,0 +1,19 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { about, bytes, duration, t } from "../../../opsconsole/web/static/js/texts.js";
+
+test("durations read as people say them", () => {
+  for (const [ms, said] of [[0, "0 s"], [310, "0.31 s"], [22_430, "22.4 s"], [59_990, "59.9 s"], [60_000, "1 min 00 s"],
+    [252_000, "4 min 12 s"], [3_780_000, "1 h 03 min"], [null, ""]]) {
+    assert.equal(duration(ms), said);
+  }
+});
+
+test("guesses do not pretend", () => {
+  assert.deepEqual([3_000, 23_000, 75_000, 7_200_000].map(about), ["a few seconds", "about 30 s", "about 1 min", "about 2 h"]);
+});
+
+test("sizes and filled-in texts", () => {
+  assert.deepEqual([412, 1_900, 3_200_000].map(bytes), ["412 B", "1.9 kB", "3.2 MB"]);
+  assert.equal(t("{n} of {m}", { n: 1 }), "1 of {m}");
+});
