@@ -36,14 +36,13 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """Yields a session for reading only: it takes no write lock and ends with a rollback.
+        """Yields a session for reading only: it takes no write lock and ends with a rollback. Rows stay readable.
 
         Raises ``Unavailable`` when the database does not answer.
         """
         with self._sessions() as session, _translate():
             session.connection(execution_options={WRITES: False})
             yield session
-            session.rollback()
 
     def ping(self) -> None:
         """Raises ``Unavailable`` unless the database answers."""

@@ -4,12 +4,15 @@ Under gevent the writing itself must happen in a native thread, because a C call
 stop every greenlet; the caller says how by ``offload``.
 """
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from opsconsole.errors import Unavailable
+
+_log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -101,4 +104,8 @@ class GroupCommit(Generic[Item, Result]):
         for waiting in group:
             waiting.done.set()
         if after is not None:
-            after()
+            try:
+                after()
+            except Exception:
+                # Without this thread nothing of the process would ever be written again.
+                _log.exception("what follows a commit failed")
