@@ -1,4 +1,4 @@
-"""The live stream of one job (Server-Sent Events)."""
+"""The live streams (Server-Sent Events): of one job, and of the jobs list."""
 
 import socket
 from functools import partial
@@ -8,11 +8,13 @@ from flask import Blueprint, Response, request
 from opsconsole.accounts.permissions import Permission
 from opsconsole.errors import NotFound
 from opsconsole.jobs import queries
-from opsconsole.web.api import schemas
+from opsconsole.web.api import questions
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.api.paths import JOB
 from opsconsole.web.auth import Credentials, actor, credentials, requires, still
-from opsconsole.web.sse import Stream, Streams, read_position, streams
+from opsconsole.web.fleet_stream import FleetStream
+from opsconsole.web.job_stream import JobStream, read_position
+from opsconsole.web.sse import Streams, streams
 from opsconsole.web.unit_of_work import read
 
 blueprint = Blueprint("events", __name__)
@@ -25,7 +27,7 @@ blueprint = Blueprint("events", __name__)
     tags=("results",),
     operation_id="job_events",
 )
-def events(job_id: int, query: schemas.EventsQuery) -> Response:
+def job_events(job_id: int, query: questions.EventsQuery) -> Response:
     """Follow a job live. Come back with `Last-Event-ID` after a break and nothing is missed."""
     with read() as session:
         job = queries.get_job(session, job_id, actor())
@@ -33,24 +35,44 @@ def events(job_id: int, query: schemas.EventsQuery) -> Response:
         last_event_id = request.headers.get("Last-Event-ID") or query.last_event_id
         position = read_position(query.out, last_event_id, epoch)
         runs = {i: queries.get_run(session, job, i).id for i in position.offsets}
-    live, viewer = streams(), actor()
-    live.enter(viewer.user_id)
-    try:
-        hub = live.hubs.join(job_id)
-    except BaseException:
-        live.leave(viewer.user_id)
-        raise
-    stream = Stream(live, hub, epoch, position, runs, partial(_may_see, live, job_id, credentials()), _endpoint())
-    return live.respond(stream, viewer.user_id)
+    live = streams()
+
+    def make() -> JobStream:
+        return JobStream(
+            streams=live,
+            allowed=partial(_may_see, live, job_id, credentials()),
+            endpoint=_endpoint(),
+            hub=live.hubs.join(job_id),
+            epoch=epoch,
+            position=position,
+            runs=runs,
+        )
+
+    return live.respond(make, actor().user_id)
 
 
-def _may_see(live: Streams, job_id: int, proof: Credentials) -> bool:
+@blueprint.get("/events")
+@requires(Permission.VIEW)
+@spec.validate(resp=answers(HTTP_200=(None, "Events: hello, job, bye.")), tags=("jobs",), operation_id="all_events")
+def events() -> Response:
+    """Follow state and counts of the latest jobs."""
+    live = streams()
+
+    def make() -> FleetStream:
+        allowed = partial(_may_see, live, None, credentials())
+        return FleetStream(streams=live, allowed=allowed, endpoint=_endpoint(), viewer=actor())
+
+    return live.respond(make, actor().user_id)
+
+
+def _may_see(live: Streams, job_id: int | None, proof: Credentials) -> bool:
     viewer = still(live.parts, proof)
     if viewer is None or not viewer.may(Permission.VIEW):
         return False
     try:
         with live.parts.database.read() as session:
-            queries.get_job(session, job_id, viewer)
+            if job_id is not None:
+                queries.get_job(session, job_id, viewer)
     except NotFound:
         return False
     return True

@@ -14,7 +14,7 @@ from opsconsole.jobs.models import Job
 from opsconsole.jobs.states import JobState
 from opsconsole.secret import Secret
 from opsconsole.web import orders
-from opsconsole.web.api import schemas
+from opsconsole.web.api import questions, replies
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.api.paths import JOB
 from opsconsole.web.auth import actor, requires
@@ -27,8 +27,8 @@ _TAGS = ("jobs",)
 
 @blueprint.post("/resolve")
 @requires(Permission.VIEW)
-@spec.validate(resp=answers(HTTP_200=schemas.Resolved, also=(413,)), tags=_TAGS, operation_id="resolve")
-def resolve(json: schemas.Resolve) -> Response:
+@spec.validate(resp=answers(HTTP_200=replies.Resolved, also=(413,)), tags=_TAGS, operation_id="resolve")
+def resolve(json: questions.Resolve) -> Response:
     """Say what an order would touch. Nothing connects and nothing is written."""
     with read() as session:
         body = orders.launcher().resolve(
@@ -45,8 +45,8 @@ def resolve(json: schemas.Resolve) -> Response:
 
 @blueprint.get("/jobs")
 @requires(Permission.VIEW)
-@spec.validate(resp=answers(HTTP_200=schemas.JobList), tags=_TAGS, operation_id="list_jobs")
-def list_jobs(query: schemas.JobsQuery) -> Response:
+@spec.validate(resp=answers(HTTP_200=replies.JobList), tags=_TAGS, operation_id="list_jobs")
+def list_jobs(query: questions.JobsQuery) -> Response:
     """List jobs, newest first."""
     _check_states(query.state)
     with read() as session:
@@ -67,16 +67,16 @@ def list_jobs(query: schemas.JobsQuery) -> Response:
 @blueprint.post("/jobs")
 @requires(Permission.RUN)
 @spec.validate(
-    headers=schemas.LaunchHeaders,
+    headers=questions.LaunchHeaders,
     resp=answers(
-        HTTP_200=(schemas.Launched, "The same Idempotency-Key was used before: the job it made."),
-        HTTP_201=schemas.Launched,
+        HTTP_200=(replies.Launched, "The same Idempotency-Key was used before: the job it made."),
+        HTTP_201=replies.Launched,
         also=(409, 413, 428),
     ),
     tags=_TAGS,
     operation_id="launch_job",
 )
-def launch(json: schemas.NewJob) -> tuple[Response, int]:
+def launch(json: questions.NewJob) -> tuple[Response, int]:
     """Run a command on hosts."""
     order = Order(
         targets=json.targets,
@@ -105,11 +105,11 @@ def launch(json: schemas.NewJob) -> tuple[Response, int]:
 @blueprint.get(JOB)
 @requires(Permission.VIEW)
 @spec.validate(
-    resp=answers(HTTP_200=schemas.JobStatus, HTTP_304=(None, "Unchanged."), also=(404,)),
+    resp=answers(HTTP_200=replies.JobStatus, HTTP_304=(None, "Unchanged."), also=(404,)),
     tags=_TAGS,
     operation_id="job_status",
 )
-def status(job_id: int, query: schemas.StatusQuery) -> Response:
+def status(job_id: int, query: questions.StatusQuery) -> Response:
     """Tell how a job stands. With `since` and `wait` the answer comes when it has changed."""
     with read() as session:
         queries.get_job(session, job_id, actor())
@@ -127,8 +127,8 @@ def status(job_id: int, query: schemas.StatusQuery) -> Response:
 
 @blueprint.post(f"{JOB}/cancel")
 @requires(Permission.RUN)
-@spec.validate(resp=answers(HTTP_200=schemas.JobStatus, also=(404,)), tags=_TAGS, operation_id="cancel_job")
-def cancel(job_id: int, json: schemas.Cancel) -> Response:
+@spec.validate(resp=answers(HTTP_200=replies.JobStatus, also=(404,)), tags=_TAGS, operation_id="cancel_job")
+def cancel(job_id: int, json: questions.Cancel) -> Response:
     """Cancel a job, or some of its hosts. Asking again changes nothing."""
     return _status_of(orders.stop(job_id, actor(), hosts=json.hosts))
 
@@ -136,12 +136,12 @@ def cancel(job_id: int, json: schemas.Cancel) -> Response:
 @blueprint.post(f"{JOB}/rerun")
 @requires(Permission.RUN)
 @spec.validate(
-    headers=schemas.LaunchHeaders,
-    resp=answers(HTTP_200=schemas.JobStatus, HTTP_201=schemas.JobStatus, also=(404, 409, 413, 428)),
+    headers=questions.LaunchHeaders,
+    resp=answers(HTTP_200=replies.JobStatus, HTTP_201=replies.JobStatus, also=(404, 409, 413, 428)),
     tags=_TAGS,
     operation_id="rerun_job",
 )
-def rerun(job_id: int, json: schemas.Rerun) -> tuple[Response, int]:
+def rerun(job_id: int, json: questions.Rerun) -> tuple[Response, int]:
     """Run a job's command again on its hosts in the given states. Answers the new job's status."""
     with read() as session:
         job = queries.get_job(session, job_id, actor())

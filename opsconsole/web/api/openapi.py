@@ -11,7 +11,7 @@ from spectree.plugins.flask_plugin import FlaskPlugin
 
 from opsconsole import __version__
 from opsconsole.errors import FieldError, Invalid
-from opsconsole.web.api.schemas import Problem
+from opsconsole.web.api.replies import Problem
 
 _USUAL = (401, 403, 422, 429, 503)
 

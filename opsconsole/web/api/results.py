@@ -5,7 +5,7 @@ from flask import Blueprint, Response, jsonify, request
 from opsconsole.accounts.permissions import Permission
 from opsconsole.jobs import queries
 from opsconsole.jobs import results as job_results
-from opsconsole.web.api import schemas
+from opsconsole.web.api import questions, replies
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.api.paths import HOST, JOB
 from opsconsole.web.auth import actor, requires
@@ -19,7 +19,7 @@ _YEAR_SECONDS = 31_536_000
 
 @blueprint.get(f"{JOB}/roster")
 @requires(Permission.VIEW)
-@spec.validate(resp=answers(HTTP_200=schemas.Roster, also=(404,)), tags=_TAGS, operation_id="job_roster")
+@spec.validate(resp=answers(HTTP_200=replies.Roster, also=(404,)), tags=_TAGS, operation_id="job_roster")
 def roster(job_id: int) -> Response:
     """Name the hosts of a job in the order of their index. It never changes."""
     with read() as session:
@@ -30,7 +30,7 @@ def roster(job_id: int) -> Response:
 
 @blueprint.get(f"{JOB}/grid")
 @requires(Permission.VIEW)
-@spec.validate(resp=answers(HTTP_200=schemas.Grid, also=(404,)), tags=_TAGS, operation_id="job_grid")
+@spec.validate(resp=answers(HTTP_200=replies.Grid, also=(404,)), tags=_TAGS, operation_id="job_grid")
 def grid(job_id: int) -> Response:
     """Give each host's state as one letter."""
     with read() as session:
@@ -39,8 +39,8 @@ def grid(job_id: int) -> Response:
 
 @blueprint.get(f"{JOB}/delta")
 @requires(Permission.VIEW)
-@spec.validate(resp=answers(HTTP_200=schemas.Change, also=(404,)), tags=_TAGS, operation_id="job_delta")
-def delta(job_id: int, query: schemas.DeltaQuery) -> Response:
+@spec.validate(resp=answers(HTTP_200=replies.Change, also=(404,)), tags=_TAGS, operation_id="job_delta")
+def delta(job_id: int, query: questions.DeltaQuery) -> Response:
     """Give what changed since a version, as in the stream; or a snapshot when that is shorter or `since` is unknown."""
     with read() as session:
         queries.get_job(session, job_id, actor())
@@ -53,8 +53,8 @@ def delta(job_id: int, query: schemas.DeltaQuery) -> Response:
 
 @blueprint.get(f"{JOB}/hosts")
 @requires(Permission.VIEW)
-@spec.validate(resp=answers(HTTP_200=schemas.HostRows, also=(404,)), tags=_TAGS, operation_id="job_hosts")
-def hosts(job_id: int, query: schemas.HostsQuery) -> Response:
+@spec.validate(resp=answers(HTTP_200=replies.HostRows, also=(404,)), tags=_TAGS, operation_id="job_hosts")
+def hosts(job_id: int, query: questions.HostsQuery) -> Response:
     """List what came of the command on each host."""
     with read() as session:
         job = queries.get_job(session, job_id, actor())
@@ -72,7 +72,7 @@ def hosts(job_id: int, query: schemas.HostsQuery) -> Response:
 
 @blueprint.get(HOST)
 @requires(Permission.VIEW)
-@spec.validate(resp=answers(HTTP_200=schemas.HostRow, also=(404,)), tags=_TAGS, operation_id="job_host")
+@spec.validate(resp=answers(HTTP_200=replies.HostRow, also=(404,)), tags=_TAGS, operation_id="job_host")
 def host_run(job_id: int, host: str) -> Response:
     """Tell what came of the command on one host, named by its index or its name."""
     with read() as session:
@@ -82,8 +82,8 @@ def host_run(job_id: int, host: str) -> Response:
 
 @blueprint.get(f"{HOST}/output")
 @requires(Permission.VIEW)
-@spec.validate(resp=answers(HTTP_200=schemas.OutputLines, also=(404,)), tags=_TAGS, operation_id="job_output")
-def output(job_id: int, host: str, query: schemas.OutputQuery) -> Response:
+@spec.validate(resp=answers(HTTP_200=replies.OutputLines, also=(404,)), tags=_TAGS, operation_id="job_output")
+def output(job_id: int, host: str, query: questions.OutputQuery) -> Response:
     """Give lines of one host's output."""
     with read() as session:
         run = queries.get_run(session, queries.get_job(session, job_id, actor()), host)
@@ -98,7 +98,7 @@ def output(job_id: int, host: str, query: schemas.OutputQuery) -> Response:
     tags=_TAGS,
     operation_id="job_raw_output",
 )
-def raw(job_id: int, host: str, query: schemas.RawQuery) -> Response:
+def raw(job_id: int, host: str, query: questions.RawQuery) -> Response:
     """Download the bytes one host wrote. `Range` is understood."""
     with read() as session:
         run = queries.get_run(session, queries.get_job(session, job_id, actor()), host)
@@ -114,8 +114,8 @@ def raw(job_id: int, host: str, query: schemas.RawQuery) -> Response:
 
 @blueprint.get(f"{JOB}/groups")
 @requires(Permission.VIEW)
-@spec.validate(resp=answers(HTTP_200=schemas.OutputGroups, also=(404,)), tags=_TAGS, operation_id="job_groups")
-def groups(job_id: int, query: schemas.GroupsQuery) -> Response:  # noqa: ARG001  the only mode is the default
+@spec.validate(resp=answers(HTTP_200=replies.OutputGroups, also=(404,)), tags=_TAGS, operation_id="job_groups")
+def groups(job_id: int, query: questions.GroupsQuery) -> Response:  # noqa: ARG001  the only mode is the default
     """Group the hosts that ended alike and said the same."""
     with read() as session:
         return jsonify(job_results.groups(session, queries.get_job(session, job_id, actor())))
@@ -123,7 +123,7 @@ def groups(job_id: int, query: schemas.GroupsQuery) -> Response:  # noqa: ARG001
 
 @blueprint.get(f"{JOB}/host-keys")
 @requires(Permission.VIEW)
-@spec.validate(resp=answers(HTTP_200=schemas.OfferedKeys, also=(404,)), tags=_TAGS, operation_id="job_host_keys")
+@spec.validate(resp=answers(HTTP_200=replies.OfferedKeys, also=(404,)), tags=_TAGS, operation_id="job_host_keys")
 def host_keys(job_id: int) -> Response:
     """List the host keys that hosts of a job showed and nobody has trusted."""
     with read() as session:

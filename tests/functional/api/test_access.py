@@ -35,6 +35,7 @@ API = {
     "api.results.groups": Permission.VIEW,
     "api.results.host_keys": Permission.VIEW,
     "api.events.events": Permission.VIEW,
+    "api.events.job_events": Permission.VIEW,
     "api.tokens.list_tokens": Permission.VIEW,
     "api.tokens.make_token": Permission.VIEW,
     "api.tokens.revoke_token": Permission.VIEW,

@@ -128,6 +128,7 @@ def test_real_answers_are_as_described(
     check(operator.get("jobs/1/hosts/0/raw"), "job_raw_output")
     check(operator.get("jobs/1/hosts/0/raw", headers={"Range": "bytes=0-1"}), "job_raw_output")
     check(operator.get("jobs/1/events", buffered=False), "job_events")
+    check(operator.get("events", buffered=False), "all_events")
     check(operator.post("jobs/1/rerun", {"states": ["f"]}), "rerun_job")
     check(operator.post("jobs/2/cancel"), "cancel_job")
     key = make_key()

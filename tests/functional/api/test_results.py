@@ -1,5 +1,6 @@
 """What came of a job, by JSON and as raw bytes."""
 
+import gzip
 from collections.abc import Callable
 
 import pytest
@@ -175,3 +176,16 @@ def test_tokens_are_made_listed_and_revoked_by_a_person(browser: Callable[..., B
     revoked = other.delete(f"tokens/{made.json['id']}")
     assert (revoked.status_code, bool(revoked.json["revoked_at"])) == (200, True)
     assert other.get("jobs").status_code == 401
+
+
+def test_large_answers_are_compressed_for_those_who_understand_it(operator: Program) -> None:
+    job = operator.launch("web[001-400]", confirm=400)
+    plain = operator.get(f"jobs/{job}/roster")
+    small = operator.get(f"jobs/{job}/roster", headers={"Accept-Encoding": "gzip"})
+    assert "Content-Encoding" not in plain.headers
+    assert small.headers["Content-Encoding"] == "gzip"
+    assert "Accept-Encoding" in plain.headers["Vary"]
+    assert gzip.decompress(small.data) == plain.data
+    assert int(small.headers["Content-Length"]) == len(small.data) < len(plain.data) / 3
+    tiny = operator.get(f"jobs/{job}/grid", headers={"Accept-Encoding": "gzip"})
+    assert "Content-Encoding" not in tiny.headers

@@ -87,8 +87,7 @@ def test_nothing_a_caller_sends_breaks_a_line_or_leaks(
 def test_a_failure_is_logged_with_its_trace_and_without_what_people_typed(
     logged: Callable[..., list[str]], operator: Program, database: Database
 ) -> None:
-    # Put together here, since a traceback quotes the lines of the program.
-    typed = "-".join(("typed", "by", "a", "person"))
+    typed = "typed-by-a-person"
 
     def act(app: Flask) -> None:
         def fail() -> None:

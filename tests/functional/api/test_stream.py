@@ -335,3 +335,19 @@ def test_any_run_of_deltas_ends_in_the_same_picture(operator: Program, play: Cal
                 pictures[gap] = (change["ver"], apply(grid, change))
     true = operator.get(f"jobs/{job}/grid").json["grid"]
     assert {grid for _, grid in pictures.values()} == {true}
+
+
+def test_the_jobs_list_is_followed_too(
+    watcher: Viewer, operator: Program, program: Callable[..., Program], play: Callable[[int], Play]
+) -> None:
+    older = operator.launch()
+    program().launch()
+    events = watcher.events("events")
+    assert next(events).name == "hello"
+    first = next(events)
+    assert (first.name, first.data["id"], first.data["counts"]["q"]) == ("job", older, 3)
+    newer = operator.launch("db1")
+    assert _take(events, "job").data["id"] == newer
+    play(older).start(0)
+    changed = _take(events, "job").data
+    assert (changed["id"], changed["state"], changed["counts"]["r"]) == (older, "running", 1)

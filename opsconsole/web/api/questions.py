@@ -1,10 +1,9 @@
-"""What the API takes and gives, field by field. The OpenAPI document is made from these models.
+"""What the API takes, field by field. The OpenAPI document is made from these models.
 
-Durations are whole milliseconds, times ISO 8601 in UTC. Fields that nobody knows are ignored; fields of the contract
-that this version cannot obey are refused, since running without them would do something else than was asked.
+Durations are whole milliseconds. Fields that nobody knows are ignored; fields of the contract that this version cannot
+obey are refused, since running without them would do something else than was asked.
 """
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
@@ -31,38 +30,10 @@ NumberOrText = Annotated[str, BeforeValidator(_as_text)]
 Letters = Annotated[str, Field(description="States by letter, e.g. `f,k` or `fk`; empty means all.", max_length=40)]
 
 
-class Answer(BaseModel):
-    """Base of what the API gives: more fields may come, none of these goes."""
-
-    model_config = ConfigDict(extra="allow")
-
-
 class Question(BaseModel):
     """Base of what the API takes."""
 
     model_config = ConfigDict(extra="ignore", str_max_length=1_048_576)
-
-
-class FieldProblem(Answer):
-    """One faulty input; ``column`` counts characters from 1."""
-
-    field: str
-    message: str
-    code: str
-    column: int | None = None
-    hint: str | None = None
-
-
-class Problem(Answer):
-    """What went wrong (RFC 9457), ``code`` for programs and ``detail`` for people."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    request_id: str
-    errors: list[FieldProblem]
 
 
 class Resolve(Question):
@@ -73,33 +44,6 @@ class Resolve(Question):
     command: Text = ""
     concurrency: int | None = None
     max_failures: NumberOrText | None = Field(None, description="`3` or `5%`.")
-
-
-class Risk(Answer):
-    """How much could go wrong: tier 2 and above need ``confirm`` typed."""
-
-    tier: int
-    reasons: list[str]
-    confirm: str | None
-
-
-class Resolved(Answer):
-    """The blast radius of an order."""
-
-    count: int
-    digest: str
-    folded: str
-    sample: list[str]
-    unknown: list[str]
-    excluded_count: int
-    duplicates: int
-    recent_unreachable: list[str]
-    by: dict[str, dict[str, int]]
-    inventory_share: float | None
-    risk: Risk
-    worst_case: int | None
-    allowed_failures: int | None
-    eta_ms: int | None
 
 
 class Timeouts(Question):
@@ -146,13 +90,6 @@ class NewJob(Question):
         return value
 
 
-class Launched(Answer):
-    """A job that exists now."""
-
-    id: int
-    url: str
-
-
 class Rerun(Question):
     """Which hosts of a job to run its command on again."""
 
@@ -170,238 +107,12 @@ class Cancel(Question):
     hosts: list[Text] | None = Field(None, max_length=100_000)
 
 
-class Counts(Answer):
-    """Hosts by state. They always sum to the number of targets."""
-
-    q: int
-    c: int
-    r: int
-    o: int
-    f: int
-    k: int
-    u: int
-    x: int
-    s: int
-    l: int  # noqa: E741  the contract's letter for "lost"
-
-
-class Targets(Answer):
-    """What the job was aimed at."""
-
-    expression: str
-    count: int
-    digest: str
-
-
-class Budget(Answer):
-    """How many hosts failed, and how many may before the job stops."""
-
-    used: int
-    allowed: int | None
-
-
-class Slow(Answer):
-    """A host that takes long."""
-
-    i: int
-    host: str
-    ms: int
-
-
-class JobStatus(Answer):
-    """A job as a whole; no host rows."""
-
-    id: int
-    ver: int
-    epoch: str
-    state: str
-    stop_reason: str | None
-    title: str
-    targets: Targets
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    by: str
-    counts: Counts
-    done: int
-    progress: float
-    budget: Budget | None
-    rate_per_s: float | None
-    eta_ms: int | None
-    groups: int | None
-    slowest: list[Slow]
-    links: dict[str, str]
-
-
-class JobList(Answer):
-    """Jobs, newest first; give ``next`` as ``before`` for the following page."""
-
-    jobs: list[dict[str, Any]]
-    next: int | None
-
-
-class Roster(Answer):
-    """The hosts of a job in the order of their index. Never changes."""
-
-    v: int
-    hosts: list[str]
-
-
-class Grid(Answer):
-    """One letter a host, in the order of the roster."""
-
-    ver: int
-    grid: str
-
-
-class Change(Answer):
-    """What changed since a version (with ``h``), or everything (with ``grid``)."""
-
-    ver: int
-
-
-class HostRow(Answer):
-    """The command on one host."""
-
-    i: int
-    host: str
-    state: str
-    reason: str | None
-    exit: int | None
-    signal: str | None
-    ms: int | None
-    attempt: int
-    bytes: int
-    lines: int
-    last_line: str | None
-
-
-class HostRows(Answer):
-    """A page of rows; give ``next`` as ``cursor`` for the following one."""
-
-    rows: list[HostRow]
-    total: int
-    next: str | None
-
-
-class Truncated(Answer):
-    """Output that was counted but not kept."""
-
-    bytes: int
-
-
-class OutputLines(Answer):
-    """Lines as ``[number, milliseconds, stream, text]``; stream 1 is stdout, 2 stderr."""
-
-    lines: list[list[Any]]
-    total_lines: int
-    total_bytes: int
-    truncated: Truncated | None
-    eof: bool
-
-
-class OutputGroup(Answer):
-    """Hosts that said exactly the same and ended the same."""
-
-    g: int
-    count: int
-    state: str
-    folded: str
-
-
-class OutputGroups(Answer):
-    """All groups of a job, trouble first."""
-
-    ver: int
-    mode: str
-    groups: list[OutputGroup]
-
-
-class Worker(Answer):
-    """A worker process."""
-
-    name: str
-    slots: int
-    busy: int
-
-
-class Workers(Answer):
-    """The worker processes that are alive."""
-
-    workers: int
-    slots: int
-    busy: int
-    list: list[Worker]
-
-
 class NewToken(Question):
     """A token to make."""
 
     name: Text = Field(max_length=100)
     scope: Scope = Scope.RUN
     expires_in_days: int | None = Field(90, ge=1, le=3650, description="`null` means it never expires by itself.")
-
-
-class Token(Answer):
-    """A token, without its secret."""
-
-    id: str
-    name: str
-    scope: str
-    created_at: datetime
-    expires_at: datetime | None
-    used_at: datetime | None
-    revoked_at: datetime | None
-
-
-class MadeToken(Token):
-    """A new token; ``token`` is shown this once."""
-
-    token: str
-
-
-class Tokens(Answer):
-    """The caller's tokens, newest first."""
-
-    tokens: list[Token]
-
-
-class HostKeyItem(Answer):
-    """A host key the console has seen."""
-
-    address: str
-    port: int
-    algorithm: str
-    fingerprint: str
-    status: Literal["trusted", "offered", "revoked"]
-    source: str
-    first_seen_at: datetime
-    decided_by: str | None
-    decided_at: datetime | None
-
-
-class HostKeys(Answer):
-    """Host keys, newest first."""
-
-    host_keys: list[HostKeyItem]
-
-
-class OfferedKey(Answer):
-    """A host key that a host of a job showed and nobody has decided on."""
-
-    i: int
-    host: str
-    reason: str
-    address: str
-    port: int
-    algorithm: str
-    fingerprint: str
-
-
-class OfferedKeys(Answer):
-    """Offered host keys in the order of the roster."""
-
-    host_keys: list[OfferedKey]
 
 
 class TrustHostKey(Question):

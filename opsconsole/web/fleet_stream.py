@@ -1,0 +1,42 @@
+"""The live stream of the jobs list: state and counts of the latest jobs, at most once a second."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from opsconsole.accounts.permissions import Actor
+from opsconsole.jobs.queries import iso
+from opsconsole.web.fleet_reader import READ_SECONDS
+from opsconsole.web.hub import encode
+from opsconsole.web.sse import API_VERSION, RETRY, Stream
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class FleetStream(Stream):
+    """What ``viewer`` may see. It has no end of its own."""
+
+    viewer: Actor
+    _told: dict[int, int] = field(default_factory=dict)
+
+    def hello(self) -> bytes:
+        """Returns the greeting."""
+        body = {"api": API_VERSION, "hz": 1 / READ_SECONDS, "server_time": iso(self.streams.parts.clock.now())}
+        return RETRY + encode("hello", body)
+
+    def news(self) -> Iterator[bytes]:
+        """Yields each job that changed, oldest first."""
+        for job in reversed(self.streams.fleet.latest(self.viewer)):
+            if self._told.get(job.job_id) != job.ver:
+                self._told[job.job_id] = job.ver
+                yield job.event
+
+    def farewell(self) -> bytes | None:
+        """Returns nothing: there is always a next job."""
+        return None
+
+    def sleep(self, doubts: int) -> None:
+        """Waits a second, or less when the process stops."""
+        if self.streams.doubts == doubts:
+            self.streams.stopping.wait(READ_SECONDS)
+
+    def close(self) -> None:
+        """Holds nothing."""
