@@ -24,8 +24,8 @@ test("a word is quoted for a shell", () => {
 
 test("the command line says what differs from the usual", () => {
   const form = { targets: "web[1-3]\ndb1", exclude: "", command: "echo 'a'\nuptime", concurrency: "50", connect_timeout: "10",
-    command_timeout: "60", max_failures: "5%", user: "", credential: "auto" };
+    command_timeout: "60", max_failures: "5%", user: "", credential: "password" };
   const usual = { concurrency: "50", connect_timeout: "10", command_timeout: "300", credential: "auto" };
   assert.equal(commandLine(form, usual),
-    `opsconsole run -w 'web[1-3],db1' --command-timeout 60 --max-failures 5% -- 'echo '\\''a'\\''\nuptime'`);
+    `opsconsole run -w 'web[1-3],db1' --timeout 60 --max-failures 5% --ask-password -- 'echo '\\''a'\\''\nuptime'`);
 });

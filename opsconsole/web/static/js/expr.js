@@ -74,9 +74,10 @@ export function commandLine(form, usual) {
   if (form.exclude.trim()) words.push("-x", quote(form.exclude.trim().replace(/\s*\n\s*/g, ",")));
   add("-f", "concurrency");
   add("--connect-timeout", "connect_timeout");
-  add("--command-timeout", "command_timeout");
+  add("--timeout", "command_timeout");
   add("--max-failures", "max_failures");
   add("--user", "user");
-  add("--credential", "credential");
+  if (form.credential === "password") words.push("--ask-password");
+  else add("--credential", "credential");
   return [...words, "--", quote(form.command)].join(" ");
 }

@@ -1,0 +1,234 @@
+"""The live job page."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from opsconsole.jobs.launch import Order
+from opsconsole.jobs.states import Reason, RunState
+from tests.browser.conftest import Watch
+from tests.functional.api.play import Play
+from tests.support.liveserver import LiveServer
+
+Players = Callable[[int], Play]
+
+
+def started(live: LiveServer, play: Players, count: int = 6, running: int = 3) -> tuple[int, Play]:
+    """A job of which some hosts run."""
+    job = live.launch(Order(targets=f"web[1-{count}]", command="uptime", max_failures="50%", confirm=f"RUN {count}"))
+    workers = play(job)
+    workers.start(*range(running))
+    return job, workers
+
+
+def test_the_page_follows_a_job_to_its_end(live: LiveServer, page: Page, play: Players) -> None:
+    job, workers = started(live, play, 3, 3)
+    page.goto(f"{live.url}/jobs/{job}")
+    expect(page.locator("#link")).to_have_text("Live")
+    expect(page.locator("#grid .t.r")).to_have_count(3)
+    workers.write(0, b"up 3 days\n")
+    workers.end(0)
+    expect(page.locator("#grid .t.o")).to_have_count(1)
+    expect(page.locator("#pct")).to_have_text("33%")
+    workers.end(1, state=RunState.FAILED, exit_status=3, reason=Reason.EXIT_STATUS.value)
+    expect(page.locator(".chip[data-state=f] b")).to_have_text("1")
+    expect(page.locator("#budget")).to_contain_text("1 of 1")
+    workers.end(2)
+    workers.finish()
+    expect(page.locator("#pill")).to_have_text("Partial")
+    expect(page.locator("#pct")).to_have_text("100%")
+    expect(page.locator("#groups-top .grp")).to_have_count(3, timeout=10_000)
+    expect(page.locator("#link")).to_be_hidden()
+    expect(page).to_have_title("Partial · #1 uptime")
+    expect(page.locator("summary:has-text('Cancel job')")).to_be_hidden()
+
+
+def test_output_appears_while_the_command_runs(live: LiveServer, page: Page, play: Players) -> None:
+    job, workers = started(live, play)
+    page.goto(f"{live.url}/jobs/{job}?host=web1")
+    expect(page.locator("#follow")).to_have_attribute("aria-pressed", "true")
+    workers.write(0, b"first line\n")
+    expect(page.locator("#L1")).to_contain_text("first line")
+    workers.write(0, b"trouble\n", fd=2)
+    expect(page.locator("#L2.e")).to_contain_text("trouble")
+    workers.write(0, b"no end yet")
+    expect(page.locator(".log")).to_contain_text("no end yet")
+    workers.end(0)
+    expect(page.locator("#L3")).to_contain_text("no end yet")
+    expect(page.locator(".oh")).to_contain_text("exit 0")
+
+
+def test_reading_upward_stops_following_at_once(live: LiveServer, page: Page, play: Players) -> None:
+    job, workers = started(live, play)
+    workers.write(0, b"".join(b"line %d\n" % n for n in range(1, 301)))
+    page.goto(f"{live.url}/jobs/{job}?host=web1")
+    expect(page.locator("#L300")).to_be_in_viewport()
+    page.locator(".log").hover()
+    page.mouse.wheel(0, -2000)
+    expect(page.locator("#follow")).to_have_attribute("aria-pressed", "false")
+    top = page.evaluate("() => document.querySelector('.log').scrollTop")
+    workers.write(0, b"".join(b"more %d\n" % n for n in range(50)))
+    expect(page.locator("#newer")).to_have_text("50 new lines")
+    assert page.evaluate("() => document.querySelector('.log').scrollTop") == pytest.approx(top, abs=2)
+    page.click("#newer")
+    expect(page.locator("#L350")).to_be_in_viewport()
+
+
+def test_search_finds_what_is_not_on_the_page(live: LiveServer, page: Page, play: Players) -> None:
+    job, workers = started(live, play)
+    for start in range(0, 6000, 2000):
+        workers.write(0, b"".join(b"line %d of many\n" % n for n in range(start, start + 2000)))
+    workers.write(0, b"the needle\nafter it\n")
+    workers.end(0)
+    page.goto(f"{live.url}/jobs/{job}?host=web1")
+    expect(page.locator("#L1")).to_be_visible()
+    assert page.locator("#L6001").count() == 0
+    page.keyboard.press("/")
+    page.keyboard.type("needle")
+    expect(page.locator("#hits")).to_have_text("line 6,001, 1 found")
+    expect(page.locator("#L6001.hl")).to_be_in_viewport()
+    page.fill("#find", "of many")
+    expect(page.locator("#hits")).to_contain_text("6,000 found")
+
+
+def test_a_line_has_an_address(live: LiveServer, page: Page, play: Players) -> None:
+    job, workers = started(live, play)
+    workers.write(0, b"".join(b"line %d\n" % n for n in range(1, 3001)))
+    workers.end(0)
+    page.goto(f"{live.url}/jobs/{job}/h/web1#L2500")
+    expect(page.locator("#L2500.hl")).to_be_in_viewport()
+
+
+def test_counters_filter_and_the_address_keeps_them(live: LiveServer, page: Page, play: Players) -> None:
+    job, workers = started(live, play)
+    workers.end(0, state=RunState.FAILED, exit_status=3, reason=Reason.EXIT_STATUS.value)
+    page.goto(f"{live.url}/jobs/{job}")
+    page.click(".chip[data-state=f]")
+    expect(page).to_have_url(f"{live.url}/jobs/{job}?state=f")
+    expect(page.locator("#grid .t:not(.dim)")).to_have_count(1)
+    page.click(".tabs a[data-view=hosts]")
+    expect(page.locator("#hosts-table .rows .hrow")).to_have_count(1)
+    expect(page.locator("#hosts-table .rows")).to_contain_text("exit 3")
+    page.click(".chip[data-state=r]", modifiers=["Shift"])
+    expect(page.locator("#hosts-table .rows .hrow")).to_have_count(3)
+    page.reload()
+    expect(page.locator(".chip.on")).to_have_count(2)
+    expect(page.locator("#hosts-table .rows .hrow")).to_have_count(3)
+    page.click(".chip[data-state='']")
+    expect(page.locator("#hosts-table .rows .hrow")).to_have_count(6)
+    page.fill("#host-query", "web6")
+    expect(page.locator("#hosts-table .rows .hrow")).to_have_count(1)
+
+
+def test_the_table_follows_and_is_sorted_by_the_server(live: LiveServer, page: Page, play: Players) -> None:
+    job, workers = started(live, play, 300, 3)
+    page.goto(f"{live.url}/jobs/{job}?view=hosts")
+    rows = page.locator("#hosts-table .rows .hrow")
+    expect(rows.first).to_contain_text("web1")
+    assert rows.count() < 80
+    workers.end(1, state=RunState.FAILED, exit_status=7, reason=Reason.EXIT_STATUS.value)
+    expect(page.locator(".hrow[data-i='1']")).to_contain_text("exit 7")
+    page.click("#hosts-table a[data-sort=host]")
+    page.click("#hosts-table a[data-sort=host]")
+    expect(rows.first).to_contain_text("web99")
+    page.locator(".body").hover()
+    page.mouse.wheel(0, 100_000)
+    expect(page.locator(".hrow[data-i='0']")).to_be_in_viewport()
+
+
+def test_the_whole_page_by_keyboard(live: LiveServer, page: Page, play: Players) -> None:
+    job, workers = started(live, play, 6, 6)
+    workers.end(1, state=RunState.FAILED, exit_status=1, reason=Reason.EXIT_STATUS.value)
+    workers.end(4, state=RunState.FAILED, exit_status=1, reason=Reason.EXIT_STATUS.value)
+    page.goto(f"{live.url}/jobs/{job}")
+    name = page.locator(".oh h2")
+    expect(name).to_have_text("web2")
+    page.keyboard.press("]")
+    expect(name).to_have_text("web5")
+    page.keyboard.press("j")
+    expect(name).to_have_text("web6")
+    page.keyboard.press("k")
+    page.keyboard.press("[")
+    expect(name).to_have_text("web2")
+    page.keyboard.type("gh")
+    expect(page.locator("#hosts-table .rows")).to_be_visible()
+    page.keyboard.type("go")
+    page.focus("#grid a[tabindex='0']")
+    page.keyboard.press("End")
+    page.keyboard.press("Enter")
+    expect(name).to_have_text("web6")
+    page.keyboard.press("r")
+    expect(page.locator("#rerun-go")).to_have_text("Rerun on 2 hosts")
+    page.focus("#rerun-go")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{live.url}/jobs/{job + 1}")
+    expect(page.locator("#grid .t")).to_have_count(2)
+
+
+def test_cancel_from_the_page(live: LiveServer, page: Page, play: Players) -> None:
+    job, _ = started(live, play)
+    page.goto(f"{live.url}/jobs/{job}")
+    page.click("summary:has-text('Cancel job')")
+    expect(page.locator("form.ask")).to_contain_text("3 not started will be skipped, 3 running get TERM")
+    page.click("form.ask button")
+    expect(page.locator("#pill")).to_have_text("Stopping")
+    expect(page.locator("#grid .t.x")).to_have_count(3)
+
+
+def test_where_streams_are_swallowed_the_page_polls(live: LiveServer, page: Page, play: Players, watch: Watch) -> None:
+    watch.allowed += ["Failed to load resource", "events"]
+    job, workers = started(live, play, 2, 2)
+
+    def refuse(route: Route) -> None:
+        route.fulfill(status=503, body="")
+
+    page.route("**/events*", refuse)
+    page.goto(f"{live.url}/jobs/{job}?host=web1")
+    expect(page.locator("#link")).to_have_text("Polling")
+    workers.write(0, b"still there\n")
+    workers.end(0)
+    expect(page.locator("#grid .t.o")).to_have_count(1)
+    expect(page.locator("#L1")).to_contain_text("still there")
+    workers.end(1)
+    workers.finish()
+    expect(page.locator("#pill")).to_have_text("Succeeded")
+
+
+def test_leaving_the_page_leaves_no_request_behind(live: LiveServer, page: Page, play: Players) -> None:
+    job, _ = started(live, play)
+    page.goto(f"{live.url}/jobs/{job}")
+    expect(page.locator("#link")).to_have_text("Live")
+    open_requests: set[str] = set()
+    page.on("request", lambda request: open_requests.add(request.url))
+    for event in ("requestfinished", "requestfailed"):
+        page.on(event, lambda request: open_requests.discard(request.url))
+    page.goto(f"{live.url}/jobs")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    page.wait_for_timeout(1000)
+    assert not [url for url in open_requests if "events" in url]
+
+
+def test_five_thousand_hosts(live: LiveServer, page: Page, play: Players) -> None:
+    job, workers = started(live, play, 5000, 40)
+    page.goto(f"{live.url}/jobs/{job}")
+    canvas = page.locator("#grid canvas")
+    expect(canvas).to_be_visible()
+    assert page.locator("#grid a").count() == 0
+    expect(page.locator(".chip[data-state=r] b")).to_have_text("40")
+    workers.end(*range(20))
+    expect(page.locator("#done")).to_have_text("20 of 5,000 hosts finished")
+    canvas.focus()
+    page.keyboard.press("End")
+    expect(page.locator(".oh h2")).to_have_text("web5000")
+    page.keyboard.press("Home")
+    expect(page.locator(".oh h2")).to_have_text("web1")
+    size = page.evaluate(
+        "() => [document.querySelector('#grid canvas').offsetHeight, document.querySelector('.body').clientHeight]"
+    )
+    assert size[0] < size[1]
+    nodes = page.evaluate("() => document.querySelectorAll('*').length")
+    assert nodes < 1500
+    page.click(".tabs a[data-view=hosts]")
+    expect(page.locator("#hosts-table .rows .hrow").first).to_contain_text("web1")
+    assert page.locator("#hosts-table .rows .hrow").count() < 100

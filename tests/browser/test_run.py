@@ -1,0 +1,128 @@
+"""From the one-time link to a job, with and without script."""
+
+from collections.abc import Callable
+
+from playwright.sync_api import Page, expect
+
+from opsconsole.accounts.permissions import Role
+from tests.browser.conftest import Watch
+from tests.support.liveserver import LiveServer
+
+
+def test_a_one_time_link_leads_to_the_run_page(live: LiveServer, page: Page) -> None:
+    expect(page).to_have_url(f"{live.url}/run")
+    expect(page.locator("#targets")).to_be_focused()
+
+
+def test_preview_follows_the_typing_and_ctrl_enter_runs_once(live: LiveServer, page: Page) -> None:
+    page.keyboard.type("web[1-5],web2 !web3")
+    expect(page.locator("#go-label")).to_have_text("Run on 4 hosts")
+    expect(page.locator("#fold")).to_have_text("web[1-2,4-5]")
+    expect(page.locator("#below")).to_contain_text("1 named twice, run once")
+    page.fill("#command", "uptime")
+    page.keyboard.press("Control+Enter")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_url(f"{live.url}/jobs/1")
+    page.goto(f"{live.url}/jobs")
+    expect(page.locator("tbody tr")).to_have_count(1)
+
+
+def test_a_fault_is_shown_at_its_column_and_blocks(page: Page, watch: Watch) -> None:
+    watch.allowed.append("422")
+    page.fill("#targets", "web[1-")
+    expect(page.locator("#targets-error")).to_contain_text("column 4")
+    expect(page.locator("#go")).to_be_disabled()
+    expect(page.locator("#targets")).to_have_attribute("aria-invalid", "true")
+    page.fill("#targets", "web[1-3]")
+    expect(page.locator("#targets-error")).to_be_hidden()
+    expect(page.locator("#go")).to_be_enabled()
+
+
+def test_a_large_job_runs_only_when_its_size_is_typed(live: LiveServer, page: Page) -> None:
+    page.fill("#targets", "web[1-1200]")
+    page.fill("#command", "uptime")
+    expect(page.locator("#confirm-label")).to_have_text("Type RUN 1200 to confirm")
+    expect(page.locator("#go")).to_be_disabled()
+    page.keyboard.press("Control+Enter")
+    page.fill("#confirm", "run 120")
+    page.press("#confirm", "Enter")
+    expect(page).to_have_url(f"{live.url}/run")
+    page.fill("#confirm", "run 1200")
+    page.press("#confirm", "Enter")
+    page.wait_for_url(f"{live.url}/jobs/1")
+
+
+def test_a_dangerous_command_is_named(page: Page) -> None:
+    page.fill("#targets", "web[1-3]")
+    page.fill("#command", "rm -rf / tmp")
+    expect(page.locator("#risk-text")).to_contain_text("deletes the root")
+
+
+def test_the_password_field_appears_with_its_choice(page: Page) -> None:
+    expect(page.locator("#password-field")).to_be_hidden()
+    page.select_option("#credential", "password")
+    expect(page.locator("#password-field")).to_be_visible()
+
+
+def test_the_form_as_a_command_line(live: LiveServer, new_page: Callable[..., Page]) -> None:
+    page = new_page(permissions=["clipboard-read", "clipboard-write"])
+    page.fill("#targets", "web[1-3]")
+    page.fill("#command", "uptime")
+    page.fill("#max_failures", "5%")
+    page.click("#copy-cli")
+    expect(page.locator("#copy-cli")).to_have_text("Copied")
+    page.evaluate("navigator.clipboard.readText().then((text) => (document.title = text))")
+    expect(page).to_have_title("opsconsole run -w 'web[1-3]' --max-failures 5% -- uptime")
+
+
+def test_without_script_a_job_is_previewed_started_cancelled_and_run_again(
+    live: LiveServer, new_page: Callable[..., Page]
+) -> None:
+    page = new_page("bert", Role.OPERATOR, javascript=False)
+    page.goto(f"{live.url}/run")
+    page.fill("#targets", "web[1-3]")
+    page.fill("#command", "uptime")
+    page.click("button:has-text('Preview')")
+    expect(page.locator("#go-label")).to_have_text("Run on 3 hosts")
+    page.click("#go")
+    expect(page.locator("#pill")).to_have_text("Pending")
+    expect(page.locator("#grid .t")).to_have_count(3)
+    page.click("summary:has-text('Cancel job')")
+    page.click("details button:has-text('Cancel job')")
+    expect(page.locator(".chip", has_text="Cancelled")).to_contain_text("3")
+    page.click("summary:has-text('Rerun')")
+    page.check("input[name=state][value=x]")
+    page.click("#rerun-go")
+    page.wait_for_url(f"{live.url}/jobs/2")
+    expect(page.locator(".meta")).to_contain_text("rerun of #1")
+
+
+def test_without_script_the_table_is_filtered_by_links(live: LiveServer, new_page: Callable[..., Page]) -> None:
+    page = new_page(javascript=False)
+    page.goto(f"{live.url}/run?targets=web[1-3]&command=uptime")
+    page.click("#go")
+    page.click(".chip:has-text('Queued')")
+    expect(page.locator("#hosts-table a.hrow:not(.head)")).to_have_count(3)
+    page.click("#hosts-table a.hrow:has-text('web2')")
+    expect(page.locator(".oh h2")).to_have_text("web2")
+
+
+def test_the_chosen_theme_is_there_before_the_first_paint(live: LiveServer, page: Page) -> None:
+    page.click("details.menu summary")
+    page.click("button:has-text('Dark')")
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    background = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+    assert background == "rgb(15, 18, 22)"
+
+
+def test_a_phone_needs_no_sideways_scrolling(live: LiveServer, new_page: Callable[..., Page]) -> None:
+    page = new_page(width=390)
+    page.goto(f"{live.url}/run?targets=web-very-long-name-of-a-host-[001-040].example.internal&command=uptime")
+    expect(page.locator("#go-label")).to_have_text("Run on 40 hosts")
+    page.click("#go")
+    page.wait_for_url("**/jobs/*")
+    for path in ("/run", "/jobs", "/jobs/1", "/jobs/1?view=hosts", "/jobs/1?view=details", "/me", "/workers"):
+        page.goto(live.url + path)
+        sizes = page.evaluate("() => [document.documentElement.scrollWidth, innerWidth]")
+        assert sizes[0] <= sizes[1], (path, sizes)
