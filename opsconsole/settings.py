@@ -23,6 +23,7 @@ from opsconsole.errors import FieldError, Invalid
 _PREFIX = "OPSCONSOLE_"
 # macOS has 104 bytes for a socket's path and its closing zero, Linux 108.
 _SOCKET_PATH_BYTES = 103
+_SECRET_CHARS = 16
 
 
 class WorkerPool(StrEnum):
@@ -112,8 +113,18 @@ class Settings(BaseSettings):
         parts = tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
         if isinstance(parts, (tuple, list)):
             for part in parts:
-                ipaddress.ip_network(str(part))
+                try:
+                    ipaddress.ip_network(str(part))
+                except ValueError:
+                    raise ValueError("write networks such as 10.0.0.0/8, several separated by commas") from None
         return parts
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < _SECRET_CHARS:
+            raise ValueError(f"must have at least {_SECRET_CHARS} characters")
+        return value
 
     @field_validator("data_dir")
     @classmethod
@@ -124,7 +135,11 @@ class Settings(BaseSettings):
     def _check_urls(self) -> Self:
         if self.database_url and not self.database.startswith(("sqlite:", "postgresql")):
             raise ValueError("database_url must start with sqlite: or postgresql:")
-        scheme = urlsplit(self.broker).scheme
+        try:
+            scheme = urlsplit(self.broker).scheme
+        except ValueError:
+            # The parser's own message repeats the host part, with the password in it.
+            raise ValueError("broker_url is not a URL") from None
         if scheme not in {"redis", "rediss", "redis+socket", "amqp", "amqps"}:
             raise ValueError("broker_url must start with redis:, rediss:, redis+socket:, amqp: or amqps:")
         return self
@@ -217,7 +232,10 @@ def read_or_create_secret(path: Path) -> str:
             pass
         finally:
             draft.unlink()
-    return path.read_text().strip()
+    secret = path.read_text().strip()
+    if len(secret) < _SECRET_CHARS:
+        raise Invalid(f"The secret key in {path} is empty or cut short; restore it from a backup.", code="settings")
+    return secret
 
 
 def child_environment(overrides: Mapping[str, object]) -> dict[str, str]:
@@ -247,8 +265,9 @@ def _file_values() -> dict[str, str]:
         if path and f"{_PREFIX}{name.upper()}" not in os.environ:
             try:
                 values[name] = Path(path).read_text().strip()
-            except OSError as error:
-                problem = f"{_PREFIX}{name.upper()}_FILE: {error.strerror}"
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "not a text file"
+                problem = f"{_PREFIX}{name.upper()}_FILE: {reason}"
                 raise Invalid(f"Settings cannot be used: {problem}", code="settings") from None
     return values
 

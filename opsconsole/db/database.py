@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Engine, func, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from opsconsole.db.engine import WRITES, make_engine
@@ -69,6 +70,8 @@ def _translate() -> Iterator[None]:
         yield
     except OperationalError as error:
         raise Unavailable(f"The database does not answer: {_reason(error)}", code="database") from error
+    except PoolTimeout as error:
+        raise Unavailable("The database is busy: no connection became free in time.", code="database") from error
 
 
 def _reason(error: DBAPIError) -> str:

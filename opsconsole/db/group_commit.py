@@ -106,6 +106,6 @@ class GroupCommit(Generic[Item, Result]):
         if after is not None:
             try:
                 after()
-            except Exception:
-                # Without this thread nothing of the process would ever be written again.
+            except Exception:  # noqa: BLE001 - whatever it is, the writer goes on.
+                # Without this thread nothing of this process would ever be written again.
                 _log.exception("what follows a commit failed")

@@ -13,7 +13,8 @@ from opsconsole.resources import data_dir
 def migration_config(url: str) -> Config:
     """Returns the Alembic configuration for the database at ``url``."""
     config = Config()
-    config.set_main_option("script_location", str(data_dir("migrations")))
+    # Alembic reads its options through a parser to which % means something.
+    config.set_main_option("script_location", str(data_dir("migrations")).replace("%", "%%"))
     config.attributes["url"] = url
     return config
 

@@ -12,11 +12,12 @@ from functools import partial
 from typing import TypeGuard
 
 import structlog
-from sqlalchemy import delete, insert, update
+from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
 from opsconsole.db.database import Database
 from opsconsole.db.group_commit import GroupCommit, Written
+from opsconsole.db.inserts import insert_missing
 from opsconsole.errors import Unavailable
 from opsconsole.inventory import hostkeys
 from opsconsole.jobs import dispatch, transitions
@@ -24,7 +25,7 @@ from opsconsole.jobs.claims import Claim, ClaimReader
 from opsconsole.jobs.models import HostRun, OutputChunk
 from opsconsole.jobs.output import BoundedOutput, Flush
 from opsconsole.jobs.ports import ConnectionFacts, Dispatcher, Unreached
-from opsconsole.jobs.states import IN_FLIGHT, Reason, RunState
+from opsconsole.jobs.states import Reason, RunState
 from opsconsole.jobs.transitions import Change, Moved
 
 _log = structlog.get_logger(__name__)
@@ -114,8 +115,16 @@ class Ledger:
         self._group: GroupCommit[Entry, Answer] = GroupCommit(self._write, offload=offload)
 
     def take(self, run_id: int, attempt: int) -> Claim | None:
-        """Claims a run and returns what it needs, or ``None`` when it is not this delivery's turn (any more)."""
-        answer = self._group.submit(TakeRun(run_id, attempt))
+        """Claims a run and returns what it needs, or ``None`` when it is not this delivery's turn (any more).
+
+        A database that does not answer is a ``None`` too: the message is sent again, and a claim that was committed
+        all the same is given back by ``release_stray``.
+        """
+        try:
+            answer = self._group.submit(TakeRun(run_id, attempt))
+        except Unavailable as error:
+            _log.warning("message dropped, the sweep sends it again", run_id=run_id, reason=error.detail)
+            return None
         return answer if isinstance(answer, Claim) else None
 
     def open_gate(self, claim: Claim, facts: ConnectionFacts, *, deadline: float) -> bool:
@@ -290,7 +299,8 @@ def _settle_entry(
     """Writes what goes with a change that won, and returns the entry's answer."""
     match entry:
         case TakeRun(run_id, _):
-            return claims.get(run_id)
+            # Of two deliveries in one group only the first is the claim's.
+            return claims.get(run_id) if move is not None and move.won else None
         case OpenGate(claim, facts):
             # Asked again after an unknown commit: it is open already when the fence is still ours.
             opened = move is not None and (move.won or (move.before is RunState.RUNNING and move.fence == claim.fence))
@@ -304,7 +314,7 @@ def _settle_entry(
             return run is not None and run.fence == claim.fence and run.cancel_requested_at is None
         case Progress(claim, output, flush):
             mine = update(HostRun).where(HostRun.id == claim.run_id, HostRun.fence == claim.fence)
-            mine = mine.where(HostRun.state.in_([state.value for state in IN_FLIGHT])).values(**_output_values(output))
+            mine = mine.where(HostRun.state.in_(_WRITES_ON)).values(**_output_values(output))
             won = session.execute(mine.returning(HostRun.id).execution_options(synchronize_session=False)).first()
             if won is not None:
                 _store(session, claim.run_id, flush)
@@ -322,6 +332,8 @@ def _settle_entry(
 
 
 _KEY_REASONS = frozenset({Reason.HOST_KEY_UNKNOWN, Reason.HOST_KEY_CHANGED})
+# A worker that was given up by mistake goes on: its late result needs all of its output.
+_WRITES_ON = (RunState.RUNNING.value, RunState.LOST.value)
 
 
 def _store(session: Session, run_id: int, flush: Flush) -> None:
@@ -330,7 +342,8 @@ def _store(session: Session, run_id: int, flush: Flush) -> None:
             {"host_run_id": run_id, "offset": chunk.offset, "fd": chunk.fd, "at_ms": chunk.at_ms, "data": chunk.data}
             for chunk in flush.chunks
         ]
-        session.execute(insert(OutputChunk), rows)
+        # After a commit whose outcome was unknown the same chunks come again.
+        session.execute(insert_missing(session, OutputChunk), rows)
     if flush.gap_from is not None:
         gone = delete(OutputChunk).where(OutputChunk.host_run_id == run_id)
         gone = gone.where(OutputChunk.offset >= flush.gap_from, OutputChunk.offset < flush.gap_to)

@@ -125,6 +125,9 @@ class Performer:
             return
         keep = False
         try:
+            if self.draining.is_set():
+                # A stopping worker starts nothing more; once it has signed off, another one takes the run over.
+                return
             # 2. The start gate: committed before anything is sent.
             if not self._ledger.open_gate(claim, session.facts, deadline=claimed + self._bounds.gate_seconds):
                 keep = True

@@ -1,12 +1,13 @@
 """Heartbeats, the leader's lease, and what becomes of the runs of a worker that is gone."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
+from opsconsole.db.inserts import insert_missing
 from opsconsole.jobs import transitions
 from opsconsole.jobs.dispatch import republish_soon
 from opsconsole.jobs.models import HostRun, LeaderLease, WorkerProcess
@@ -79,9 +80,9 @@ def lead(session: Session, worker_id: str, observer: Observer, monotonic: float)
     """Returns whether ``worker_id`` is the leader now, taking the lease when it is free or its holder stands still."""
     lease = session.get(LeaderLease, LEADER, with_for_update=True)
     if lease is None:
-        session.add(LeaderLease(name=LEADER, owner=worker_id, beat=1))
-        session.flush()
-        return True
+        # Two workers may start at once on a new database; one of them writes the row, both then ask for its lock.
+        session.execute(insert_missing(session, LeaderLease).values(name=LEADER, beat=0))
+        lease = session.get_one(LeaderLease, LEADER, with_for_update=True)
     if lease.owner == worker_id:
         lease.beat += 1
         session.flush()
@@ -116,11 +117,28 @@ def reap(session: Session, observer: Observer, monotonic: float, now: datetime) 
 
 def release(session: Session, worker_id: str, now: datetime) -> None:
     """Ends what a gone worker held: what had not started is queued again, what had started is lost, never re-run."""
-    held = select(HostRun).where(
-        HostRun.owner == worker_id, HostRun.state.in_([RunState.CONNECTING.value, RunState.RUNNING.value])
-    )
-    changes = [_released(run, now) for run in session.scalars(held)]
+    changes = [_released(run, now) for run in session.scalars(_held(worker_id))]
     transitions.apply(session, changes, now)
+
+
+def release_stray(
+    session: Session, worker_id: str, in_hand: Collection[int], before: Collection[tuple[int, int]], now: datetime
+) -> set[tuple[int, int]]:
+    """Ends the runs that are recorded as ``worker_id``'s and that it does not have in hand, though it lives.
+
+    A claim can be committed although the answer got lost. ``before`` is what the look before this one returned: only
+    a run that was stray then, too, is released. Returns the (run id, fence) that are stray now.
+    """
+    found = {(run.id, run.fence): run for run in session.scalars(_held(worker_id)) if run.id not in in_hand}
+    stray = [run for key, run in found.items() if key in before]
+    transitions.apply(session, [_released(run, now) for run in stray], now)
+    return set(found)
+
+
+def _held(worker_id: str) -> Select[HostRun]:
+    started = [RunState.CONNECTING.value, RunState.RUNNING.value]
+    query = select(HostRun).where(HostRun.owner == worker_id, HostRun.state.in_(started))
+    return query.execution_options(populate_existing=True)
 
 
 def _released(run: HostRun, now: datetime) -> Change:
@@ -136,4 +154,5 @@ def _released(run: HostRun, now: datetime) -> Change:
         values = {"reason": Reason.WORKER_LOST.value, "detail": detail, "finished_at": now}
         return Change(run.id, run.job_id, RunState.UNREACHABLE, fence=run.fence, values=values)
     again = {"attempt": run.attempt + 1, "owner": None, "next_publish_at": now, "claimed_at": None}
-    return Change(run.id, run.job_id, RunState.QUEUED, fence=run.fence, values=again)
+    # The fence rises, so that whoever held the run can write nothing more about it.
+    return Change(run.id, run.job_id, RunState.QUEUED, fence=run.fence, claim=True, values=again)

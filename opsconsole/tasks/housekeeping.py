@@ -66,6 +66,8 @@ class Housekeeping:
         self._stop = threading.Event()
         self._beaten = -1e9
         self._draining_since: float | None = None
+        self._stray: set[tuple[int, int]] = set()
+        self._unsent = False
         self.live_slots = 0
         self._thread = threading.Thread(target=self._loop, name="housekeeping", daemon=True)
 
@@ -119,7 +121,9 @@ class Housekeeping:
                 published = self._offload(partial(self._round, kicked))
                 # Outside the native thread: the broker's sockets belong to the greenlets.
                 if published:
+                    self._unsent = True
                     self._dispatcher.publish(published)
+                    self._unsent = False
                 silent = False
             except Unavailable as error:
                 if not silent:
@@ -155,13 +159,18 @@ class Housekeeping:
                 for worker_id in recover.reap(session, self._workers, monotonic, now):
                     _log.warning("worker is gone, its runs were ended or queued again", worker=worker_id)
             self.live_slots = dispatch.live_slots(session)
+            if self._unsent:
+                # The broker was away: what waits for it must not wait for its turn in the back-off as well.
+                dispatch.republish_soon(session, now)
             return dispatch.sweep(session, now, slots=self.live_slots) if leads or kicked else []
 
     def _beat(self) -> None:
-        busy = self._performer.busy if self._performer else 0
+        in_hand = set(self._performer.in_hand()) if self._performer else set()
         draining = bool(self._performer and self._performer.draining.is_set())
+        now, own = self._clock.now(), self._identity.id
         with self._database.transaction() as session:
-            alive = recover.beat(session, self._identity.id, busy=busy, draining=draining, now=self._clock.now())
+            alive = recover.beat(session, own, busy=len(in_hand), draining=draining, now=now)
+            self._stray = recover.release_stray(session, own, in_hand, self._stray, now)
         if not alive:
             _log.warning("this worker was declared gone; it goes on under a new id", name=self._identity.name)
             self._identity.renew()

@@ -22,6 +22,8 @@ from opsconsole.tasks.pool import make_offload
 
 _log = structlog.get_logger(__name__)
 _LABEL_OPTION = "--hostname"
+# The databases' largest integer.
+_ID_LIMIT = 2**63
 
 
 class Services:
@@ -119,7 +121,7 @@ def make_worker_app(runtime: Runtime, connector: Connector) -> Celery:
 def _add_tasks(app: Celery, running: list[Services]) -> None:
     @app.task(name=RUN_TASK)
     def run(run_id: object = None, attempt: object = None, *extra: object, **more: object) -> None:
-        if extra or more or type(run_id) is not int or type(attempt) is not int:
+        if extra or more or type(run_id) is not int or type(attempt) is not int or not 0 < run_id < _ID_LIMIT:
             _log.warning("message with other than a run and its attempt was dropped")
             return
         for services in running:
