@@ -1,11 +1,16 @@
 """Hands work to workers through the broker."""
 
 import threading
+import uuid
 from collections.abc import Sequence
+from typing import Any
 
 import structlog
 from celery import Celery
+from kombu import Producer
 from kombu.exceptions import KombuError
+from kombu.serialization import dumps as serialize
+from kombu.utils.json import dumps
 
 from opsconsole.errors import Unavailable
 from opsconsole.tasks.app import DISPATCH_TASK, QUEUE, RUN_TASK
@@ -21,6 +26,7 @@ class CeleryDispatcher:
     def __init__(self, app: Celery) -> None:
         self._app = app
         transport = app.connection()
+        self._redis = transport.transport_cls in {"redis", "rediss", "redis+socket"}
         self._faults: tuple[type[BaseException], ...] = (
             KombuError,
             OSError,
@@ -32,13 +38,32 @@ class CeleryDispatcher:
         self._starting = threading.Lock()
 
     def publish(self, runs: Sequence[tuple[int, int]]) -> None:
-        """Sends one message per ``(host_run_id, attempt)`` over one channel. Raises ``Unavailable``."""
+        """Sends one message per ``(host_run_id, attempt)``. Raises ``Unavailable`` when the broker does not answer."""
         try:
             with self._app.producer_or_acquire() as producer:
-                for run_id, attempt in runs:
-                    self._app.send_task(RUN_TASK, (run_id, attempt), producer=producer, queue=QUEUE, retry=False)
+                if self._redis:
+                    self._push_together(producer, runs)
+                else:
+                    for run in runs:
+                        self._app.send_task(RUN_TASK, run, producer=producer, queue=QUEUE, retry=False)
         except self._faults as error:
             raise Unavailable(f"The broker does not answer: {type(error).__name__}", code="broker") from error
+
+    def _push_together(self, producer: Producer, runs: Sequence[tuple[int, int]]) -> None:
+        """Sends all messages by one LPUSH. kombu sends one a round trip, which costs ten times as much; the messages
+        are built by kombu and Celery and are the same to the byte but for their ids."""
+        channel: Any = producer.channel
+        payloads = [self._payload(channel, run) for run in runs]
+        with channel.conn_or_acquire() as client:
+            client.lpush(QUEUE, *payloads)
+
+    def _payload(self, channel: Any, run: tuple[int, int]) -> str:
+        task = self._app.amqp.create_task_message(str(uuid.uuid4()), RUN_TASK, run, {}, ignore_result=True)
+        content_type, content_encoding, body = serialize(task.body, serializer="json")
+        properties = dict(task.properties, delivery_mode=2)
+        message = channel.prepare_message(body, 0, content_type, content_encoding, task.headers, properties)
+        channel._inplace_augment_message(message, QUEUE, QUEUE)
+        return dumps(message)
 
     def nudge(self) -> None:
         """Asks a worker to look for work, from a thread of its own: a web request never waits for the broker."""
