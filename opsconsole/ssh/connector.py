@@ -14,7 +14,7 @@ from opsconsole.ssh.networks import Network, NetworkPolicy
 from opsconsole.ssh.pool import Kept, Key, Pool
 from opsconsole.ssh.session import SshSession
 from opsconsole.ssh.sockets import dial
-from opsconsole.ssh.transport import ClientTransport, RunChannel, quiet_paramiko
+from opsconsole.ssh.transport import SEND_FAILURES, ClientTransport, RunChannel, quiet_paramiko
 from opsconsole.ssh.wire import Wire
 
 # A kept connection that does not answer within this time is given up for a new one.
@@ -74,7 +74,7 @@ class ParamikoConnector:
                 return host_key
             # The channel is asked for now, so that it opens while the caller commits that the run starts.
             channel = transport.open_run_channel()
-        except (EOFError, OSError):
+        except SEND_FAILURES:
             transport.abort()
             return failures.auth_dropped(auth, 1)
         except BaseException:
@@ -118,7 +118,7 @@ def _opened(transport: ClientTransport, seconds: float) -> RunChannel | None:
     for _ in range(2):
         try:
             channel = transport.open_run_channel()
-        except (EOFError, OSError):
+        except SEND_FAILURES:
             return None
         channel.wait_for(channel.answered, seconds)
         if channel.opened or channel.open_refusal is None:

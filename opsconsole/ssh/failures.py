@@ -54,7 +54,7 @@ def auth_timeout(deadline: Deadline) -> Unreached:
 def auth_dropped(auth: Auth, tried: int) -> Unreached:
     """Returns the answer when the server hung up during the login, as it does after too many attempts."""
     keys = f" after {tried} attempts" if tried > 1 else ""
-    return Unreached(Reason.AUTH, f"{_named(auth)}: the server closed the connection during the login{keys}.")
+    return Unreached(Reason.AUTH, f"{_named(auth)}: the connection ended during the login{keys}.")
 
 
 def auth_refused(auth: Auth, tried: list[Proof], proofs: Proofs, prover: Prover) -> Unreached:
@@ -63,7 +63,7 @@ def auth_refused(auth: Auth, tried: list[Proof], proofs: Proofs, prover: Prover)
     if prover.partial:
         detail = f"{_named(auth)} was accepted, but the server asks for more: {offers}."
     elif not tried:
-        detail = f"{_named(auth)}: the ssh-agent did not sign with any of its keys."
+        detail = f"{_named(auth)}: no key could sign for this server."
     else:
         method = tried[-1].method
         count = f", {len(tried)} keys" if len(tried) > 1 else ""

@@ -14,11 +14,13 @@ from paramiko.pkey import UnknownKeyType
 from paramiko.ssh_exception import PasswordRequiredException, SSHException
 
 from opsconsole.jobs.ports import Auth, Secret
+from opsconsole.ssh.deadline import Deadline
 from opsconsole.ssh.seams import AgentSSH
 
 _DEFAULT_NAMES = ("id_ed25519", "id_ecdsa", "id_rsa")
 # A signature may wait for a person's touch; a listing never does.
 _AGENT_SECONDS = 15.0
+_LISTING_SECONDS = 2.0
 _IS_LOCKED = "is protected by a passphrase; load it into the ssh-agent with ssh-add"
 
 
@@ -54,6 +56,7 @@ class KeyRing:
     def __init__(self, home: Path) -> None:
         self._folder = home / ".ssh"
         self._lock = threading.Lock()
+        self._agent: tuple[Deadline, tuple[AgentKey, ...]] = (Deadline(0), ())
         self._files: dict[Path, tuple[int, paramiko.PKey | UnusableKey]] = {}
 
     def proofs(self, auth: Auth) -> Proofs:
@@ -65,7 +68,7 @@ class KeyRing:
         for path in map(Path, auth.key_files):
             self._add(path, proofs, passed_over)
         if auth.ambient:
-            proofs += [Proof(f"agent key {_label(key)}", key=key) for key in _agent_keys()]
+            proofs += [Proof(f"agent key {_label(key)}", key=key) for key in self._agent_keys()]
             for path in (self._folder / name for name in _DEFAULT_NAMES):
                 if path.exists():
                     self._add(path, proofs, passed_over)
@@ -84,6 +87,13 @@ class KeyRing:
         if isinstance(known[1], UnusableKey):
             raise UnusableKey(str(known[1]))
         return known[1]
+
+    def _agent_keys(self) -> tuple[AgentKey, ...]:
+        """Returns the agent's keys, asked again when the last answer is old: a fleet's hosts come at once."""
+        with self._lock:
+            if self._agent[0].passed:
+                self._agent = (Deadline(_LISTING_SECONDS), _listed_keys())
+            return self._agent[1]
 
     def _add(self, path: Path, proofs: list[Proof], passed_over: list[str]) -> None:
         try:
@@ -104,11 +114,13 @@ class _StatelessAgent(AgentSSH):
         asking._conn = connection
         try:
             return asking._send_message(msg)
+        except OSError:
+            raise SSHException("lost ssh-agent") from None
         finally:
             connection.close()
 
 
-def _agent_keys() -> tuple[AgentKey, ...]:
+def _listed_keys() -> tuple[AgentKey, ...]:
     connection = get_agent_connection()
     if connection is None:
         return ()

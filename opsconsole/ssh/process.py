@@ -4,8 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from paramiko.ssh_exception import SSHException
-
 from opsconsole.jobs.ports import (
     Dropped,
     Event,
@@ -18,14 +16,13 @@ from opsconsole.jobs.ports import (
 )
 from opsconsole.ssh import failures, lease
 from opsconsole.ssh.sweep import Sweep
-from opsconsole.ssh.transport import ClientTransport, RunChannel
+from opsconsole.ssh.transport import SEND_FAILURES, ClientTransport, RunChannel
 
 # After the exit status, how long output may stay open before what keeps it open is called a left child.
 _EOF_WAIT_SECONDS = 2.0
 # Silence after which the host is asked for a sign of life, and how long it may take: together under 30 seconds.
 _PROBE_AFTER_SECONDS = 12.0
 _PROBE_LIMIT_SECONDS = 12.0
-_FAILED_SEND = (EOFError, OSError, SSHException)
 
 _UNSENT = "The connection ended before the command was sent."
 _NO_SESSION = "The server did not open a session in time."
@@ -124,7 +121,7 @@ class SshProcess:
                 except TimeoutError:
                     # The window is shut; the server's next adjustment wakes us.
                     return
-                except _FAILED_SEND:
+                except SEND_FAILURES:
                     self._transport.abort()
                     return
                 if not count:
@@ -142,7 +139,7 @@ class SshProcess:
     def _try_send(self, send: Callable[[], None]) -> None:
         try:
             send()
-        except _FAILED_SEND:
+        except SEND_FAILURES:
             self._transport.abort()
 
     def _arrived(self, *, last: bool) -> Iterator[Event]:

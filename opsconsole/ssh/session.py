@@ -6,7 +6,7 @@ from dataclasses import replace
 from opsconsole.jobs.ports import ConnectionFacts, RemoteCommand
 from opsconsole.ssh.pool import Kept, Pool
 from opsconsole.ssh.process import SshProcess
-from opsconsole.ssh.transport import RunChannel
+from opsconsole.ssh.transport import SEND_FAILURES, RunChannel
 
 # The server's own close follows the exit within a round trip; a connection that is slower is not worth keeping.
 _CLOSE_WAIT_SECONDS = 0.5
@@ -48,6 +48,6 @@ class SshSession:
             return False
         try:
             self._channel.close()
-        except (EOFError, OSError):
+        except SEND_FAILURES:
             return False
         return self._channel.wait_for(lambda: self._channel.peer_closed, _CLOSE_WAIT_SECONDS)

@@ -2,10 +2,8 @@
 
 import time
 
-from paramiko.ssh_exception import SSHException
-
 from opsconsole.ssh import lease
-from opsconsole.ssh.transport import ClientTransport, RunChannel
+from opsconsole.ssh.transport import SEND_FAILURES, ClientTransport, RunChannel
 
 _ANSWER_SECONDS = 1.5
 
@@ -54,12 +52,12 @@ class Sweep:
                 channel.request_exec(self._line)
             while channel.take():
                 continue
-        except (EOFError, OSError, SSHException):
+        except SEND_FAILURES:
             self._ended = True
         return self._ended
 
     def _open(self) -> None:
         try:
             self._channel = self._transport.open_run_channel(self._run.wake)
-        except (EOFError, OSError, SSHException):
+        except SEND_FAILURES:
             self._ended = True

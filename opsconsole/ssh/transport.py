@@ -36,6 +36,8 @@ from opsconsole.ssh.wire import Packets, Wire
 
 # What a host may send before we have read it: bounds the memory of a hundred hosts whose output waits for the database.
 WINDOW = 512 * 1024
+# What sending may raise: the connection ended, or a key exchange holds everything up for too long.
+SEND_FAILURES = (EOFError, OSError, SSHException)
 _READ_AT_ONCE = 64 * 1024
 _SIGNAL_NAME = re.compile(r"[A-Za-z0-9@._-]{1,32}")
 _MAX_EXTENSIONS = 64
@@ -116,7 +118,10 @@ class RunChannel(Channel):
             message.add_byte(cMSG_CHANNEL_WINDOW_ADJUST)
             message.add_int(self.remote_chanid)
             message.add_int(grant)
-            self.transport._send_user_message(message)
+            try:
+                self.transport._send_user_message(message)
+            except SEND_FAILURES:
+                self.transport.stop_thread()
 
     def _set_remote_channel(self, chanid: int, window_size: int, max_packet_size: int) -> None:
         super()._set_remote_channel(chanid, window_size, max_packet_size)

@@ -102,7 +102,7 @@ class _Server(asyncssh.SSHServer):
         return username not in {"no-keys", "two-factors"}
 
     def password_auth_supported(self) -> bool:
-        return self._user not in {"kbdint-only", "keys-only"}
+        return self._user not in {"kbdint-only", "keys-only", "many-prompts"}
 
     def validate_password(self, username: str, password: str) -> bool:
         self._odd.passwords.append(password)
@@ -112,7 +112,7 @@ class _Server(asyncssh.SSHServer):
         return self._user in {"kbdint-only", "many-prompts"}
 
     def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> Any:
-        return "", "", "", [("Password: ", False)]
+        return "", "", "", [("Password: ", False)] * (50 if self._user == "many-prompts" else 1)
 
     def validate_kbdint_response(self, username: str, responses: Any) -> bool:
         return list(responses) == [PASSWORD]
@@ -159,23 +159,13 @@ class _Session(asyncssh.SSHServerSession[bytes]):
             case "no-exit-status":
                 channel.write(b"ok\n")
                 channel.close()
-            case "hangs":
-                channel.write(b"ok\n")
             case "exit-signal":
                 channel.exit_with_signal("SEGV", True, "dumped")
             case "odd-signal":
                 channel.exit_with_signal("<b>\x00\n", False, "")
-            case "slow-drip":
-                asyncio.get_running_loop().create_task(self._drip())
             case _:
                 channel.write(b"ok\n")
                 channel.exit(0)
-
-    async def _drip(self) -> None:
-        for _ in range(20):
-            self._channel.write(b".")
-            await asyncio.sleep(0.05)
-        self._channel.exit(0)
 
 
 @contextmanager

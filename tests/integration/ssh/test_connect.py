@@ -149,6 +149,8 @@ class TestKeys:
         assert "id_rsa is protected by a passphrase" in answer.detail
         assert refused(connector, sshd.target(), Auth("nothing")).reason is Reason.CREDENTIAL
 
+    # paramiko drops the socket with which it met a dead agent; it is freed at once, though not closed by name.
+    @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
     def test_the_agent_signs(
         self, connector: ParamikoConnector, sshd: Sshd, agent: Callable[[Path], None], tmp_path: Path
     ) -> None:
@@ -158,8 +160,11 @@ class TestKeys:
         agent(sshd.client_key)
         connect(connector, sshd.target(), Auth("your keys", ambient=True)).close(keep=False)
         _stop_agent()
-        answer = refused(connector, sshd.target(), Auth("your keys", ambient=True))
-        assert answer.reason is Reason.CREDENTIAL
+        fresh = ParamikoConnector(allow_loopback=True, home=tmp_path)
+        assert refused(fresh, sshd.target(), Auth("your keys", ambient=True)).reason is Reason.CREDENTIAL
+        # The first connector still remembers the keys for a moment; they cannot sign any more.
+        answer = refused(connector, sshd.target("127.0.0.2"), Auth("your keys", ambient=True))
+        assert answer.reason in {Reason.AUTH, Reason.CREDENTIAL}
 
 
 class TestLogin:
@@ -188,6 +193,9 @@ class TestLogin:
         assert answer.reason is Reason.AUTH
         assert "keyboard-interactive" in answer.detail
 
+    def test_a_server_that_asks_too_much(self, connector: ParamikoConnector, odd: OddServer) -> None:
+        assert refused(connector, odd.target("many-prompts"), odd.password_auth()).reason is Reason.AUTH
+
     def test_a_method_that_is_not_offered(self, connector: ParamikoConnector, odd: OddServer) -> None:
         answer = refused(connector, odd.target("password-only"), odd.key_auth())
         assert answer.detail == "odd key was refused (publickey). The server offers: password."
@@ -210,7 +218,7 @@ class TestLogin:
     def test_dropped_during_the_login(self, connector: ParamikoConnector, odd: OddServer) -> None:
         answer = refused(connector, odd.target("drop-at-auth"), odd.key_auth())
         assert answer.reason is Reason.AUTH
-        assert "closed the connection" in answer.detail
+        assert "the connection ended during the login" in answer.detail
 
     def test_more_factors_than_we_have(self, connector: ParamikoConnector) -> None:
         with running_sshd(options={"AuthenticationMethods": "publickey,publickey"}) as server:

@@ -82,6 +82,8 @@ def test_exit_statuses_are_exact(shell: list[str], status: int) -> None:
     [
         ("printf '%s' 'no final newline'", b"no final newline"),
         ("echo a\necho b\n\n", b"a\nb\n"),
+        ("  printf '%s|' \\a 'b\\c'\t\\\\ ", b"a|b\\c|\\|"),
+        ("true\n  printf '%s|' \\a 'b\\c'\t\\\\ ", b"a|b\\c|\\|"),
         ("cat; echo after", b"after\n"),
         ("echo $#,$0", b"4,opsc\n"),
         ("printf %s $OPSC_RUN", b"guard-test"),

@@ -10,6 +10,7 @@ import pytest
 
 from opsconsole.jobs.ports import Dropped, Exited, NotStarted, Output, Stream
 from opsconsole.ssh import ParamikoConnector, process
+from opsconsole.ssh.wire import Packets
 from tests.support.odd_ssh import OddServer
 from tests.support.runs import Result, collect, command, connect, run, until_started
 from tests.support.sshd import Sshd, running_sshd
@@ -270,6 +271,19 @@ class TestBrokenEnds:
             assert isinstance(result.end, Dropped)
             assert time.monotonic() - began < 3
             session.close(keep=True)
+
+    @pytest.mark.parametrize("side", ["server", "client"])
+    def test_keys_are_renewed_midway(
+        self, connector: ParamikoConnector, monkeypatch: pytest.MonkeyPatch, side: str
+    ) -> None:
+        if side == "client":
+            monkeypatch.setattr(Packets, "REKEY_BYTES", 5 * MIB)
+        with running_sshd(options={"RekeyLimit": "3M"} if side == "server" else {}) as server:
+            result = run(
+                connector, server.target(), server.auth(), "head -c 30000000 /dev/zero; echo end >&2", keep=True
+            )
+            assert (len(result.stdout), result.stderr, result.end) == (30_000_000, b"end\n", Exited(0))
+            assert run(connector, server.target(), server.auth(), "echo again").stdout == b"again\n"
 
     @pytest.mark.parametrize("status", [0, 3])
     def test_a_forced_command_is_not_taken_for_ours(self, connector: ParamikoConnector, status: int) -> None:

@@ -17,7 +17,21 @@ def test_the_script_is_no_argument() -> None:
     line = lease.exec_line(RemoteCommand("7-1", b"secret words", 60, 5))
     assert "secret" not in line
     assert shlex.split(line)[-5:] == ["opsc", "7-1", "kill", "5", "60"]
-    assert lease.stdin_bytes(RemoteCommand("7-1", "ä\0".encode(), 60, 5)) == b"3\n\xc3\xa4\0"
+
+
+@pytest.mark.parametrize(
+    ("script", "sent"),
+    [
+        (b"echo  ok \\ ", b"line\necho  ok \\ \n"),
+        (b"a\nb", b"3\na\nb"),
+        (b"a\n", b"2\na\n"),
+        ("ä\0".encode(), b"3\n\xc3\xa4\0"),
+        (b"", b"0\n"),
+        (b"x" * 2001, b"2001\n" + b"x" * 2001),
+    ],
+)
+def test_a_script_is_sent_by_size_or_as_one_plain_line(script: bytes, sent: bytes) -> None:
+    assert lease.stdin_bytes(RemoteCommand("7-1", script, 60, 5)) == sent
 
 
 def test_no_limit_is_a_long_one() -> None:
