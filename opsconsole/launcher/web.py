@@ -3,9 +3,11 @@
 import errno
 import ipaddress
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterable
+from types import FrameType
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
@@ -102,12 +104,24 @@ def _options(settings: Settings, descriptor: int) -> dict[str, Any]:
         "forwarded_allow_ips": "127.0.0.1,::1" if settings.behind_proxy else "",
         "limit_request_line": 8190,
         "post_fork": _post_fork,
+        "post_worker_init": _post_worker_init,
         "worker_exit": _worker_exit,
     }
 
 
 def _post_fork(_server: object, worker: Worker) -> None:
     end_with_parent(worker.ppid)
+
+
+def _post_worker_init(worker: Worker) -> None:
+    """Lets live streams say good-bye on SIGTERM: their viewers then come back at random moments, not all at once."""
+    from opsconsole.web.sse import stop_streams
+
+    def end(signum: int, frame: FrameType | None) -> None:
+        stop_streams(worker.wsgi)
+        worker.handle_exit(signum, frame)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def _worker_exit(_server: object, worker: Worker) -> None:

@@ -155,10 +155,16 @@ def register(app: Flask, parts: Runtime) -> None:
 
 
 def streams_of(app: Flask) -> Streams:
-    """Returns the streams of ``app``, for the server's own shutdown: ``streams_of(app).stop()``."""
+    """Returns the streams of ``app``."""
     found = app.extensions[_EXTENSION]
     assert isinstance(found, Streams)  # noqa: S101  the factory put it there; this is for the type checker
     return found
+
+
+def stop_streams(application: object) -> None:
+    """Ends every stream of a web application, for a server that was told to end."""
+    if isinstance(application, Flask):
+        streams_of(application).stop()
 
 
 def streams() -> Streams:
