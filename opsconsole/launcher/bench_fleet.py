@@ -103,7 +103,7 @@ class _Server(asyncssh.SSHServer):
 
 
 class _Command(asyncssh.SSHServerSession[bytes]):
-    """One exec request. Behind the guard the script comes over stdin: its size, a line end, the script."""
+    """One exec request. Behind the guard the script comes over stdin (``opsconsole.ssh.lease.stdin_bytes``)."""
 
     def __init__(self) -> None:
         self._channel: asyncssh.SSHServerChannel[bytes] | None = None
@@ -127,8 +127,7 @@ class _Command(asyncssh.SSHServerSession[bytes]):
 
     def data_received(self, data: bytes, _datatype: int | None) -> None:
         self._script += data
-        size, separator, script = self._script.partition(b"\n")
-        if self._mark and separator and len(script) >= int(size):
+        if self._mark and (script := _whole_script(self._script)) is not None:
             self._write(f"\036opsc {self._mark} {os.getpid()}\n".encode())
             self._mark = None
             self._answer(script)
@@ -151,6 +150,17 @@ class _Command(asyncssh.SSHServerSession[bytes]):
     def _write(self, data: bytes) -> None:
         if self._channel is not None:
             self._channel.write(data)
+
+
+def _whole_script(data: bytes) -> bytes | None:
+    """Returns the script once ``data`` holds all of it: after its size, or as one line after the word ``line``."""
+    size, separator, rest = data.partition(b"\n")
+    if not separator:
+        return None
+    if size == b"line":
+        script, separator, _ = rest.partition(b"\n")
+        return script if separator else None
+    return rest if len(rest) >= int(size) else None
 
 
 def _listen(wanted: tuple[str, ...]) -> list[socket.socket]:

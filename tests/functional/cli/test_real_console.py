@@ -1,0 +1,119 @@
+"""The command line against a real console with real hosts: ``opsconsole up --demo`` in a folder of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    folder = tmp_path_factory.mktemp("console")
+    chosen = {"OPSCONSOLE_DATA_DIR": str(folder), "OPSCONSOLE_PORT": "0"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OPSCONSOLE_")} | chosen
+    command = [sys.executable, "-m", "opsconsole", "up", "--demo", "12", "--workers", "1"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        try:
+            _wait_for(folder / "run" / "console.json", process)
+            yield environment
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=_SECONDS)
+
+
+def _wait_for(path: Path, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + _SECONDS
+    while not path.exists():
+        assert process.poll() is None, "the console ended"
+        assert time.monotonic() < deadline, "the console did not start"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def cli(environment: dict[str, str]) -> Run:
+    def run(*args: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "opsconsole", *args]
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=_SECONDS
+        )
+
+    return run
+
+
+def test_who_differs_is_seen_at_a_glance(cli: Run) -> None:
+    done = cli("run", "-b", "--yes=12", "-w", "@demo", "--", "cat os-release | grep VERSION_ID")
+    assert done.returncode == 3, done.stderr
+    assert 'demo[01-04,06-10,12] (10)\n---------------\nVERSION_ID="12"\n' in done.stdout
+    assert 'demo05 (1)\n---------------\nVERSION_ID="11"\n' in done.stdout
+    assert "opsconsole: demo11 (1): unreachable: " in done.stderr
+    assert "11 ok, 1 unreachable of 12" in done.stderr
+
+
+def test_streams_codes_and_logs(cli: Run) -> None:
+    done = cli("run", "-L", "-S", "-w", "demo[01-02]", "--", "echo out; echo err >&2; exit 42")
+    assert done.returncode == 42
+    assert sorted(done.stdout.splitlines()) == ["demo01: out", "demo02: out"]
+    assert "demo01: err\n" in done.stderr
+    assert "opsconsole: demo[01-02] (2): exit 42" in done.stderr
+    job = json.loads(cli("jobs", "--json", "-n", "1").stdout)["id"]
+    assert cli("logs", str(job), "demo01", "--stream", "stderr").stdout == "err\n"
+    assert cli("rerun", str(job), "--states", "f").returncode == 1
+
+
+def test_hostile_and_long_output_arrives_whole_in_a_pipe(cli: Run) -> None:
+    done = cli("run", "-b", "-w", "demo01", "--", "seq 1 12345; printf 'a\\033[31mb\\n'")
+    assert done.stdout.splitlines()[3:] == [*map(str, range(1, 12346)), "a\x1b[31mb"]
+
+
+def test_cancel_ends_the_command_and_says_so(cli: Run, environment: dict[str, str], tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    script = f"echo $$ > {started}.part; mv {started}.part {started}; sleep 600"
+    command = [sys.executable, "-m", "opsconsole", "run", "-b", "-w", "demo01", "--", script]
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        deadline = time.monotonic() + _SECONDS
+        while not started.exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=_SECONDS)
+    assert process.returncode == 130, said
+    assert "cancelled: killed" in said
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(started.read_text()), 0)
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("-w", "", "x"), "No target is given"),
+        (("-w", "web[1-", "x"), "column 4"),
+        (("-w", "web[5-1]", "x"), "column"),
+        (("-w", "[0-999999999]", "x"), "column"),
+        (("-w", "web[1-20000]", "x"), "the limit is 10,000"),
+        (("-w", "-oProxyCommand=x", "x"), 'cannot start with "-"'),
+        (("-w", "a;b|c", "x"), "column"),
+        (("-w", "@nope", "x"), '"@nope"'),
+        (("-w", "demo01", " "), "command"),
+        (("-w", "demo01", "x" * 120_000, "y" * 120_000, "z" * 60_000), "bytes"),
+    ],
+)
+def test_bad_input_is_named_and_starts_nothing(cli: Run, args: tuple[str, ...], said: str) -> None:
+    before = json.loads(cli("jobs", "--json", "-n", "1").stdout or '{"id": 0}')["id"]
+    done = cli("run", *args[:2], "--", *args[2:])
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert json.loads(cli("jobs", "--json", "-n", "1").stdout or '{"id": 0}')["id"] == before
