@@ -7,6 +7,7 @@ const PAGE = 500;
 const WINDOW = 4000;
 const CLIP = 4096;
 const NEAR_PX = 800;
+const LINE_PX = 18;
 
 /** @typedef {[number, number, number, string]} Line number, ms since the start, stream, text */
 
@@ -64,6 +65,7 @@ export function createLog({ root, url, lines, running, line, onCount }) {
       before = one[0];
       node.append(draw(one));
     }
+    node.style.containIntrinsicSize = `auto ${page_.length * LINE_PX}px`;
     node.dataset.first = String(page_[0][0]);
     node.dataset.last = String(before);
     return node;
@@ -148,8 +150,16 @@ export function createLog({ root, url, lines, running, line, onCount }) {
     }
   }
 
+  /** Repeats a scroll: blocks get their true height only once they come into view. @param {() => void} scroll */
+  function settle(scroll, times = 3) {
+    scroll();
+    if (times > 1) requestAnimationFrame(() => !closed && settle(scroll, times - 1));
+  }
+
   function toEnd() {
-    root.scrollTop = root.scrollHeight;
+    settle(() => {
+      if (follow) root.scrollTop = root.scrollHeight;
+    });
   }
 
   function showNewer() {
@@ -211,7 +221,7 @@ export function createLog({ root, url, lines, running, line, onCount }) {
     const node = document.getElementById(`L${n}`);
     for (const old of root.querySelectorAll(".hl")) old.classList.remove("hl");
     node?.classList.add("hl");
-    node?.scrollIntoView({ block: "center" });
+    settle(() => node?.scrollIntoView({ block: "center" }));
   }
 
   return {
