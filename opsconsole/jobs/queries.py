@@ -115,7 +115,7 @@ def _rate(job: Job, done: int, now: datetime) -> float:
 
 def _eta_ms(job: Job, done: int, rate: float) -> int | None:
     """Nothing is said before ten hosts, or one in twenty, are done."""
-    if JobState(job.state).terminal or rate <= 0 or done < min(max(_MIN_DONE_FOR_ETA, job.target_count // 20), 10**9):
+    if JobState(job.state).terminal or rate <= 0 or done < max(_MIN_DONE_FOR_ETA, job.target_count // 20):
         return None
     return int((job.target_count - done) / rate * 1000)
 
@@ -380,23 +380,11 @@ def offered_keys(session: Session, job: Job) -> list[dict[str, Any]]:
 def workers(session: Session) -> dict[str, Any]:
     """Returns the live worker processes and the sums that the top bar shows."""
     alive = session.scalars(select(WorkerProcess).where(WorkerProcess.gone_at.is_(None)).order_by(WorkerProcess.name))
-    listed = [
-        {
-            "id": worker.id,
-            "name": worker.name,
-            "pid": worker.pid,
-            "version": worker.version,
-            "slots": worker.slots,
-            "busy": worker.busy,
-            "draining": worker.draining,
-            "beat_at": iso(worker.beat_at),
-            "started_at": iso(worker.started_at),
-        }
+    plain = ("id", "name", "pid", "version", "slots", "busy", "draining")
+    listed: list[dict[str, Any]] = [
+        {name: getattr(worker, name) for name in plain}
+        | {"beat_at": iso(worker.beat_at), "started_at": iso(worker.started_at)}
         for worker in alive
     ]
-    return {
-        "workers": len(listed),
-        "slots": sum(int(str(worker["slots"])) for worker in listed),
-        "busy": sum(int(str(worker["busy"])) for worker in listed),
-        "list": listed,
-    }
+    slots, busy = (sum(worker[name] for worker in listed) for name in ("slots", "busy"))
+    return {"workers": len(listed), "slots": slots, "busy": busy, "list": listed}
