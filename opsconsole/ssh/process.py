@@ -16,7 +16,7 @@ from opsconsole.jobs.ports import (
 )
 from opsconsole.ssh import failures, lease
 from opsconsole.ssh.sweep import Sweep
-from opsconsole.ssh.transport import SEND_FAILURES, ClientTransport, RunChannel
+from opsconsole.ssh.transport import SEND_FAILURES, WINDOW, ClientTransport, RunChannel
 
 # After the exit status, how long output may stay open before what keeps it open is called a left child.
 _EOF_WAIT_SECONDS = 2.0
@@ -77,7 +77,8 @@ class SshProcess:
                 self.outcome = self._truthful(outcome)
                 yield self.outcome
                 return
-            self._channel.wake.wait(max(0.0, min(due, self._next_look()) - time.monotonic()))
+            if not self._channel.has_output:
+                self._channel.wake.wait(max(0.0, min(due, self._next_look()) - time.monotonic()))
             if time.monotonic() >= due:
                 yield Idle()
                 due = time.monotonic() + poll_seconds
@@ -143,8 +144,11 @@ class SshProcess:
             self._transport.abort()
 
     def _arrived(self, *, last: bool) -> Iterator[Event]:
-        while piece := self._channel.take():
+        # No more than could have been waiting: a child left behind may write faster than we read, for ever.
+        budget = 2 * WINDOW
+        while budget > 0 and (piece := self._channel.take()):
             stream, data = piece
+            budget -= len(data)
             if stream is Stream.STDERR:
                 yield Output(stream, data)
                 continue
@@ -222,13 +226,12 @@ class SshProcess:
 
     def _next_look(self) -> float:
         """Returns the monotonic time of the next deadline of our own."""
-        looks = [self._transport.wire.heard_at + _PROBE_AFTER_SECONDS]
-        if self._probed_at is not None:
-            looks = [self._probed_at + _PROBE_LIMIT_SECONDS]
-        if self._channel.exec_accepted is None:
-            looks.append(self._answer_by)
-        if self._sweep is not None:
-            looks.append(self._sweep.give_up_at)
         if self._exited_at is not None:
-            looks.append(self._exited_at + _EOF_WAIT_SECONDS)
-        return min(looks)
+            return self._exited_at + _EOF_WAIT_SECONDS
+        if self._sweep is not None:
+            return self._sweep.give_up_at
+        if self._probed_at is not None:
+            look = self._probed_at + _PROBE_LIMIT_SECONDS
+        else:
+            look = self._transport.wire.heard_at + _PROBE_AFTER_SECONDS
+        return min(look, self._answer_by) if self._channel.exec_accepted is None else look

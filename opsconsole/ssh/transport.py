@@ -67,6 +67,11 @@ class RunChannel(Channel):
         self._waiting = 0
         self.settimeout(0.0)
 
+    @property
+    def has_output(self) -> bool:
+        """True when ``take`` has something to give."""
+        return bool(self._news)
+
     def take(self) -> tuple[Stream, bytes] | None:
         """Returns the next output, neighbouring pieces of one stream joined, or ``None``; tells the host to go on."""
         if not self._news:

@@ -151,7 +151,10 @@ class Sshd:
     def _try_start(self) -> bool:
         config = self.folder / "sshd_config"
         config.write_text("".join(f"{line}\n" for line in self._config_lines()))
-        command = [str(self._program), "-D", "-f", str(config.absolute()), "-E", str(self.log.absolute())]
+        # A test run that is killed takes its servers with it.
+        bound = shutil.which("setpriv")
+        command = [bound, "--pdeathsig", "TERM"] if bound else []
+        command += [str(self._program), "-D", "-f", str(config.absolute()), "-E", str(self.log.absolute())]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         give_up_at = time.monotonic() + _START_SECONDS
         while time.monotonic() < give_up_at and self._process.poll() is None:

@@ -1,6 +1,7 @@
 """Running a command on a real OpenSSH server: streams, exits, orders, and that nothing is left behind."""
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -107,6 +108,20 @@ class TestStreamsAndExits:
         result = run_here("sleep 30 & echo ok")
         assert (result.stdout, result.end) == (b"ok\n", Exited(0, left_children=True))
         assert 1.5 < time.monotonic() - began < 6
+
+    def test_a_background_child_that_writes_for_ever(self, run_here: Runner) -> None:
+        began = time.monotonic()
+        result = run_here("yes & echo $! >&2")
+        assert result.end == Exited(0, left_children=True)
+        assert time.monotonic() - began < 8
+        os.kill(int(result.stderr), signal.SIGKILL)
+
+    def test_waiting_uses_no_processor(self, connector: ParamikoConnector, sshd: Sshd) -> None:
+        session = connect(connector, sshd.target(), sshd.auth())
+        before = time.process_time()
+        collect(session.start(command("sleep 30 & sleep 1")).events(1.0))
+        assert time.process_time() - before < 0.3
+        session.close(keep=False)
 
     def test_output_that_looks_like_the_guards_line_passes(self, run_here: Runner) -> None:
         result = run_here("printf '\\036opsc %s 1\\n' \"$OPSC_RUN\"; printf '\\036opsc'")
