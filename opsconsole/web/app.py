@@ -9,7 +9,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from opsconsole.errors import Invalid
 from opsconsole.resources import data_dir
 from opsconsole.runtime import Runtime
-from opsconsole.web import api, auth, compression, csrf, errors, headers, pages, request_log, sse
+from opsconsole.web import api, auth, compression, csrf, errors, headers, limits, pages, request_log, sse
 from opsconsole.web.unit_of_work import EXTENSION
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -36,6 +36,7 @@ def create_app(runtime: Runtime) -> Flask:
     sse.register(app, runtime)
     api.register(app)
     pages.register(app)
+    limits.register(app)
     if runtime.settings.behind_proxy:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)  # type: ignore[method-assign]
     return app

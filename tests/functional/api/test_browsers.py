@@ -127,3 +127,15 @@ def _marked_as(app: Flask, endpoint: str, view: Callable[[], str]) -> Callable[[
     view.__dict__.update(app.view_functions[endpoint].__dict__)
     del view.__dict__["__wrapped__"]
     return view
+
+
+def test_a_flood_of_sign_ins_is_refused_before_it_costs_anything(app: Flask, browser: Callable[..., Browser]) -> None:
+    caller = browser()
+    form = {"once": "AAAA-AAAA-AAAA-AAAA", "csrf_token": caller.form_token}
+    answers = [caller.client.post("/login", data=form).status_code for _ in range(61)]
+    assert answers[:60] == [401] * 60
+    assert answers[60] == 429
+    refused = caller.client.post("/login", data=form)
+    assert 1 <= int(refused.headers["Retry-After"]) <= 60
+    assert caller.client.post("/login", data=form, environ_base={"REMOTE_ADDR": "203.0.113.5"}).status_code == 401
+    assert caller.get("/login").status_code in {200, 303}
