@@ -1,0 +1,74 @@
+"""How much confirmation an order wants."""
+
+import time
+
+import pytest
+
+from opsconsole.jobs.guard import assess, confirmed
+
+
+@pytest.mark.parametrize(
+    ("count", "protected", "inventory", "command", "tier", "confirm"),
+    [
+        (1, 0, 0, "uptime", 0, None),
+        (10, 0, 0, "uptime", 0, None),
+        (11, 0, 0, "uptime", 1, None),
+        (99, 0, 0, "uptime", 1, None),
+        (100, 0, 0, "uptime", 2, "100"),
+        (1, 1, 50, "uptime", 0, None),
+        (2, 1, 50, "uptime", 2, "2"),
+        (999, 0, 10_000, "uptime", 2, "999"),
+        (1000, 0, 10_000, "uptime", 3, "RUN 1000"),
+        (150, 0, 200, "uptime", 3, "RUN 150"),
+        (100, 0, 200, "uptime", 2, "100"),
+        (99, 0, 100, "uptime", 1, None),
+        (1, 0, 0, "reboot", 0, None),
+        (2, 0, 0, "reboot", 3, "RUN 2"),
+    ],
+)
+def test_tiers(count: int, protected: int, inventory: int, command: str, tier: int, confirm: str | None) -> None:
+    risk = assess(count, protected=protected, inventory=inventory, command=command)
+    assert (risk.tier, risk.confirm) == (tier, confirm)
+    assert bool(risk.reasons) is (tier >= 2)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "rm -rf /",
+        "rm -rf /*",
+        "sudo rm -r -f / ; true",
+        "mkfs.ext4 /dev/sda1",
+        "dd if=/dev/zero of=/dev/sda",
+        "shutdown -h now",
+        "iptables -F",
+        "systemctl stop sshd",
+        "service ssh stop",
+    ],
+)
+def test_known_mistakes_want_the_strongest_word(command: str) -> None:
+    assert assess(2, protected=0, inventory=0, command=command).confirm == "RUN 2"
+
+
+@pytest.mark.parametrize("command", ["rm -rf /tmp/x", "echo mkfsx", "dd if=/dev/sda of=disk.img", "journalctl -u sshd"])
+def test_ordinary_commands_do_not(command: str) -> None:
+    assert assess(2, protected=0, inventory=0, command=command).tier == 0
+
+
+def test_a_hostile_command_is_looked_at_quickly() -> None:
+    began = time.process_time()
+    for command in ("rm -" * 65536, "rm -" + "a" * 262144, "dd " * 87381, "iptables" + " " * 262144):
+        assess(2, protected=0, inventory=0, command=command)
+    assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("typed", "accepted"),
+    [("RUN 1000", True), (" run 1000 ", True), ("1000", False), ("RUN 999", False), ("", False), (None, False)],
+)
+def test_what_is_typed_must_fit(typed: str | None, accepted: bool) -> None:
+    assert confirmed(assess(1000, protected=0, inventory=0, command="x"), typed) is accepted
+
+
+def test_small_orders_want_nothing() -> None:
+    assert confirmed(assess(1, protected=0, inventory=0, command="x"), None)
