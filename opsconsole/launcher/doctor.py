@@ -16,7 +16,7 @@ from sqlalchemy import select
 from opsconsole.clock import SystemClock
 from opsconsole.db import schema
 from opsconsole.db.database import Database, database_time
-from opsconsole.errors import OpsconsoleError
+from opsconsole.errors import OpsconsoleError, Unavailable
 from opsconsole.jobs.models import WorkerProcess
 from opsconsole.launcher.access import running_url
 from opsconsole.launcher.readiness import broker_place, require_broker
@@ -135,7 +135,12 @@ def _clock(database: Database) -> str:
 
 
 def _broker(settings: Settings) -> str:
-    require_broker(settings)
+    try:
+        require_broker(settings)
+    except Unavailable as error:
+        if settings.embedded_broker:
+            raise _Sick("the embedded broker does not run", "Start it with the rest: opsconsole up") from None
+        raise _Sick(error.detail.rstrip("."), "") from None
     place = broker_place(settings)
     if settings.broker.startswith("amqp"):
         _amqp_login(settings)

@@ -121,7 +121,7 @@ class Supervisor:
         for child in self._children:
             child.restart_at = None
         stages = sorted({child.spec.stage for child in self._children})
-        for stage, following in zip(stages, [*stages[1:], None], strict=True):
+        for stage, following in zip(stages, [*stages, None][1:], strict=True):
             self._tell_to_stop(stage)
             last = following is None or following == stages[-1]
             limit = float("inf") if last else time.monotonic() + _STAGE_HEAD_START

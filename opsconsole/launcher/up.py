@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from socket import socket
 
+from opsconsole.clock import SystemClock
 from opsconsole.db.database import Database
 from opsconsole.launcher import access, broker, demo, folder, greeting, web
 from opsconsole.launcher.child import ChildSpec
@@ -104,7 +105,7 @@ def _start_rest(plan: Plan, supervisor: Supervisor, database: Database, listener
     """
     if supervisor.stop_requested:
         return False
-    watch = WorkerWatch(plan.settings, database)
+    watch = WorkerWatch(plan.settings, database, SystemClock())
     watch.settle_former()
     supervisor.start(_children(plan, watch, listener))
     return supervisor.wait_ready(_START_SECONDS)

@@ -4,12 +4,11 @@ import json
 import logging
 import os
 import socket
-import time
 from pathlib import Path
 
 from sqlalchemy import select
 
-from opsconsole.clock import SystemClock
+from opsconsole.clock import Clock
 from opsconsole.db.database import Database
 from opsconsole.errors import Unavailable
 from opsconsole.jobs import recover
@@ -27,8 +26,9 @@ _log = logging.getLogger(__name__)
 class WorkerWatch:
     """Looks at the rows of the worker processes of this machine. A database that does not answer proves nothing."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
+    def __init__(self, settings: Settings, database: Database, clock: Clock) -> None:
         self._database = database
+        self._clock = clock
         self._host = socket.gethostname()
         self._observer = recover.Observer(settings.worker_dead_seconds * _PATIENCE)
         self._still: set[int] = set()
@@ -48,7 +48,7 @@ class WorkerWatch:
 
     def alive(self, pid: int) -> bool:
         """Returns whether the heartbeat of worker ``pid`` advances, as far as can be known."""
-        if time.monotonic() - self._looked_at > _SETTLED_SECONDS:
+        if self._clock.monotonic() - self._looked_at > _SETTLED_SECONDS:
             self._look()
         return pid not in self._still
 
@@ -56,7 +56,7 @@ class WorkerWatch:
         """Notes that worker ``pid`` has ended, so that its runs are settled now and not after the reaper's patience."""
         try:
             with self._database.transaction() as session:
-                recover.mark_gone(session, self._host, pid, SystemClock().now())
+                recover.mark_gone(session, self._host, pid, self._clock.now())
         except Unavailable as error:
             # The reaper finds out by itself.
             _log.warning("the end of worker process %s could not be noted: %s", pid, error.detail)
@@ -79,7 +79,7 @@ class WorkerWatch:
             beats = self._beats()
         except Unavailable:
             return
-        self._looked_at = time.monotonic()
+        self._looked_at = self._clock.monotonic()
         pairs = [(str(pid), beat) for pid, beat in beats.items()]
         self._still = {int(name) for name in self._observer.still(pairs, self._looked_at)}
 

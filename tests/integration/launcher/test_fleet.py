@@ -1,0 +1,216 @@
+"""The demo fleet: real servers, real commands, and hosts that differ."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import asyncssh
+import psutil
+import pytest
+
+from opsconsole.db import schema
+from opsconsole.db.database import Database
+from opsconsole.inventory import hostkeys, service
+from opsconsole.launcher import demo, folder
+from opsconsole.settings import Settings
+from tests.integration.launcher.processes import Program, gone
+
+
+def _prepare(data_dir: Path) -> Settings:
+    settings = Settings(data_dir=data_dir)
+    old = os.umask(0o077)
+    try:
+        folder.prepare(settings)
+        schema.upgrade(settings.database)
+    finally:
+        os.umask(old)
+    return settings
+
+
+@contextmanager
+def _serving(settings: Settings, count: int) -> Iterator[Program]:
+    command = [sys.executable, "-P", "-m", "opsconsole", "demo-fleet", "--hosts", str(count)]
+    environment = {"OPSCONSOLE_DATA_DIR": str(settings.data_dir), "OPSCONSOLE_TOKEN": "hush"}
+    with Program(command, environment) as program:
+        _await_announcement(settings, program)
+        yield program
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return _prepare(tmp_path_factory.mktemp("fleet") / "data")
+
+
+@pytest.fixture(scope="module")
+def fleet(settings: Settings) -> Iterator[Program]:
+    with _serving(settings, 17) as program:
+        yield program
+
+
+def _await_announcement(settings: Settings, program: Program) -> None:
+    async def look() -> None:
+        while (found := demo.announced(settings)) is None or found.pid != program.process.pid:
+            assert program.process.poll() is None, program.text
+            await asyncio.sleep(0.05)
+
+    asyncio.run(asyncio.wait_for(look(), 60))
+
+
+def _port(settings: Settings) -> int:
+    found = demo.announced(settings)
+    assert found
+    return found.port
+
+
+async def _connect(settings: Settings, host: str) -> asyncssh.SSHClientConnection:
+    address = next(one.address for one in demo.fleet(17) if one.name == host)
+    port = _port(settings)
+    with closing(Database(settings.database)) as database, database.read() as session:
+        trusted = hostkeys.trusted_keys(session, [(address, port)])[(address, port)]
+    known = "".join(f"[{address}]:{port} {key.algorithm} {key.key}\n" for key in trusted)
+    return await asyncssh.connect(
+        address,
+        port,
+        username="anybody",
+        client_keys=[str(demo.key_file(settings))],
+        known_hosts=asyncssh.import_known_hosts(known),
+        agent_path=None,
+        config=None,
+    )
+
+
+def _run(settings: Settings, host: str, command: str, input_text: str = "") -> asyncssh.SSHCompletedProcess:
+    async def work() -> asyncssh.SSHCompletedProcess:
+        async with await _connect(settings, host) as connection:
+            return await connection.run(command, input=input_text, timeout=30)
+
+    return asyncio.run(work())
+
+
+def test_it_is_in_the_inventory(settings: Settings, fleet: Program) -> None:
+    with closing(Database(settings.database)) as database, database.read() as session:
+        hosts = {host.name: host for host in service.hosts(session)}
+        groups = {group.name: group.count for group in service.groups(session)}
+    assert len(hosts) == 17
+    assert groups == {"demo": 17}
+    assert hosts["demo05"].credential == "demo"
+    assert hosts["demo05"].address == "127.0.1.5"
+    assert hosts["demo05"].tags["env"] == "demo"
+
+
+def test_commands_are_real(settings: Settings, fleet: Program) -> None:
+    done = _run(settings, "demo01", "cat; echo oops >&2; pwd; exit 7", "typed")
+    home = demo.folder(settings) / "hosts" / "demo01"
+    assert (done.stdout, done.stderr, done.exit_status) == (f"typed{home}\n", "oops\n", 7)
+
+
+def test_a_signal_of_the_command_is_told(settings: Settings, fleet: Program) -> None:
+    done = _run(settings, "demo01", "kill -SEGV $$")
+    assert done.exit_signal
+    assert done.exit_signal[0] == "SEGV"
+
+
+def test_commands_get_nothing_of_our_environment(settings: Settings, fleet: Program) -> None:
+    done = _run(settings, "demo02", "env")
+    names = {line.partition("=")[0] for line in str(done.stdout).splitlines()}
+    assert names - {"_", "PWD", "SHLVL", "OLDPWD"} == {
+        "PATH", "HOME", "USER", "LOGNAME", "SHELL", "HOSTNAME", "LANG"
+    }  # fmt: skip
+    assert "hush" not in str(done.stdout)
+
+
+def test_large_output_of_both_streams_arrives_whole(settings: Settings, fleet: Program) -> None:
+    done = _run(
+        settings, "demo03", "head -c 3000000 /dev/zero | tr '\\0' a; head -c 3000000 /dev/zero | tr '\\0' b >&2"
+    )
+    assert len(str(done.stdout)) == len(str(done.stderr)) == 3_000_000
+
+
+def test_a_background_process_does_not_hold_the_result(settings: Settings, fleet: Program) -> None:
+    done = _run(settings, "demo04", "sleep 600 & echo $!")
+    assert done.exit_status == 0
+    # It lives on, as on any server, and ends with the fleet: see the last test.
+    assert psutil.pid_exists(int(str(done.stdout)))
+
+
+def test_hosts_differ(settings: Settings, fleet: Program) -> None:
+    assert 'VERSION_ID="12"' in str(_run(settings, "demo01", "cat os-release").stdout)
+    assert 'VERSION_ID="11"' in str(_run(settings, "demo05", "cat os-release").stdout)
+    with pytest.raises(asyncssh.PermissionDenied):
+        _run(settings, "demo11", "true")
+    with pytest.raises(ConnectionRefusedError):
+        _run(settings, "demo13", "true")
+
+    async def timed() -> float:
+        async with await _connect(settings, "demo17") as connection:
+            started = asyncio.get_running_loop().time()
+            await connection.run("true", timeout=30)
+            return asyncio.get_running_loop().time() - started
+
+    assert asyncio.run(timed()) >= demo.SLOW_SECONDS
+
+
+def test_signals_reach_the_whole_group(settings: Settings, fleet: Program) -> None:
+    async def work() -> tuple[int, object]:
+        async with await _connect(settings, "demo06") as connection:
+            process = await connection.create_process("sleep 600 & echo $!; wait; echo never")
+            pid = int(await process.stdout.readline())
+            process.send_signal("TERM")
+            done = await process.wait(timeout=20)
+            return pid, done.exit_signal
+
+    pid, ended_by = asyncio.run(work())
+    assert ended_by
+    assert gone([pid], 10)
+
+
+def test_a_lost_connection_ends_the_command(settings: Settings, fleet: Program) -> None:
+    async def work() -> int:
+        connection = await _connect(settings, "demo07")
+        process = await connection.create_process("sleep 600 & echo $!; wait")
+        pid = int(await process.stdout.readline())
+        connection.abort()
+        await connection.wait_closed()
+        return pid
+
+    assert gone([asyncio.run(work())], 15)
+
+
+def test_strangers_stay_out(settings: Settings, fleet: Program, tmp_path: Path) -> None:
+    async def work() -> None:
+        other = asyncssh.generate_private_key("ssh-ed25519")
+        await asyncssh.connect(
+            "127.0.1.1", _port(settings), username="root", client_keys=[other], known_hosts=None, agent_path=None,
+            config=None,
+        )  # fmt: skip
+
+    with pytest.raises(asyncssh.PermissionDenied):
+        asyncio.run(work())
+
+
+def test_its_end_ends_all_commands_and_a_restart_keeps_the_keys(tmp_path: Path) -> None:
+    settings = _prepare(tmp_path / "data")
+
+    async def start_and_end(program: Program) -> int:
+        async with await _connect(settings, "demo02") as connection:
+            process = await connection.create_process("echo $$; exec sleep 600")
+            pid = int(await process.stdout.readline())
+            assert await asyncio.to_thread(program.end) == 0
+            return pid
+
+    with _serving(settings, 2) as program:
+        left = int(str(_run(settings, "demo01", "sleep 600 & echo $!").stdout))
+        running = asyncio.run(start_and_end(program))
+    assert gone([left, running], 5)
+
+    keys = _host_keys(settings)
+    with _serving(settings, 2):
+        assert str(_run(settings, "demo01", "echo back").stdout) == "back\n"
+    assert _host_keys(settings) == keys
+
+
+def _host_keys(settings: Settings) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (demo.folder(settings) / "host_keys").iterdir()}
