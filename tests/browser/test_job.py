@@ -208,6 +208,19 @@ def test_leaving_the_page_leaves_no_request_behind(live: LiveServer, page: Page,
     assert not [url for url in open_requests if "events" in url]
 
 
+def test_who_differs_is_shown_as_the_line_that_differs(live: LiveServer, page: Page, play: Players) -> None:
+    job, workers = started(live, play, 4, 4)
+    for place in range(4):
+        workers.write(place, b"NAME=Demo\nVERSION=%d\n" % (11 if place == 2 else 12))
+    workers.end(0, 1, 3)
+    workers.end(2, output_digest="e" * 64)
+    page.goto(f"{live.url}/jobs/{job}")
+    groups = page.locator("#groups-top .grp")
+    expect(groups.nth(0)).to_contain_text("majority, others are compared with it")
+    expect(groups.nth(1).locator("del")).to_have_text("- VERSION=12")
+    expect(groups.nth(1).locator("ins")).to_have_text("+ VERSION=11")
+
+
 def test_five_thousand_hosts(live: LiveServer, page: Page, play: Players) -> None:
     job, workers = started(live, play, 5000, 40)
     page.goto(f"{live.url}/jobs/{job}")

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from playwright.sync_api import Page, expect
 
 from opsconsole.accounts.permissions import Role
+from opsconsole.inventory.service import set_group
 from tests.browser.conftest import Watch
+from tests.support.factories import make_host
 from tests.support.liveserver import LiveServer
 
 
@@ -50,6 +52,30 @@ def test_a_large_job_runs_only_when_its_size_is_typed(live: LiveServer, page: Pa
     page.fill("#confirm", "run 1200")
     page.press("#confirm", "Enter")
     page.wait_for_url(f"{live.url}/jobs/1")
+
+
+def test_the_way_back_from_an_error_finds_the_form_filled(live: LiveServer, page: Page, watch: Watch) -> None:
+    watch.allowed += ["500", "Failed to load resource"]
+    page.fill("#targets", "web[1-3]")
+    page.fill("#command", "uptime\ndate")
+    expect(page.locator("#go")).to_be_enabled()
+    page.route("**/run", lambda route: route.fulfill(status=500, body="out of order"))
+    page.click("#go")
+    expect(page.locator("body")).to_have_text("out of order")
+    page.unroute("**/run")
+    page.go_back()
+    expect(page.locator("#command")).to_have_value("uptime\ndate")
+    expect(page.locator("#go-label")).to_have_text("Run on 3 hosts")
+
+
+def test_a_group_is_added_by_its_chip(live: LiveServer, page: Page) -> None:
+    with live.database.transaction() as session:
+        set_group(session, "db", [make_host(session, f"db{n}").name for n in range(1, 4)])
+    page.reload()
+    page.fill("#targets", "web1")
+    page.click("button:has-text('@db')")
+    expect(page.locator("#targets")).to_have_value("web1,@db")
+    expect(page.locator("#go-label")).to_have_text("Run on 4 hosts")
 
 
 def test_a_dangerous_command_is_named(page: Page) -> None:

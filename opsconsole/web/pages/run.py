@@ -40,12 +40,17 @@ def run() -> str:
 @pages.post("/run")
 @requires(Permission.RUN)
 def start() -> Response:
-    """Starts the job, or shows the form again with what is wrong; with ``action=preview`` it only looks."""
+    """Starts the job, or shows the form again with what is wrong.
+
+    ``action=preview`` only looks, ``action=try`` takes the first host alone.
+    """
     form = RunForm.read(request.form)
-    if request.form.get("action") == "preview":
+    action = request.form.get("action")
+    if action == "preview":
         return _again(replace(form, confirm=""), None)
     try:
-        job_id = launch(form.order(request.form.get("password", "")))
+        order = form.order(request.form.get("password", ""))
+        job_id = launch(_on_one_host(order) if action == "try" else order)
     except (Invalid, TooLarge, ConfirmationRequired, Conflict) as error:
         return _again(form, error)
     return redirect(url_for("pages.job", job_id=job_id), 303)
@@ -67,6 +72,25 @@ def repeat(database: Session, job_id: int) -> Order:
     letters = wanted_letters(request.args.getlist("state"))
     hosts = request.args.getlist("host") or None
     return control.relaunch(database, job, letters=letters or TROUBLE, hosts=hosts)
+
+
+def _on_one_host(order: Order) -> Order:
+    """Returns the order for its first host alone, under a key of its own: trying is not the job itself."""
+    parts = runtime()
+    with read() as database:
+        found = Launcher(parts.settings, parts.cipher).resolve(
+            database, actor(), targets=order.targets, exclude=order.exclude
+        )
+    if not found["sample"]:
+        return order
+    return replace(
+        order,
+        targets=found["sample"][0],
+        exclude="",
+        expect_count=None,
+        expect_digest=None,
+        idempotency_key=order.idempotency_key and f"{order.idempotency_key}-try",
+    )
 
 
 def _again(form: RunForm, error: OpsconsoleError | None) -> Response:

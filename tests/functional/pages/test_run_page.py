@@ -97,6 +97,16 @@ def test_preview_looks_and_starts_nothing(operator: Person, database: Database) 
     assert jobs(database) == 0
 
 
+def test_trying_on_one_host_is_a_job_of_its_own(operator: Person, database: Database) -> None:
+    fields = {"exclude": "web1", "idempotency_key": "k-1", "expect_count": "199"}
+    for action, targets in (("try", "web2"), ("", "web[2-200]")):
+        answer = operator.run("web[1-200]", action=action, confirm="" if action else "199", **fields)
+        assert answer.status_code == 303, action
+        with database.read() as session:
+            job = session.get_one(Job, int(answer.headers["Location"].rpartition("/")[2]))
+            assert job.folded == targets
+
+
 def test_a_changed_inventory_is_shown_and_starts_nothing(operator: Person, database: Database) -> None:
     answer = operator.run("web[1-3]", expect_count="4", expect_digest="sha256:other")
     assert answer.status_code == 409

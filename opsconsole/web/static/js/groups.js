@@ -1,4 +1,5 @@
 // The list of identical outputs. Sorted by the server; redrawn at most every other second and never under the pointer.
+import { text as readable } from "./ansi.js";
 import { api, el, glyph } from "./dom.js";
 import { outcomeOf } from "./hosts.js";
 import { number, t } from "./texts.js";
@@ -14,6 +15,48 @@ export function groupList({ job, root, note, limit, href, onPick }) {
   /** @type {any[]} */
   let groups = [];
 
+  /** What a group with the majority's first line says differently, by the place of its first host; outputs of ended
+   * hosts never change, so each pair is asked for once. @type {Map<string, string[]>} */
+  const differences = new Map();
+
+  /** The group all others are compared with: the largest that went well. */
+  const reference = () => groups.filter((group) => group.state === "o").sort((a, b) => b.count - a.count)[0];
+
+  async function compare() {
+    const most = reference();
+    if (!most) return;
+    const alike = groups.filter((group) => group !== most && "of".includes(group.state) && group.head === most.head);
+    for (const group of alike.slice(0, limit)) {
+      const pair = `${most.i}:${group.i}`;
+      if (differences.has(pair)) continue;
+      differences.set(pair, []);
+      const [ours, theirs] = await Promise.all([most.i, group.i].map(linesOf));
+      const at = theirs.findIndex((line, index) => line !== ours[index]);
+      const from = at < 0 ? theirs.length : at;
+      differences.set(pair, [ours[from] ?? "", theirs[from] ?? ""]);
+      show();
+    }
+  }
+
+  /** @param {number} i @returns {Promise<string[]>} */
+  async function linesOf(i) {
+    const answer = await api(`/api/v1/jobs/${job}/hosts/${i}/output?limit=500`).catch(() => ({ lines: [] }));
+    return answer.lines.map((/** @type {[number, number, number, string]} */ line) => readable(line[3]).slice(0, 300));
+  }
+
+  /** The line that stands for a group: its first, or how it departs from the majority. @param {any} group */
+  function headOf(group) {
+    const most = reference();
+    const [ours, theirs] = differences.get(`${most?.i}:${group.i}`) ?? [];
+    if (!ours && !theirs) {
+      const line = el("span", { class: "h1 cut", text: group.head || t("(no output)") });
+      if (group === most && groups.length > 1) line.append(el("span", { class: "sub majority", text: t("majority, others are compared with it") }));
+      return line;
+    }
+    return el("span", { class: "h1 cut df" },
+      ...(ours ? [el("del", { text: `- ${ours}` }), " "] : []), ...(theirs ? [el("ins", { text: `+ ${theirs}` })] : []));
+  }
+
   /** @param {any} group */
   function draw(group) {
     const outcome = outcomeOf(group);
@@ -21,7 +64,7 @@ export function groupList({ job, root, note, limit, href, onPick }) {
       glyph(group.state),
       el("span", { class: "c", text: number(group.count) }),
       el("span", { class: "cut" },
-        el("span", { class: "h1 cut", text: group.head || t("(no output)") }),
+        headOf(group),
         el("br"),
         el("span", { class: "hs cut", text: group.folded })),
       el("span", { class: outcome.class || "ex", text: outcome.text || t("no exit status") }));
@@ -58,6 +101,7 @@ export function groupList({ job, root, note, limit, href, onPick }) {
       try {
         groups = (await api(`/api/v1/jobs/${job}/groups`)).groups;
         show();
+        compare();
       } catch {
         // The next change asks again; what is shown stays.
       }

@@ -158,6 +158,7 @@ function confirmed() {
 function lock() {
   const blocked = seen && (!seen.count || seen.unknown_blocks);
   button.disabled = Boolean(blocked) || !confirmed();
+  byId("try").disabled = Boolean(blocked);
   const label = byId("go-label");
   label.textContent = seen?.count ? (seen.count === 1 ? t("Run on 1 host") : t("Run on {n} hosts", { n: number(seen.count) })) : t("Run");
 }
@@ -225,11 +226,32 @@ byId("confirm").addEventListener("keydown", (/** @type {KeyboardEvent} */ event)
 });
 byId("copy-cli").addEventListener("click", () => copy(byId("copy-cli"), commandLine(current(), usual), t("Copied")));
 byId("copy-cli").hidden = false;
+for (const tag of document.querySelectorAll("[data-add]")) {
+  tag.addEventListener("click", () => {
+    box.value = [box.value.trim().replace(/,$/, ""), tag.getAttribute("data-add")].filter(Boolean).join(",");
+    box.dispatchEvent(new Event("input", { bubbles: true }));
+    box.focus();
+  });
+}
+
+const DRAFT = "run-draft";
+const KEPT = [...Object.keys(current()), "title"];
 form.addEventListener("submit", (event) => {
-  if (button.disabled) event.preventDefault();
+  if (event.submitter === button && button.disabled) return event.preventDefault();
+  // Pages are not cached, so the way back from an error would find an empty form. Passwords are not kept.
+  sessionStorage.setItem(DRAFT, JSON.stringify(Object.fromEntries(KEPT.map((name) => [name, value(name)]))));
+  return undefined;
 });
+const cameBack = /** @type {PerformanceNavigationTiming} */ (performance.getEntriesByType("navigation")[0])?.type === "back_forward";
+const draft = sessionStorage.getItem(DRAFT);
+if (cameBack && draft && !box.value) {
+  for (const [name, kept] of Object.entries(JSON.parse(draft))) {
+    const field = /** @type {HTMLInputElement | null} */ (form.elements.namedItem(name));
+    if (field) field.value = String(kept);
+  }
+}
 keys({
-  "ctrl+enter": () => !button.disabled && form.requestSubmit(button),
+  "ctrl+enter": (event) => (event.shiftKey ? form.requestSubmit(byId("try")) : !button.disabled && form.requestSubmit(button)),
 });
 byId("targets").closest(".expr").classList.add("painted");
 editor();

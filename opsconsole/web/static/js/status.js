@@ -39,7 +39,9 @@ export function createStatus(title) {
     speak(next, percent, Boolean(before && before.state !== next.state && ended(next.state)));
     document.body.classList.toggle("over", ended(next.state));
     for (const node of document.querySelectorAll("[data-while]")) {
-      /** @type {HTMLElement} */ (node).hidden = (node.getAttribute("data-while") === "active") === ended(next.state);
+      const over = ended(next.state);
+      const begun = next.counts.q < next.targets.count;
+      /** @type {HTMLElement} */ (node).hidden = over || (node.getAttribute("data-while") === "waiting" && begun);
     }
   }
 
@@ -65,6 +67,9 @@ export function createStatus(title) {
       const label = chip.querySelector("b");
       if (label) label.textContent = number(value);
       /** @type {HTMLElement} */ (chip).hidden = !value && letter !== "f" && !chip.classList.contains("on");
+    }
+    for (const item of document.querySelectorAll("[data-menu-state]")) {
+      /** @type {HTMLElement} */ (item).hidden = !counts[item.getAttribute("data-menu-state") ?? ""];
     }
     for (const node of document.querySelectorAll("[data-count-of]")) {
       const sum = [...(node.getAttribute("data-count-of") ?? "")].reduce((all, letter) => all + (counts[letter] ?? 0), 0);
