@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,3 +148,11 @@ def test_real_answers_are_as_described(
     check(admin.client.delete(f"/api/v1/tokens/{made.json['id']}", headers=headers), "revoke_token")
     check(operator.get("workers"), "list_workers")
     assert check.seen == {operation["operationId"] for _, _, operation in _operations(document)}
+
+
+def test_the_page_about_the_api_lists_every_route(document: dict[str, Any]) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
+    listed = re.findall(r"^\| `([A-Z]+) (/\S+)` \|", page, flags=re.MULTILINE)
+    assert {(f"/api/v1{path}", method) for method, path in listed} == {
+        (path, method) for path, method, _ in _operations(document)
+    }
