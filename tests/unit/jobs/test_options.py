@@ -39,7 +39,9 @@ def test_what_is_no_threshold(text: str) -> None:
     assert caught.value.errors[0].field == "max_failures"
 
 
-@given(st.one_of(st.integers(0, 10**6).map(str), st.floats(0, 100).map(lambda share: f"{share:g}%")), st.integers(1, 10**5))
+@given(
+    st.one_of(st.integers(0, 10**6).map(str), st.floats(0, 100).map(lambda share: f"{share:g}%")), st.integers(1, 10**5)
+)
 def test_a_threshold_reads_back_as_itself(text: str, total: int) -> None:
     parsed = MaxFailures.parse(text)
     assert MaxFailures.parse(str(parsed)).allowed(total) == parsed.allowed(total)

@@ -151,7 +151,12 @@ def test_a_character_split_between_chunks_is_whole_again() -> None:
 
 
 def test_streams_that_interleave_within_a_line_stay_apart() -> None:
-    chunks = [Chunk(0, STDOUT, 1, b"ou"), Chunk(2, STDERR, 2, b"er"), Chunk(4, STDOUT, 3, b"t\n"), Chunk(6, STDERR, 4, b"r")]
+    chunks = [
+        Chunk(0, STDOUT, 1, b"ou"),
+        Chunk(2, STDERR, 2, b"er"),
+        Chunk(4, STDOUT, 3, b"t\n"),
+        Chunk(6, STDERR, 4, b"r"),
+    ]
     lines = list(lines_of(chunks, gap=(0, 0), total_lines=2, finished=True))
     assert lines == [Line(1, 1, STDOUT, "out"), Line(2, 2, STDERR, "err")]
 

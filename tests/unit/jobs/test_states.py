@@ -56,9 +56,9 @@ def test_what_ended_stays_so_except_that_a_late_result_resolves_lost() -> None:
 
 
 def test_the_sets_of_states() -> None:
-    assert ACTIVE | TERMINAL == set(RunState)
+    assert set(RunState) == ACTIVE | TERMINAL
     assert not ACTIVE & TERMINAL
-    assert IN_FLIGHT == ACTIVE - {RunState.PENDING}
+    assert ACTIVE - {RunState.PENDING} == IN_FLIGHT
     assert FAILURES < TERMINAL
     assert all(state.terminal is (state in TERMINAL) for state in RunState)
 
