@@ -70,16 +70,13 @@ def _body(database: Session, found: Job, status: dict[str, Any]) -> dict[str, An
         return _table(database, found, status)
     if shown == "details":
         return {}
-    groups = results.groups(database, found)["groups"]
     if shown == "groups":
-        return {"groups": groups}
-    small = found.target_count <= TILES_AT_MOST
-    tiles = (
-        list(zip(queries.roster(database, found)["hosts"], queries.grid(database, found)["grid"], strict=True))
-        if small
-        else []
-    )
-    return {"tiles": tiles, "groups": groups[:_GROUPS_ON_OVERVIEW], "group_count": len(groups)}
+        return {"groups": results.groups(database, found)["groups"]}
+    if found.target_count > TILES_AT_MOST:
+        # Grouping thousands of hosts takes longer than all else here; the script asks for it once the page stands.
+        return {"tiles": [], "groups": None}
+    tiles = zip(queries.roster(database, found)["hosts"], queries.grid(database, found)["grid"], strict=True)
+    return {"tiles": list(tiles), "groups": results.groups(database, found)["groups"][:_GROUPS_ON_OVERVIEW]}
 
 
 def _table(database: Session, found: Job, status: dict[str, Any]) -> dict[str, Any]:
