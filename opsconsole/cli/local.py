@@ -54,7 +54,7 @@ def web(host: str | None, port: int | None, descriptor: int | None) -> None:
     """Serve the pages and the API (part of an installation over several processes or machines)."""
     from opsconsole.launcher.web import serve
 
-    serve(Settings.load(**_chosen(host=host, port=port)), descriptor)
+    serve(Settings.load(**_chosen(host=host, port=port)), descriptor, _say)
 
 
 @click.command()

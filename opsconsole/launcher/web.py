@@ -70,18 +70,22 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
 
 
-def serve(settings: Settings, listener: int | None = None) -> None:
-    """Serves until a signal ends it. ``listener`` is the descriptor of a socket that listens already.
+def serve(settings: Settings, listener: int | None, say: Callable[[str], None]) -> None:
+    """Serves until a signal ends it. ``listener`` is the descriptor of a socket that listens already, if there is one.
 
-    Raises ``Unavailable`` when the database does not have the schema of this version.
+    Without one it listens by itself and says where. Raises ``Unavailable`` when the database does not have the schema
+    of this version.
     """
     check_exposure(settings)
     console = build(settings)
     require_current(console.runtime.database)
     # The process that serves is a fork of this one, and connections do not survive that.
     console.runtime.database.close()
-    descriptor = listener if listener is not None else listen(settings).detach()
-    _Server(console.make_wsgi_app, _options(settings, descriptor)).run()
+    if listener is None:
+        own = listen(settings)
+        say(f"Serving {url_of(own)}")
+        listener = own.detach()
+    _Server(console.make_wsgi_app, _options(settings, listener)).run()
 
 
 def _options(settings: Settings, descriptor: int) -> dict[str, Any]:

@@ -105,6 +105,23 @@ def test_the_doctor_is_content(console: Program, folder: Path) -> None:
     assert checks["workers"]["detail"] == "1 alive, 100 slots"
 
 
+def test_further_processes_join_by_the_same_settings(console: Program, folder: Path) -> None:
+    environment = {"OPSCONSOLE_DATA_DIR": str(folder)}
+    opsconsole = [sys.executable, "-P", "-m", "opsconsole"]
+    with (
+        Program([*opsconsole, "worker", "--name", "extra", "--slots", "7"], environment) as worker,
+        Program([*opsconsole, "web", "--port", "0"], environment) as web,
+    ):
+        url = web.wait_for(r"^Serving (\S+)$")[1]
+        worker.wait_for(r"celery@?\S* .*ready|extra@\S+ ready")
+        with Program([*opsconsole, "doctor"], environment) as doctor:
+            assert doctor.wait(60) == 0, doctor.text
+        assert "2 alive, 107 slots" in doctor.text
+        assert httpx.get(f"{url}/healthz", timeout=30).status_code == 200
+        assert web.end() == 0
+        assert worker.end() == 0
+
+
 def test_killed_parts_come_back(console: Program, folder: Path) -> None:
     before = len(console.text)
     workers = {child.pid: child for child in psutil.Process(console.process.pid).children()}
