@@ -4,11 +4,12 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, g, jsonify, redirect, render_template, request, url_for
+from sqlalchemy.exc import DataError
 from werkzeug.exceptions import HTTPException
 from werkzeug.sansio.response import Response as SansIOResponse
 from werkzeug.wrappers import Response as BaseResponse
 
-from opsconsole.errors import NotAuthenticated, OpsconsoleError, Unavailable
+from opsconsole.errors import Invalid, NotAuthenticated, OpsconsoleError, Unavailable
 from opsconsole.web.request_log import log_failure
 
 _PROBLEM = "application/problem+json"
@@ -29,6 +30,7 @@ def register(app: Flask) -> None:
     """Makes ``app`` answer every error in the shape its caller reads."""
     app.register_error_handler(OpsconsoleError, _on_known)
     app.register_error_handler(HTTPException, _on_http)
+    app.register_error_handler(DataError, _on_unstorable)
     app.register_error_handler(Exception, _on_unexpected)
 
 
@@ -74,6 +76,12 @@ def _on_http(error: HTTPException) -> BaseResponse | SansIOResponse:
         if name.lower() not in {"content-type", "content-length"}:
             response.headers[name] = value
     return response
+
+
+def _on_unstorable(error: DataError) -> BaseResponse:
+    """A value that the database has no room for (PostgreSQL takes no NUL in a text) came in from outside."""
+    log_failure(error)
+    return _answer(Invalid("The request holds a value that cannot be stored.", code="not_storable"))
 
 
 def _on_unexpected(error: Exception) -> BaseResponse:

@@ -21,10 +21,10 @@ from opsconsole.jobs.states import JobState, RunState
 from opsconsole.runtime import Runtime
 
 # How often the versions of all watched jobs are looked up: one query by primary key.
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.05
 _GROUPS_SECONDS = 1.0
 _GROUPS_SHOWN = 20
-_OUTPUT_SECONDS = 0.1
+OUTPUT_SECONDS = 0.1
 _OUTPUT_BYTES = 16 * 1024
 _OUTPUT_BEHIND = 64 * 1024
 _CACHED_FRAMES = 8
@@ -159,7 +159,7 @@ class JobHub:
         """Returns what a host wrote after ``offset``; viewers that follow the same host share the reading."""
         with self._reading:
             known = self._outputs.get((run_id, offset))
-            if known is not None and time.monotonic() - known.read_at < _OUTPUT_SECONDS:
+            if known is not None and time.monotonic() - known.read_at < OUTPUT_SECONDS:
                 return known
             with self.parts.database.read() as session:
                 run = session.get_one(HostRun, run_id)
@@ -167,7 +167,7 @@ class JobHub:
                 sent = _sent(run.i, events, following, run.stdout_bytes + run.stderr_bytes)
                 # Looked at before the output: an end seen here means that all output was there to be read.
                 written = Written(sent, RunState(run.state).terminal and not sent)
-            fresh = time.monotonic() - _OUTPUT_SECONDS
+            fresh = time.monotonic() - OUTPUT_SECONDS
             self._outputs = {key: entry for key, entry in self._outputs.items() if entry.read_at >= fresh}
             self._outputs[run_id, offset] = written
             return written

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from opsconsole.errors import FieldError, Invalid
 from opsconsole.jobs import queries
-from opsconsole.web.hub import JobHub, encode, tick_seconds
+from opsconsole.web.hub import OUTPUT_SECONDS, JobHub, encode, tick_seconds
 from opsconsole.web.sse import API_VERSION, RETRY, Stream
 
 MAX_FOLLOWED = 4
@@ -121,10 +121,10 @@ class JobStream(Stream):
         return self.position.event_id(self.epoch) + done
 
     def sleep(self, doubts: int) -> None:
-        """Waits for the next change; for followed output, which has no version, at most one tick."""
+        """Waits for the next change; for followed output, which has no version, only until the next look at it."""
         hub, streams = self.hub, self.streams
         follows = len(self._ended) < len(self.position.offsets)
-        seconds = tick_seconds(hub.hosts, streams.hubs.viewers) if follows else streams.pace.look
+        seconds = OUTPUT_SECONDS if follows else streams.pace.look
 
         def woken() -> bool:
             return (
