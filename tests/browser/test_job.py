@@ -194,6 +194,36 @@ def test_where_streams_are_swallowed_the_page_polls(live: LiveServer, page: Page
     expect(page.locator("#pill")).to_have_text("Succeeded")
 
 
+def test_a_stream_that_never_speaks_is_given_up(live: LiveServer, page: Page, play: Players) -> None:
+    job, workers = started(live, play, 2, 2)
+    page.route("**/events*", lambda route: None)
+    page.goto(f"{live.url}/jobs/{job}")
+    expect(page.locator("#link")).to_have_text("Polling", timeout=8000)
+    workers.end(0)
+    expect(page.locator("#grid .t.o")).to_have_count(1)
+
+
+def test_a_hidden_tab_holds_no_stream_and_catches_up(live: LiveServer, page: Page, play: Players) -> None:
+    job, workers = started(live, play, 2, 2)
+    page.goto(f"{live.url}/jobs/{job}")
+    expect(page.locator("#link")).to_have_text("Live")
+    with page.expect_event("requestfailed", lambda request: "events" in request.url):
+        hide(page, True)
+    workers.end(0)
+    page.wait_for_timeout(700)
+    expect(page.locator("#grid .t.o")).to_have_count(0)
+    hide(page, False)
+    expect(page.locator("#grid .t.o")).to_have_count(1)
+
+
+def hide(page: Page, hidden: bool) -> None:
+    page.evaluate(
+        "(hidden) => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});"
+        " document.dispatchEvent(new Event('visibilitychange')); }",
+        hidden,
+    )
+
+
 def test_leaving_the_page_leaves_no_request_behind(live: LiveServer, page: Page, play: Players) -> None:
     job, _ = started(live, play)
     page.goto(f"{live.url}/jobs/{job}")
@@ -219,6 +249,18 @@ def test_who_differs_is_shown_as_the_line_that_differs(live: LiveServer, page: P
     expect(groups.nth(0)).to_contain_text("majority, others are compared with it")
     expect(groups.nth(1).locator("del")).to_have_text("- VERSION=12")
     expect(groups.nth(1).locator("ins")).to_have_text("+ VERSION=11")
+
+
+def test_the_list_follows_its_jobs_and_shows_new_ones(live: LiveServer, page: Page, play: Players) -> None:
+    _job, workers = started(live, play, 2, 2)
+    page.goto(f"{live.url}/jobs")
+    expect(page.locator("[data-done]")).to_have_text("0 / 2")
+    workers.end(0)
+    expect(page.locator("[data-done]")).to_have_text("1 / 2")
+    workers.end(1)
+    expect(page.locator("tr", has_text="Succeeded")).to_have_count(1)
+    started(live, play, 1, 1)
+    expect(page.locator("tbody tr")).to_have_count(2, timeout=12_000)
 
 
 def test_five_thousand_hosts(live: LiveServer, page: Page, play: Players) -> None:

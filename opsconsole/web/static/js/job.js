@@ -7,9 +7,10 @@ import { keys } from "./keys.js";
 import { fetchInto, mount } from "./pane.js";
 import { follow } from "./sse.js";
 import { createStatus } from "./status.js";
-import { changed, ended, LETTERS, reduce, start, TROUBLE } from "./store.js";
+import { changed, LETTERS, reduce, start, TROUBLE } from "./store.js";
 import { duration, STATES, t } from "./texts.js";
 
+const STALE_MS = 7000;
 const main = byId("job");
 const id = Number(main.dataset.id);
 const parameters = new URLSearchParams(location.search);
@@ -40,12 +41,11 @@ function lineOf(hash) {
 
 // --- from the stream to the page ------------------------------------------------------------------------------------
 
-let lastHeard = Date.now();
 let newGroups = false;
+let oldTimer = 0;
 
 const stream = follow(id, {
   onEvent(event, data) {
-    lastHeard = Date.now();
     if (event === "hello") return status.clock(data.server_time);
     if (event === "out") return pane?.log?.out(data);
     const before = view;
@@ -57,6 +57,10 @@ const stream = follow(id, {
   },
   onLink(link) {
     const node = byId("link");
+    clearTimeout(oldTimer);
+    document.body.classList.toggle("stale", link === "retry" && document.body.classList.contains("stale"));
+    // What nobody has confirmed for a while is shown as such.
+    if (link === "retry") oldTimer = setTimeout(() => document.body.classList.add("stale"), STALE_MS);
     node.hidden = link === "done";
     node.dataset.link = link;
     node.textContent = { live: t("Live"), retry: t("Reconnecting"), poll: t("Polling"), done: "" }[link] ?? "";
@@ -86,7 +90,6 @@ function refreshGroups() {
   list.refresh().then(() => byId("groups-count") && (byId("groups-count").textContent = String(list.count)));
 }
 setInterval(refreshGroups, 2000);
-setInterval(() => main.classList.toggle("stale", !ended(view.job.state) && Date.now() - lastHeard > 25000), 5000);
 
 // --- the pane -------------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ import { BAR_ORDER, ended } from "./store.js";
 import { duration, number, STATES, t } from "./texts.js";
 
 const EVERY_MS = 2000;
+const LOOK_EVERY_MS = 5000;
 
 /** @param {HTMLElement} row @param {any} job */
 function show(row, job) {
@@ -35,6 +36,30 @@ async function refresh() {
     }
   }
   if (document.querySelector("tr[data-active]")) setTimeout(refresh, EVERY_MS);
+
+/** The first page without a filter shows new jobs as they come, unless somebody is using the filter. */
+async function lookForNew() {
+  const table = document.querySelector("[data-newest]");
+  if (!table) return;
+  if (!document.hidden && !document.activeElement?.closest("form")) {
+    const { jobs = [] } = (await api("/api/v1/jobs?limit=1").catch(() => null)) ?? {};
+    if ((jobs[0]?.id ?? 0) > Number(table.getAttribute("data-newest"))) return location.reload();
+  }
+  setTimeout(lookForNew, LOOK_EVERY_MS);
+}
+setTimeout(lookForNew, LOOK_EVERY_MS);
 }
 
 if (document.querySelector("tr[data-active]")) setTimeout(refresh, EVERY_MS);
+
+/** The first page without a filter shows new jobs as they come, unless somebody is using the filter. */
+async function lookForNew() {
+  const table = document.querySelector("[data-newest]");
+  if (!table) return;
+  if (!document.hidden && !document.activeElement?.closest("form")) {
+    const { jobs = [] } = (await api("/api/v1/jobs?limit=1").catch(() => null)) ?? {};
+    if ((jobs[0]?.id ?? 0) > Number(table.getAttribute("data-newest"))) return location.reload();
+  }
+  setTimeout(lookForNew, LOOK_EVERY_MS);
+}
+setTimeout(lookForNew, LOOK_EVERY_MS);

@@ -1,0 +1,53 @@
+"""The Run form: what was typed stays as typed, and means one order."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from opsconsole.errors import Invalid
+from opsconsole.jobs.launch import LaunchType, Order
+from opsconsole.settings import Settings
+from opsconsole.web.pages.run_form import RunForm
+
+FORM = RunForm(targets="web[1-3]", command="uptime")
+
+
+def test_a_blank_form_shows_the_consoles_own_values(tmp_path: Path) -> None:
+    form = RunForm.blank(Settings.load(data_dir=tmp_path, concurrency=7, connect_timeout=2.5))
+    assert (form.concurrency, form.connect_timeout, form.command_timeout) == ("7", "2.5", "300")
+    assert form.idempotency_key != RunForm.blank(Settings.load(data_dir=tmp_path)).idempotency_key
+
+
+def test_empty_fields_mean_the_setting() -> None:
+    order = FORM.order("")
+    assert order == Order(targets="web[1-3]", command="uptime")
+
+
+def test_every_number_that_is_none_is_named_at_once() -> None:
+    form = replace(FORM, concurrency="x", connect_timeout="-1", command_timeout="1.5.2", expect_count="²")
+    with pytest.raises(Invalid) as raised:
+        form.order("")
+    assert [fault.field for fault in raised.value.errors] == [
+        "concurrency", "connect_timeout", "command_timeout", "expect_count",
+    ]  # fmt: skip
+
+
+def test_a_password_goes_only_with_its_choice() -> None:
+    assert FORM.order("secret").password is None
+    chosen = replace(FORM, credential="password").order("secret")
+    assert chosen.password is not None
+    assert chosen.password.reveal() == "secret"
+
+
+def test_an_address_cannot_prefill_a_confirmation() -> None:
+    form = FORM.prefilled({"targets": "db1", "confirm": "RUN 5000", "expect_count": "1", "reason": "x"})
+    assert (form.targets, form.confirm, form.expect_count, form.reason) == ("db1", "", "", "")
+
+
+def test_repeating_an_order_gives_the_same_order() -> None:
+    order = Order(
+        targets="web2\nweb3", command="date", title="date", user="deploy", credential="key:site", concurrency=5,
+        connect_timeout=2.5, command_timeout=0, max_failures="5%", launch_type=LaunchType.RELAUNCH, rerun_of=7,
+    )  # fmt: skip
+    assert RunForm().repeating(order).order("") == order
