@@ -10,22 +10,19 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import redis
 from sqlalchemy import select
 
 from opsconsole.clock import SystemClock
 from opsconsole.db import schema
 from opsconsole.db.database import Database, database_time
-from opsconsole.errors import OpsconsoleError, Unavailable
+from opsconsole.errors import OpsconsoleError
 from opsconsole.jobs.models import WorkerProcess
 from opsconsole.launcher.access import running_url
-from opsconsole.launcher.readiness import broker_place, require_broker
+from opsconsole.launcher.readiness import look_at_broker
 from opsconsole.settings import Settings, agent_socket
-from opsconsole.tasks.app import make_celery
 
 _LOW_BYTES = 500 * 1024 * 1024
 _SKEW_SECONDS = 2.0
-_OLDEST_BROKER = (6, 2)
 _DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk")
 
 
@@ -135,53 +132,10 @@ def _clock(database: Database) -> str:
 
 
 def _broker(settings: Settings) -> str:
-    try:
-        require_broker(settings)
-    except Unavailable as error:
-        if settings.embedded_broker:
-            raise _Sick("the embedded broker does not run", "Start it with the rest: opsconsole up") from None
-        raise _Sick(error.detail.rstrip("."), "") from None
-    place = broker_place(settings)
-    if settings.broker.startswith("amqp"):
-        _amqp_login(settings)
-        return f"RabbitMQ at {place} lets us in"
-    try:
-        with closing(_redis(settings)) as client:
-            server = client.info("server")
-            policy = client.config_get("maxmemory-policy").get("maxmemory-policy")
-    except redis.RedisError as error:
-        raise _Sick(
-            f"{place} answers, but: {str(error)[:200]}", "Check user and password in OPSCONSOLE_BROKER_URL"
-        ) from None
-    brand = "Valkey" if "valkey_version" in server else "Redis"
-    version = str(server.get("valkey_version") or server.get("redis_version"))
-    if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST_BROKER:
-        raise _Sick(f"{brand} {version} at {place} is too old", "Use 6.2 or later")
-    if policy != "noeviction":
-        raise _Sick(
-            f"{brand} at {place} may throw messages away (maxmemory-policy {policy})",
-            "Set maxmemory-policy noeviction in its configuration",
-        )
-    return f"{brand} {version} at {place}, noeviction"
-
-
-def _redis(settings: Settings) -> "redis.Redis":
-    url = settings.broker.replace("redis+socket://", "unix://", 1)
-    return redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3)
-
-
-def _amqp_login(settings: Settings) -> None:
-    connection = make_celery(settings).connection_for_write()
-    try:
-        connection.ensure_connection(max_retries=1, timeout=5)
-    except connection.connection_errors as error:
-        # The text of the client's errors may hold the URL.
-        raise _Sick(
-            f"RabbitMQ at {broker_place(settings)} does not let us in ({type(error).__name__})",
-            "Check user, password and virtual host in OPSCONSOLE_BROKER_URL",
-        ) from None
-    finally:
-        connection.release()
+    report = look_at_broker(settings)
+    if report.risk:
+        raise _Sick(f"{report.what} {report.risk}", report.remedy)
+    return report.what
 
 
 def _workers(settings: Settings, database: Database) -> str:

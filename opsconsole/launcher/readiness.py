@@ -1,13 +1,19 @@
 """Looks whether a part can be used. Nothing here waits long: whoever asks comes back."""
 
 import socket
+from contextlib import closing
+from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
+
+import redis
 
 from opsconsole.errors import Unavailable
 from opsconsole.settings import Settings
 
 _DEFAULT_PORTS = {"redis": 6379, "rediss": 6379, "amqp": 5672, "amqps": 5671}
 _CONNECT_SECONDS = 3.0
+_ANSWER_SECONDS = 5.0
+_OLDEST_REDIS = (6, 2)
 
 
 class WebProbe:
@@ -57,8 +63,25 @@ def broker_place(settings: Settings) -> str:
     return f"{parts.hostname or 'localhost'}:{parts.port or _DEFAULT_PORTS[parts.scheme]}"
 
 
-def require_broker(settings: Settings) -> None:
-    """Raises ``Unavailable`` when nothing listens where the broker should be."""
+@dataclass(frozen=True, slots=True)
+class BrokerReport:
+    """A broker that lets us in: what it is, and what in its set-up may lose messages (with the remedy), if anything."""
+
+    what: str
+    risk: str = ""
+    remedy: str = ""
+
+
+def look_at_broker(settings: Settings) -> BrokerReport:
+    """Returns what the broker of the settings is. Raises ``Unavailable`` when it is not there or keeps us out.
+
+    No message holds the URL: it may carry a password.
+    """
+    _reach(settings)
+    return _look_at_rabbitmq(settings) if settings.broker.startswith("amqp") else _look_at_redis(settings)
+
+
+def _reach(settings: Settings) -> None:
     parts = urlsplit(settings.broker)
     try:
         if parts.scheme == "redis+socket":
@@ -69,9 +92,65 @@ def require_broker(settings: Settings) -> None:
             place = (parts.hostname or "localhost", parts.port or _DEFAULT_PORTS[parts.scheme])
             socket.create_connection(place, timeout=_CONNECT_SECONDS).close()
     except OSError as error:
+        if settings.embedded_broker:
+            raise _fault("The embedded broker does not run. Start it with the rest: opsconsole up") from None
         why = error.strerror or str(error)
-        raise Unavailable(
-            f"The broker at {broker_place(settings)} does not answer: {why}. Start it, or correct "
-            "OPSCONSOLE_BROKER_URL.",
-            code="broker",
+        raise _fault(
+            f"The broker at {broker_place(settings)} does not answer: {why}. Start it, or correct OPSCONSOLE_BROKER_URL"
         ) from None
+
+
+def _look_at_redis(settings: Settings) -> BrokerReport:
+    place = broker_place(settings)
+    url = settings.broker.replace("redis+socket://", "unix://", 1)
+    try:
+        with closing(redis.Redis.from_url(url, socket_timeout=_ANSWER_SECONDS)) as client:
+            server = client.info("server")
+            policy = _eviction_policy(client)
+    except redis.RedisError as error:
+        raise _fault(
+            f"The broker at {place} does not let us in: {str(error)[:200]}. Check user and password in "
+            "OPSCONSOLE_BROKER_URL"
+        ) from None
+    brand = "Valkey" if "valkey_version" in server else "Redis"
+    version = str(server.get("valkey_version") or server.get("redis_version"))
+    if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST_REDIS:
+        raise _fault(f"{brand} {version} at {place} is too old. Use 6.2 or later")
+    if policy not in {None, "noeviction"}:
+        return BrokerReport(
+            f"{brand} {version} at {place}",
+            f"may throw messages away when its memory is full (maxmemory-policy {policy})",
+            "Set maxmemory-policy noeviction in its configuration",
+        )
+    return BrokerReport(f"{brand} {version} at {place}" + (", noeviction" if policy else ""))
+
+
+def _eviction_policy(client: redis.Redis) -> str | None:
+    try:
+        found = client.config_get("maxmemory-policy").get("maxmemory-policy")
+    except redis.ResponseError:
+        # Providers and access lists often keep CONFIG to themselves.
+        return None
+    return str(found) if found else None
+
+
+def _look_at_rabbitmq(settings: Settings) -> BrokerReport:
+    # Only who uses RabbitMQ needs Celery loaded in the supervisor.
+    from opsconsole.tasks.app import make_celery
+
+    place = broker_place(settings)
+    connection = make_celery(settings).connection_for_write(connect_timeout=_ANSWER_SECONDS)
+    try:
+        connection.connect()
+    except (*connection.connection_errors, *connection.channel_errors) as error:
+        raise _fault(
+            f"RabbitMQ at {place} does not let us in ({type(error).__name__}). Check user, password and virtual host "
+            "in OPSCONSOLE_BROKER_URL"
+        ) from None
+    finally:
+        connection.release()
+    return BrokerReport(f"RabbitMQ at {place}")
+
+
+def _fault(detail: str) -> Unavailable:
+    return Unavailable(f"{detail}.", code="broker")

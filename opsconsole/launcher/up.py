@@ -14,7 +14,7 @@ from opsconsole.launcher.child import ChildSpec
 from opsconsole.launcher.commands import beat_command, cli_command, worker_command
 from opsconsole.launcher.database import bring_up_to_date
 from opsconsole.launcher.folder import Holder, RunLock
-from opsconsole.launcher.readiness import WebProbe, broker_place, require_broker
+from opsconsole.launcher.readiness import WebProbe, look_at_broker
 from opsconsole.launcher.supervisor import Supervisor
 from opsconsole.launcher.workers import WorkerWatch
 from opsconsole.settings import Settings, child_environment
@@ -70,7 +70,7 @@ def run(plan: Plan, say: Say, open_page: Callable[[str], object] | None = None) 
         Supervisor(folder.logs_dir(settings), say) as supervisor,
     ):
         try:
-            broker_name = _start_ground(plan, supervisor)
+            broker_name = _start_ground(plan, supervisor, say)
             with web.listen(settings) as listener:
                 url = web.url_of(listener)
                 lock.tell(Holder(os.getpid(), url))
@@ -90,9 +90,9 @@ def run(plan: Plan, say: Say, open_page: Callable[[str], object] | None = None) 
     say("Stopped; nothing is left running")
 
 
-def _start_ground(plan: Plan, supervisor: Supervisor) -> str:
+def _start_ground(plan: Plan, supervisor: Supervisor, say: Say) -> str:
     """Starts the broker while the database is brought to this version's schema; returns the broker's name."""
-    name = _start_broker(plan, supervisor)
+    name = _start_broker(plan, supervisor, say)
     bring_up_to_date(plan.settings)
     supervisor.wait_ready(_BROKER_SECONDS)
     return name
@@ -111,11 +111,13 @@ def _start_rest(plan: Plan, supervisor: Supervisor, database: Database, listener
     return supervisor.wait_ready(_START_SECONDS)
 
 
-def _start_broker(plan: Plan, supervisor: Supervisor) -> str:
+def _start_broker(plan: Plan, supervisor: Supervisor, say: Say) -> str:
     settings = plan.settings
     if not settings.embedded_broker:
-        require_broker(settings)
-        return f"at {broker_place(settings)}"
+        report = look_at_broker(settings)
+        if report.risk:
+            say(f"NOTE  {report.what} {report.risk}. {report.remedy}.")
+        return report.what
     program = broker.find_program()
     spec = ChildSpec(
         name="broker",

