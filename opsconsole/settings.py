@@ -92,7 +92,7 @@ class Settings(BaseSettings):
         "INFO", description="DEBUG, INFO, WARNING or ERROR."
     )
     log_json: bool = Field(False, description="Logs as JSON, one object a line.")
-    drain_seconds: float = Field(5.0, ge=0, description="How long a stopping worker lets running commands go on.")
+    drain_seconds: float = Field(3.0, ge=0, description="How long a stopping worker lets running commands go on.")
     heartbeat_seconds: float = Field(5.0, gt=0, description="How often a worker says that it lives.")
     worker_dead_seconds: float = Field(30.0, gt=0, description="A heartbeat unchanged this long means a lost worker.")
     sweep_seconds: float = Field(1.0, gt=0, description="How often workers look for orders and overdue runs.")

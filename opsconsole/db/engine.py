@@ -24,6 +24,8 @@ def make_engine(url: str, *, pool_size: int = 5) -> Engine:
         return _sqlite_engine(url, pool_size)
     return create_engine(
         url,
+        # An error's text may reach a log; what people typed must not.
+        hide_parameters=True,
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_pre_ping=True,
@@ -35,6 +37,8 @@ def make_engine(url: str, *, pool_size: int = 5) -> Engine:
 def _sqlite_engine(url: str, pool_size: int) -> Engine:
     engine = create_engine(
         url,
+        # An error's text may reach a log; what people typed must not.
+        hide_parameters=True,
         pool_size=pool_size,
         max_overflow=pool_size,
         connect_args={"timeout": _SQLITE_BUSY_SECONDS, "check_same_thread": False},
