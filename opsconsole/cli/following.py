@@ -72,7 +72,7 @@ def see_through(client: ConsoleClient, job: int, showing: Showing, terminal: Ter
         return ExitCode.CANCELLED
     status = client.status(job)
     board = watch.board
-    terminal.note(words.closing_line(board, _seconds(status), client.url + status["links"]["html"]))
+    terminal.note(words.closing_line(board, _seconds(status), f"{client.url}/j/{job}"))
     plain = exit_codes.of_job(board.state, board.stop_reason, board.counts)
     if showing.largest:
         return exit_codes.largest(plain, (group.get("exit") for group in groups))

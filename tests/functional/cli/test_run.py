@@ -55,7 +55,7 @@ def test_equal_output_is_printed_once_and_trouble_at_the_end(mixed: FakeConsole,
     assert result.stderr == (
         "opsconsole: web4 (1): exit 127: sh: openssl: not found\n"
         "opsconsole: web5 (1): unreachable: connect timed out after 10 s\n"
-        f"#7 partial: 3 ok, 1 failed, 1 unreachable of 5, 2.0 s   {mixed.url}/jobs/7\n"
+        f"#7 partial: 3 ok, 1 failed, 1 unreachable of 5, 2.0 s   {mixed.url}/j/7\n"
     )
     assert result.exit_code == 1
 
