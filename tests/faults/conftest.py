@@ -1,0 +1,53 @@
+"""Consoles that a test may break: each has its own broker, database and workers."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from opsconsole.settings import Settings
+from tests.support.console import Console, embedded_broker, running_console
+from tests.support.sshd import Sshd, running_sshd
+
+KEY = {"credential": "key:test"}
+
+
+@pytest.fixture(scope="session")
+def sshd() -> Iterator[Sshd]:
+    """An OpenSSH server on every loopback address that no test may change."""
+    with running_sshd(options={"MaxStartups": "2000:30:2000"}) as server:
+        yield server
+
+
+@pytest.fixture
+def options(sshd: Sshd, tmp_path: Path) -> dict[str, object]:
+    """Settings of a console that notices within seconds what takes half a minute by default."""
+    return {
+        "data_dir": tmp_path / "console",
+        "allow_loopback": True,
+        "allow_unlisted_hosts": True,
+        "host_key_policy": "accept_new",
+        "key_files": {"test": sshd.client_key},
+        "ssh_port": sshd.port,
+        "sweep_seconds": 0.2,
+        "heartbeat_seconds": 0.5,
+        "worker_dead_seconds": 6.0,
+        "drain_seconds": 2.0,
+        "kill_grace": 1.0,
+    }
+
+
+@pytest.fixture
+def make_console(options: dict[str, object]) -> Iterator[Callable[..., Console]]:
+    """Makes a console with the embedded broker; it and its workers end with the test."""
+    with ExitStack() as stack:
+
+        def make(workers: int = 1, **chosen: object) -> Console:
+            settings = Settings.load(**{**options, **chosen})
+            stack.enter_context(embedded_broker(settings))
+            console = stack.enter_context(running_console(settings))
+            console.start_workers(workers)
+            return console
+
+        yield make
