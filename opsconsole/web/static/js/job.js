@@ -120,7 +120,10 @@ async function openPane(i) {
   root.classList.add("open");
   pane = mount(root);
   await pane.log?.ready.catch(() => {});
-  if (!signal.aborted) watch();
+  if (signal.aborted) return;
+  watch();
+  // It may have ended while its pane was on the way.
+  if (pane.running && !"qcr".includes(view.grid[i])) paneChanged();
 }
 
 function watch() {
@@ -130,11 +133,13 @@ function watch() {
 /** The chosen host changed its state: a started one gets its log, an ended one its exit. */
 function paneChanged() {
   const letter = view.grid[chosen];
+  if (letter === pane?.letter) return;
   if (letter === "r" || !pane?.log || !pane.running) {
     openPane(chosen);
     return;
   }
   if ("qc".includes(letter)) return;
+  pane.letter = letter;
   pane.log.finished();
   headOnly(chosen);
 }

@@ -47,7 +47,7 @@ export function mount(pane, { line = null } = {}) {
   const input = /** @type {HTMLInputElement | null} */ (byId("find"));
   const finder = input && search({ input, root, log: () => log });
   localTimes(/** @type {any} */ (pane));
-  return { log, finder, offset: () => size, running: facts.running === "yes" };
+  return { log, finder, offset: () => size, running: facts.running === "yes", letter: facts.letter };
 }
 
 /**
