@@ -40,6 +40,8 @@ def up(
     open_browser: bool,
 ) -> None:
     """Start a whole console on this machine; Ctrl-C stops it."""
+    if sys.stderr.isatty():
+        click.echo("Starting; this takes some seconds", err=True)
     from opsconsole.launcher.up import make_plan, run
 
     chosen = _chosen(host=host, port=port, workers=workers, worker_slots=slots, data_dir=data_dir)

@@ -27,6 +27,7 @@ COMMANDS = {
     "attach": "opsconsole.cli.remote:attach",
     "cancel": "opsconsole.cli.remote:cancel",
     "rerun": "opsconsole.cli.remote:rerun",
+    "trust": "opsconsole.cli.trust:trust",
     "token": "opsconsole.cli.tokens:token",
     "bench": "opsconsole.cli.bench:bench",
     "demo-fleet": "opsconsole.cli.local:demo_fleet",

@@ -43,7 +43,7 @@ class GroupCommit(Generic[Item, Result]):
         *,
         offload: Callable[[Callable[[], Written[Result]]], Written[Result]],
         most: int = 500,
-        linger: float = 0.01,
+        linger: float = 0.02,
     ) -> None:
         self._write = write
         self._offload = offload
@@ -76,10 +76,10 @@ class GroupCommit(Generic[Item, Result]):
         while True:
             self._wake.wait()
             self._wake.clear()
-            if busy and not self._closing.is_set():
-                # Under load company is sure to come; one who waits alone is served at once.
-                self._closing.wait(self._linger)
             while self._queue:
+                # Under load company is sure to come; one who waits alone is served at once.
+                if busy and len(self._queue) < self._most // 8 and not self._closing.is_set():
+                    self._closing.wait(self._linger)
                 group = [self._queue.popleft() for _ in range(min(len(self._queue), self._most))]
                 busy = len(group) > 1
                 self._commit(group)

@@ -167,7 +167,7 @@ class ClaimReader:
                 return Auth(identity=f"key {name}"), Unreached(Reason.CREDENTIAL, text)
             return Auth(identity=f"key {name}", key_files=(str(path),)), None
         if self._settings.use_ambient_keys:
-            return Auth(identity="ambient", ambient=True), None
+            return Auth(identity="own keys", ambient=True), None
         text = "No credential: choose a key file or a password, or set OPSCONSOLE_USE_AMBIENT_KEYS=1 on the worker."
         return Auth(identity="none"), Unreached(Reason.CREDENTIAL, text)
 

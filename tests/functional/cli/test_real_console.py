@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from opsconsole.inventory import known_hosts
+from tests.support.sshd import make_key, running_sshd
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +24,10 @@ _SECONDS = 60
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     folder = tmp_path_factory.mktemp("console")
-    chosen = {"OPSCONSOLE_DATA_DIR": str(folder), "OPSCONSOLE_PORT": "0"}
+    home = tmp_path_factory.mktemp("home")
+    (home / ".ssh").mkdir()
+    make_key(home / ".ssh" / "id_ed25519")
+    chosen = {"OPSCONSOLE_DATA_DIR": str(folder), "OPSCONSOLE_PORT": "0", "HOME": str(home)}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OPSCONSOLE_")} | chosen
     command = [sys.executable, "-m", "opsconsole", "up", "--demo", "12", "--workers", "1"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
@@ -117,3 +124,21 @@ def test_bad_input_is_named_and_starts_nothing(cli: Run, args: tuple[str, ...], 
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
     assert json.loads(cli("jobs", "--json", "-n", "1").stdout or '{"id": 0}')["id"] == before
+
+
+def test_an_unknown_host_key_is_shown_and_trusted(cli: Run) -> None:
+    with running_sshd() as server:
+        fingerprint = known_hosts.fingerprint(server.known_key())
+        first = cli("run", "--yes", "-w", f"127.0.0.9:{server.port}", "--", "true")
+        assert first.returncode == 3
+        assert fingerprint in first.stderr
+        job = re.search(r"#(\d+)", first.stderr).group(1)  # type: ignore[union-attr]
+
+        asked = cli("trust", job)
+        assert asked.returncode == 2
+        assert fingerprint in asked.stdout
+
+        assert cli("trust", job, "--yes").returncode == 0
+        again = cli("rerun", job, "--states", "u", "--yes")
+        assert "refused" in again.stderr, "the key is trusted now, and the login is what fails"
+        assert "host key" not in again.stderr
