@@ -164,9 +164,16 @@ class Child:
         self.process = None
 
 
+class _ChildLog(RotatingFileHandler):
+    """A log whose troubles stay its own: a full disk must not end the watch over the processes."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Drops the line; whoever looks for a full disk has the doctor."""
+
+
 def open_log(folder: Path, name: str) -> RotatingFileHandler:
     """Returns the log file of a child, which turns over by size and keeps two old files."""
-    handler = RotatingFileHandler(
+    handler = _ChildLog(
         folder / f"{name}.log", maxBytes=_LOG_BYTES, backupCount=_LOG_FILES - 1, encoding="utf-8", errors="replace"
     )
     handler.setFormatter(logging.Formatter("%(message)s"))

@@ -12,7 +12,7 @@ from opsconsole.db.database import Database
 from opsconsole.launcher import access, broker, demo, folder, greeting, web
 from opsconsole.launcher.child import ChildSpec
 from opsconsole.launcher.commands import beat_command, cli_command, worker_command
-from opsconsole.launcher.database import bring_up_to_date
+from opsconsole.launcher.database import bring_up_to_date, impatient
 from opsconsole.launcher.folder import Holder, RunLock
 from opsconsole.launcher.readiness import WebProbe, look_at_broker
 from opsconsole.launcher.supervisor import Supervisor
@@ -66,7 +66,7 @@ def run(plan: Plan, say: Say, open_page: Callable[[str], object] | None = None) 
     folder.prepare(settings)
     with (
         RunLock(settings) as lock,
-        closing(Database(settings.database)) as database,
+        closing(impatient(settings)) as database,
         Supervisor(folder.logs_dir(settings), say) as supervisor,
     ):
         try:
@@ -85,8 +85,8 @@ def run(plan: Plan, say: Say, open_page: Callable[[str], object] | None = None) 
                     supervisor.run()
             say("Stopping")
         finally:
-            access.withdraw(settings, database)
             supervisor.stop()
+            access.withdraw(settings, database)
     say("Stopped; nothing is left running")
 
 

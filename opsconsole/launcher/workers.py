@@ -1,5 +1,6 @@
 """What the launcher knows of worker processes: whether they have reported in, whether they live, and when they end."""
 
+import contextlib
 import json
 import logging
 import os
@@ -7,6 +8,7 @@ import socket
 from pathlib import Path
 
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 
 from opsconsole.clock import Clock
 from opsconsole.db.database import Database
@@ -19,6 +21,7 @@ from opsconsole.settings import Settings
 # A worker is killed for want of a heartbeat only long after the others have given up on it: until then it may recover.
 _PATIENCE = 2
 _SETTLED_SECONDS = 1.0
+_NO_ANSWER = (Unavailable, SQLAlchemyError)
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +43,7 @@ class WorkerWatch:
         """Returns whether worker ``pid`` has reported in."""
         try:
             reported = pid in self._beats()
-        except Unavailable:
+        except _NO_ANSWER:
             return False
         if reported:
             self._keep(self._known | {pid})
@@ -57,9 +60,9 @@ class WorkerWatch:
         try:
             with self._database.transaction() as session:
                 recover.mark_gone(session, self._host, pid, self._clock.now())
-        except Unavailable as error:
+        except _NO_ANSWER as error:
             # The reaper finds out by itself.
-            _log.warning("the end of worker process %s could not be noted: %s", pid, error.detail)
+            _log.warning("the end of worker process %s could not be noted: %s", pid, type(error).__name__)
         self._keep(self._known - {pid})
 
     def settle_former(self) -> None:
@@ -72,12 +75,13 @@ class WorkerWatch:
         """Keeps the process ids on disk, for the launcher after this one."""
         if pids != self._known:
             self._known = pids
-            write_private(self._ledger, json.dumps(sorted(pids)))
+            with contextlib.suppress(OSError):
+                write_private(self._ledger, json.dumps(sorted(pids)))
 
     def _look(self) -> None:
         try:
             beats = self._beats()
-        except Unavailable:
+        except _NO_ANSWER:
             return
         self._looked_at = self._clock.monotonic()
         pairs = [(str(pid), beat) for pid, beat in beats.items()]
