@@ -35,6 +35,7 @@ _FD: Mapping[Stream, int] = {Stream.STDOUT: STDOUT, Stream.STDERR: STDERR}
 _POLL_SECONDS = 0.2
 _STORE_SECONDS = 0.1
 _TAIL_SECONDS = 1.0
+_IDLE_POLL_SECONDS = 0.05
 # After KILL the remote end gets this long to confirm before we say that it did not.
 _CONFIRM_SECONDS = 3.0
 # The remote side's own limit fires only when we are gone, so it lies a little behind ours.
@@ -70,6 +71,7 @@ class Performer:
         self._bounds = bounds
         self._in_hand: dict[int, int] = {}
         self._cancelled: set[int] = set()
+        self._deliveries = 0
         self._lock = threading.Lock()
         # ``draining`` takes no further run; ``stopping`` also ends those in hand.
         self.draining = threading.Event()
@@ -91,8 +93,22 @@ class Performer:
 
     def perform(self, run_id: int, attempt: int) -> None:
         """Carries out one delivery. Returns when the run has ended or was not this delivery's to do."""
-        if self.draining.is_set():
-            return
+        with self._lock:
+            if self.draining.is_set():
+                return
+            self._deliveries += 1
+        try:
+            self._perform(run_id, attempt)
+        finally:
+            with self._lock:
+                self._deliveries -= 1
+
+    def await_idle(self) -> None:
+        """Returns once no delivery is being carried out. Only a draining performer ever comes to that."""
+        while self._deliveries:
+            time.sleep(_IDLE_POLL_SECONDS)
+
+    def _perform(self, run_id: int, attempt: int) -> None:
         claim = self._ledger.take(run_id, attempt)
         if claim is None:
             return

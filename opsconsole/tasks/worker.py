@@ -73,7 +73,13 @@ class Services:
         self.housekeeping.kick()
 
     def stop(self) -> None:
-        """Ends everything once no run is in hand."""
+        """Ends everything once no run is in hand. Celery stops its pool after this, so the wait has its place here."""
+        self.performer.draining.set()
+        self.performer.await_idle()
+        self.terminate()
+
+    def terminate(self) -> None:
+        """Ends everything now; what is in hand is settled by the others."""
         self._ledger.close()
         self.housekeeping.stop()
         self._connector.close()
@@ -92,7 +98,7 @@ def make_worker_app(runtime: Runtime, connector: Connector) -> Celery:
     running: list[Services] = []
 
     class ServicesStep(bootsteps.StartStopStep):
-        """Starts the services before the consumer takes its first message, and stops them after the pool."""
+        """Starts the services before the consumer takes its first message, and stops them after it took its last."""
 
         requires = ("celery.worker.components:Timer",)
 
@@ -105,7 +111,9 @@ def make_worker_app(runtime: Runtime, connector: Connector) -> Celery:
             while running:
                 running.pop().stop()
 
-        terminate = stop
+        def terminate(self, parent: Any) -> None:
+            while running:
+                running.pop().terminate()
 
     app.steps["worker"].add(ServicesStep)
     _add_tasks(app, running)

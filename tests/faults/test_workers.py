@@ -122,7 +122,8 @@ def test_forged_messages_start_nothing_and_harm_nobody(make_console: MakeConsole
 
 
 def test_a_stopping_worker_drains_and_tells_the_truth(make_console: MakeConsole, tmp_path: Path) -> None:
-    console = make_console()
+    # Longer than Celery itself takes to stop: it must wait for the runs in hand.
+    console = make_console(drain_seconds=5.0)
     quick = console.launch("127.0.0.[1-3]", "sleep 1; echo done", **KEY)
     slow = console.launch("127.0.0.[11-13]", "trap '' TERM; sleep 600", **KEY)
     waiting = console.launch("127.0.0.[21-25]", f"echo x >> {tmp_path / 'started'}; sleep 600", concurrency=1, **KEY)
