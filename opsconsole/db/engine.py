@@ -1,10 +1,13 @@
 """Makes the engine and sets what each database needs to be safe with several processes."""
 
+from importlib.util import find_spec
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import Connection
 from sqlalchemy.pool import ConnectionPoolEntry
+
+from opsconsole.errors import Unavailable
 
 _SQLITE_BUSY_SECONDS = 30
 _SQLITE_PRAGMAS = (
@@ -19,9 +22,11 @@ WRITES = "opsconsole_writes"
 
 
 def make_engine(url: str, *, pool_size: int = 5) -> Engine:
-    """Returns an engine for ``url`` that connects to nothing yet."""
+    """Returns an engine for ``url`` that connects to nothing yet. Raises ``Unavailable`` without the driver it needs."""
     if url.startswith("sqlite"):
         return _sqlite_engine(url, pool_size)
+    if find_spec("psycopg") is None:
+        raise Unavailable("PostgreSQL needs a driver: pip install 'opsconsole[postgres]'", code="postgres_driver")
     return create_engine(
         url,
         # An error's text may reach a log; what people typed must not.
