@@ -22,7 +22,7 @@ WRITES = "opsconsole_writes"
 
 
 def make_engine(url: str, *, pool_size: int = 5) -> Engine:
-    """Returns an engine for ``url`` that connects to nothing yet. Raises ``Unavailable`` without the driver it needs."""
+    """Returns an engine for ``url`` that connects to nothing yet. Raises ``Unavailable`` without its driver."""
     if url.startswith("sqlite"):
         return _sqlite_engine(url, pool_size)
     if find_spec("psycopg") is None:
