@@ -2,6 +2,7 @@
 
 import codecs
 import hashlib
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,11 @@ STDERR = 2
 # A chunk is a database row: large enough to be few, small enough to be streamed.
 CHUNK_BYTES = 32 * 1024
 _LAST_LINE_CHARS = 200
+_ESCAPES = re.compile(
+    # Strings (titles, links, clipboard), control sequences, then two-character escapes; each bounded.
+    r"\x1b[\]PX^_][^\x07\x1b\x9c]{0,4096}(?:\x07|\x9c|\x1b\\)?|(?:\x1b\[|\x9b)[\x20-\x3f]{0,256}[\x40-\x7e]?|\x1b.?",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +160,17 @@ class BoundedOutput:
 
 
 def display(data: bytes) -> str:
-    """Returns ``data`` as text without control characters: what is not UTF-8 becomes U+FFFD, controls vanish.
+    """Returns ``data`` as text that only shows: what is not UTF-8 becomes U+FFFD, escapes and controls vanish.
 
     For one-line summaries that are stored; NUL in particular cannot be stored as text in PostgreSQL.
     """
-    text = data.decode("utf-8", errors="replace")
+    text = without_escapes(data.decode("utf-8", errors="replace"))
     return "".join(char for char in text if char == "\t" or char.isprintable())
+
+
+def without_escapes(text: str) -> str:
+    """Returns ``text`` without terminal sequences: colours, cursor moves, titles, links, clipboard writes."""
+    return _ESCAPES.sub("", text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from opsconsole.hostset import fold
 from opsconsole.jobs.gather import Finished, gather
 from opsconsole.jobs.models import HostRun, Job, OutputChunk
-from opsconsole.jobs.output import Chunk, lines_of
+from opsconsole.jobs.output import Chunk, display, lines_of
 from opsconsole.jobs.queries import invalid_query
 from opsconsole.jobs.states import ACTIVE, TERMINAL, RunState
 
@@ -142,6 +142,5 @@ def _first_lines(session: Session, job: Job, indices: Sequence[int]) -> dict[int
     )
     heads: dict[int, str] = {}
     for i, data in session.execute(query):
-        first = next((line for line in data[:4096].decode(errors="replace").splitlines() if line.strip()), "")
-        heads[i] = "".join(char for char in first if char.isprintable())[:_HEAD_CHARS]
+        heads[i] = next((line for line in map(display, data[:4096].splitlines()) if line.strip()), "")[:_HEAD_CHARS]
     return heads

@@ -9,6 +9,7 @@ from typing import Any
 from flask_babel import format_decimal
 from flask_babel import gettext as _
 
+from opsconsole.jobs.output import without_escapes
 from opsconsole.jobs.states import LETTERS, JobState, RunState
 
 # Trouble first, then what never ran, then what went well, then what is still to come.
@@ -19,11 +20,6 @@ TROUBLE = "fkul"
 TILES_AT_MOST = 1000
 LETTER_OF = {state.value: state.letter for state in RunState}
 
-_ESCAPES = re.compile(
-    # Strings (titles, links, clipboard), control sequences, then two-character escapes; each bounded.
-    r"\x1b[\]PX^_][^\x07\x1b\x9c]{0,4096}(?:\x07|\x9c|\x1b\\)?|(?:\x1b\[|\x9b)[\x20-\x3f]{0,256}[\x40-\x7e]?|\x1b.?",
-    re.DOTALL,
-)
 _DECEIVING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
 )
@@ -176,7 +172,7 @@ def visible(text: str) -> str:
 
     The page with script draws colours; this is the plain reading of the same line.
     """
-    stripped = _ESCAPES.sub("", text)
+    stripped = without_escapes(text)
     # A terminal shows what was written last; all that a line overwrote would only repeat it.
     last = stripped.rstrip("\r").rpartition("\r")[2]
     return _DECEIVING.sub(_named, last)

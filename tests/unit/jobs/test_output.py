@@ -188,7 +188,7 @@ def test_bytes_that_are_no_text_are_shown_as_bytes(data: bytes, text: str) -> No
         ([(STDOUT, b"one\n\n  \n")], "one"),
         ([(STDOUT, b"one\npart")], "part"),
         ([(STDOUT, b"one\n"), (STDERR, b"trouble\n")], "trouble"),
-        ([(STDOUT, b"nul\x00 \x1b[1mbold\n")], "nul [1mbold"),
+        ([(STDOUT, b"nul\x00 \x1b[1mbold\n")], "nul bold"),
         ([(STDOUT, b"x" * 10_000)], "x" * 200),
         ([(STDOUT, b"\n\n")], None),
         ([], None),
