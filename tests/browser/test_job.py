@@ -57,6 +57,7 @@ def test_output_appears_while_the_command_runs(live: LiveServer, page: Page, pla
     workers.end(0)
     expect(page.locator("#L3")).to_contain_text("no end yet")
     expect(page.locator(".oh")).to_contain_text("exit 0")
+    expect(page.locator("#follow")).to_have_count(0)
 
 
 def test_reading_upward_stops_following_at_once(live: LiveServer, page: Page, play: Players) -> None:

@@ -82,7 +82,10 @@ export function groupList({ job, root, note, limit, href, onPick }) {
     if (!fitting.length) root.append(el("p", { class: "empty", text: filter ? t("No group fits this filter.") : t("Nothing has finished yet.") }));
     if (fitting.length > limit) root.append(el("p", { class: "foot", text: t("{n} more groups in Output groups", { n: number(fitting.length - limit) }) }));
     const hosts = groups.reduce((sum, group) => sum + group.count, 0);
-    if (note) note.textContent = t("{n} groups from {hosts} finished hosts", { n: number(groups.length), hosts: number(hosts) });
+    if (note) {
+      const text = groups.length === 1 ? t("1 group from {hosts} finished") : t("{n} groups from {hosts} finished");
+      note.textContent = text.replace("{n}", number(groups.length)).replace("{hosts}", hosts === 1 ? t("1 host") : t("{n} hosts", { n: number(hosts) }));
+    }
   }
 
   return {

@@ -154,6 +154,6 @@ export function outcomeOf(row) {
   const tone = { f: "x-f", k: "x-k", u: "x-u", r: "x-r" }[row.state] ?? "";
   if (row.signal) return { class: `ex ${tone}`, text: t("signal {name}", { name: row.signal }) };
   if (row.exit !== null && row.exit !== undefined) return { class: `ex ${tone}`, text: t("exit {n}", { n: row.exit }) };
-  if ("uklx".includes(row.state) && row.reason) return { class: `ex cut ${tone}`, text: t(`reason:${row.reason}`).replace(/^reason:/, "").replaceAll("_", " ") };
+  if ("uklx".includes(row.state) && row.reason) return { class: `ex cut ${tone}`, text: row.reason.replaceAll("_", " ") };
   return { class: "", text: "" };
 }

@@ -153,6 +153,7 @@ async function headOnly(i) {
     return;
   }
   if (i !== chosen) return;
+  byId("follow")?.remove();
   for (const part of [".oh", ".of"]) {
     const fresh = next.querySelector(part);
     if (fresh) byId("pane").querySelector(part)?.replaceWith(fresh);
