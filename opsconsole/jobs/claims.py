@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -51,6 +52,24 @@ class _JobFacts:
     problem: Unreached | None
 
 
+class Delivered(NamedTuple):
+    """What is read of a run's row when its message arrives; the rest of the row is not needed to carry it out."""
+
+    id: int
+    job_id: int
+    i: int
+    host: str
+    address: str
+    port: int
+    user: str
+    credential: str | None
+    fence: int
+    attempt: int
+
+
+_DELIVERED = tuple(getattr(HostRun, name) for name in Delivered._fields)
+
+
 class ClaimReader:
     """Reads claims for one worker process and remembers what is the same for all runs of a job."""
 
@@ -71,12 +90,12 @@ class ClaimReader:
         """The id of this worker process's row."""
         return self._worker_id()
 
-    def read(self, session: Session, deliveries: Sequence[tuple[int, int]]) -> dict[int, HostRun]:
+    def read(self, session: Session, deliveries: Sequence[tuple[int, int]]) -> dict[int, Delivered]:
         """Returns the rows of the delivered run ids, and finds out whether their jobs' owners may still run them."""
         if not deliveries:
             return {}
-        query = select(HostRun).where(HostRun.id.in_([run_id for run_id, _ in deliveries]))
-        runs = {run.id: run for run in session.scalars(query.execution_options(populate_existing=True))}
+        query = select(*_DELIVERED).where(HostRun.id.in_([run_id for run_id, _ in deliveries]))
+        runs = {row.id: Delivered(*row) for row in session.execute(query)}
         self._permitted = self._read_permissions(session, {run.job_id for run in runs.values()})
         return runs
 
@@ -84,7 +103,7 @@ class ClaimReader:
         """Returns whether the job's owner may still run commands, as of the last ``read``."""
         return self._permitted.get(job_id, False)
 
-    def claims(self, session: Session, runs: Sequence[HostRun], now: datetime) -> dict[int, Claim]:
+    def claims(self, session: Session, runs: Sequence[Delivered], now: datetime) -> dict[int, Claim]:
         """Returns the claims of ``runs``, which this transaction has just moved to connecting."""
         if not runs:
             return {}
@@ -136,7 +155,7 @@ class ClaimReader:
             return None, Unreached(Reason.CREDENTIAL, error.detail)
 
     def _claim(
-        self, session: Session, run: HostRun, keys: tuple[KnownKey, ...], policy: HostKeyPolicy, now: datetime
+        self, session: Session, run: Delivered, keys: tuple[KnownKey, ...], policy: HostKeyPolicy, now: datetime
     ) -> Claim:
         job = self._jobs[run.job_id]
         auth, problem = self._auth(run, job)
@@ -156,7 +175,7 @@ class ClaimReader:
         fence = run.fence + 1
         return Claim(run.id, run.job_id, run.i, fence, run.attempt, target, auth, limits, job.script, problem)
 
-    def _auth(self, run: HostRun, job: _JobFacts) -> tuple[Auth, Unreached | None]:
+    def _auth(self, run: Delivered, job: _JobFacts) -> tuple[Auth, Unreached | None]:
         if job.kind == "password":
             return Auth(identity=f"job-{run.job_id}-password", password=job.password), job.problem
         name = job.name if job.kind == "key" else run.credential if job.kind == "auto" else None

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Row, func, select, update
 from sqlalchemy.orm import Session
 
 from opsconsole.jobs import transitions
@@ -63,14 +64,18 @@ def republish_soon(session: Session, now: datetime) -> None:
     session.execute(update(HostRun).where(HostRun.state == RunState.QUEUED.value).values(next_publish_at=now))
 
 
+_LOOK = (Job.state, Job.target_count, Job.options, Job.n_q, Job.n_queued, Job.n_f, Job.n_k, Job.n_u, Job.n_l)
+
+
 def _fill_job(session: Session, job_id: int, now: datetime, slots: int) -> Published:
-    job = session.get(Job, job_id, populate_existing=True)
+    # Not the whole row: its command may be large, and this is asked for every group of finished hosts.
+    job = session.execute(select(*_LOOK).where(Job.id == job_id)).one_or_none()
     if job is None or not job.n_q:
         return []
     if job.state not in {JobState.PENDING, JobState.RUNNING}:
         return []
     options = RunOptions.from_json(job.options)
-    if _stopped_by_threshold(session, job, options, now) or job.n_q == job.n_queued:
+    if _stopped_by_threshold(session, job_id, job, options, now) or job.n_q == job.n_queued:
         return []
     # The numbers are read again under the lock; the first look only spares the lock when there is nothing to do.
     transitions.lock_job(session, job_id)
@@ -92,13 +97,13 @@ def _fill_job(session: Session, job_id: int, now: datetime, slots: int) -> Publi
 _ACTIVE_JOBS = [JobState.PENDING.value, JobState.RUNNING.value, JobState.STOPPING.value]
 
 
-def _stopped_by_threshold(session: Session, job: Job, options: RunOptions, now: datetime) -> bool:
+def _stopped_by_threshold(session: Session, job_id: int, job: Row[Any], options: RunOptions, now: datetime) -> bool:
     allowed = options.allowed_failures(job.target_count)
     if allowed is None or job.n_f + job.n_k + job.n_u + job.n_l <= allowed:
         return False
     stop = {"stop_reason": StopReason.THRESHOLD.value}
-    if transitions.move_job(session, job.id, JobState.STOPPING, stop):
+    if transitions.move_job(session, job_id, JobState.STOPPING, stop):
         skipped = {"reason": Reason.THRESHOLD.value, "finished_at": now, "detail": "Too many hosts failed before."}
         for source in (RunState.PENDING, RunState.QUEUED):
-            transitions.move_many(session, job.id, source, RunState.SKIPPED, skipped, now)
+            transitions.move_many(session, job_id, source, RunState.SKIPPED, skipped, now)
     return True

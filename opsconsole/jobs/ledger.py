@@ -21,7 +21,7 @@ from opsconsole.db.inserts import insert_missing
 from opsconsole.errors import Unavailable
 from opsconsole.inventory import hostkeys
 from opsconsole.jobs import dispatch, transitions
-from opsconsole.jobs.claims import Claim, ClaimReader
+from opsconsole.jobs.claims import Claim, ClaimReader, Delivered
 from opsconsole.jobs.models import HostRun, OutputChunk
 from opsconsole.jobs.output import BoundedOutput, Flush
 from opsconsole.jobs.ports import ConnectionFacts, Dispatcher, Unreached
@@ -222,7 +222,7 @@ def _won_take(entry: Entry, move: Moved | None) -> TypeGuard[TakeRun]:
     return isinstance(entry, TakeRun) and move is not None and move.won
 
 
-def _change_of(entry: Entry, takes: dict[int, HostRun], reader: ClaimReader, now: datetime) -> Change | None:
+def _change_of(entry: Entry, takes: dict[int, Delivered], reader: ClaimReader, now: datetime) -> Change | None:
     match entry:
         case TakeRun(run_id, attempt):
             run = takes.get(run_id)
