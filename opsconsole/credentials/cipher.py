@@ -27,7 +27,7 @@ class Cipher:
 
     def open(self, sealed: bytes, *, place: str) -> str:
         """Returns the secret in clear. Raises ``Unavailable`` when another key or another place sealed it."""
-        if sealed[:1] != _VERSION:
+        if sealed[:1] != _VERSION or len(sealed) <= 1 + _NONCE_BYTES:
             raise Unavailable("A stored secret has an unknown format.", code="secret_format")
         nonce = sealed[1 : 1 + _NONCE_BYTES]
         try:
