@@ -14,10 +14,10 @@ from opsconsole.errors import Unavailable
 
 
 class Database:
-    """One database, by URL. Making one connects to nothing."""
+    """One database, by URL. Making one connects to nothing. ``wait_seconds`` as in ``make_engine``."""
 
-    def __init__(self, url: str, *, pool_size: int = 5) -> None:
-        self.engine: Engine = make_engine(url, pool_size=pool_size)
+    def __init__(self, url: str, *, pool_size: int = 5, wait_seconds: float | None = None) -> None:
+        self.engine: Engine = make_engine(url, pool_size=pool_size, wait_seconds=wait_seconds)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
 
     @property

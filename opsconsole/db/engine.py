@@ -21,12 +21,17 @@ _SQLITE_PRAGMAS = (
 WRITES = "opsconsole_writes"
 
 
-def make_engine(url: str, *, pool_size: int = 5) -> Engine:
-    """Returns an engine for ``url`` that connects to nothing yet. Raises ``Unavailable`` without its driver."""
+def make_engine(url: str, *, pool_size: int = 5, wait_seconds: float | None = None) -> Engine:
+    """Returns an engine for ``url`` that connects to nothing yet.
+
+    ``wait_seconds`` bounds how long a statement may take: on SQLite the wait for the write lock (30 s when not given),
+    on PostgreSQL the whole statement (no bound when not given). Raises ``Unavailable`` without its driver.
+    """
     if url.startswith("sqlite"):
-        return _sqlite_engine(url, pool_size)
+        return _sqlite_engine(url, pool_size, _SQLITE_BUSY_SECONDS if wait_seconds is None else wait_seconds)
     if find_spec("psycopg") is None:
         raise Unavailable("PostgreSQL needs a driver: pip install 'opsconsole[postgres]'", code="postgres_driver")
+    bound = {} if wait_seconds is None else {"options": f"-c statement_timeout={int(wait_seconds * 1000)}"}
     return create_engine(
         url,
         # An error's text may reach a log; what people typed must not.
@@ -35,18 +40,18 @@ def make_engine(url: str, *, pool_size: int = 5) -> Engine:
         max_overflow=pool_size,
         pool_pre_ping=True,
         pool_recycle=1800,
-        connect_args={"connect_timeout": 5, "application_name": "opsconsole"},
+        connect_args={"connect_timeout": 5, "application_name": "opsconsole", **bound},
     )
 
 
-def _sqlite_engine(url: str, pool_size: int) -> Engine:
+def _sqlite_engine(url: str, pool_size: int, busy_seconds: float) -> Engine:
     engine = create_engine(
         url,
         # An error's text may reach a log; what people typed must not.
         hide_parameters=True,
         pool_size=pool_size,
         max_overflow=pool_size,
-        connect_args={"timeout": _SQLITE_BUSY_SECONDS, "check_same_thread": False},
+        connect_args={"timeout": busy_seconds, "check_same_thread": False},
     )
 
     @event.listens_for(engine, "connect")

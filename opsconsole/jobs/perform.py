@@ -180,7 +180,8 @@ class Performer:
         follower = _Follower(self, claim, session.start(command), output)
         outcome = follower.follow()
         self._ledger.finish(claim, outcome, output=output)
-        clean = outcome.state in {RunState.SUCCEEDED, RunState.FAILED} and not outcome.left_children
+        ended = outcome.exit_status is not None or outcome.exit_signal is not None
+        clean = ended and outcome.state in {RunState.SUCCEEDED, RunState.FAILED} and not outcome.left_children
         return clean and not self.stopping.is_set()
 
     def order_for(self, claim: Claim) -> _Order | None:

@@ -2,12 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import Any
 
 from alembic.util import CommandError
-from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from opsconsole import __version__
 from opsconsole.db import schema
@@ -15,7 +12,7 @@ from opsconsole.db.database import Database
 from opsconsole.errors import Unavailable
 from opsconsole.settings import Settings
 
-_WAIT_MS = 3000
+_WAIT_SECONDS = 3.0
 
 
 def impatient(settings: Settings) -> Database:
@@ -23,17 +20,7 @@ def impatient(settings: Settings) -> Database:
 
     No statement waits longer than three seconds; then it fails with ``Unavailable``.
     """
-    database = Database(settings.database, pool_size=1)
-    limit = "PRAGMA busy_timeout" if database.dialect == "sqlite" else "SET statement_timeout"
-
-    @event.listens_for(database.engine, "connect")
-    def _on_connect(connection: Any, _entry: ConnectionPoolEntry) -> None:
-        cursor = connection.cursor()
-        cursor.execute(f"{limit} = {_WAIT_MS}")
-        cursor.close()
-        connection.commit()
-
-    return database
+    return Database(settings.database, pool_size=1, wait_seconds=_WAIT_SECONDS)
 
 
 def bring_up_to_date(settings: Settings) -> None:

@@ -25,6 +25,8 @@ def make_celery(settings: Settings) -> Celery:
         task_reject_on_worker_lost=False,
         task_ignore_result=True,
         result_backend=None,
+        # Without it Celery makes a backend, which does nothing, for every greenlet.
+        result_backend_thread_safe=True,
         task_serializer="json",
         accept_content=["json"],
         task_publish_retry=False,

@@ -127,7 +127,7 @@ def make_worker_app(runtime: Runtime, connector: Connector) -> Celery:
 
 
 def _add_tasks(app: Celery, running: list[Services]) -> None:
-    @app.task(name=RUN_TASK)
+    @app.task(name=RUN_TASK, shared=False)
     def run(run_id: object = None, attempt: object = None, *extra: object, **more: object) -> None:
         if extra or more or type(run_id) is not int or type(attempt) is not int or not 0 < run_id < _ID_LIMIT:
             _log.warning("message with other than a run and its attempt was dropped")
@@ -135,12 +135,12 @@ def _add_tasks(app: Celery, running: list[Services]) -> None:
         for services in running:
             services.performer.perform(run_id, attempt)
 
-    @app.task(name=DISPATCH_TASK)
+    @app.task(name=DISPATCH_TASK, shared=False)
     def look_for_work() -> None:
         for services in running:
             services.housekeeping.kick()
 
-    @app.task(name=TICK_TASK)
+    @app.task(name=TICK_TASK, shared=False)
     def tick() -> None:
         for services in running:
             services.tidy()
