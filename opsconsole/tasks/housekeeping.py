@@ -81,6 +81,11 @@ class Housekeeping:
         """Asks for a look at the jobs now."""
         self._kicked.set()
 
+    def resend(self) -> None:
+        """Makes every message that waits be sent again: the broker was away and may have lost them."""
+        self._unsent = True
+        self.kick()
+
     def stop(self) -> None:
         """Ends the loop and says that this process is gone, so that nobody has to wait to find out."""
         self._stop.set()
@@ -120,10 +125,10 @@ class Housekeeping:
             try:
                 published = self._offload(partial(self._round, kicked))
                 # Outside the native thread: the broker's sockets belong to the greenlets.
+                self._unsent = bool(published)
                 if published:
-                    self._unsent = True
                     self._dispatcher.publish(published)
-                    self._unsent = False
+                self._unsent = False
                 silent = False
             except Unavailable as error:
                 if not silent:

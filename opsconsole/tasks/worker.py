@@ -115,7 +115,17 @@ def make_worker_app(runtime: Runtime, connector: Connector) -> Celery:
             while running:
                 running.pop().terminate()
 
+    class BrokerIsBackStep(bootsteps.StartStopStep):
+        """Celery starts its consumer's steps anew after each loss of the broker's connection."""
+
+        requires = ("celery.worker.consumer.tasks:Tasks",)
+
+        def start(self, parent: Any) -> None:
+            for services in running:
+                services.housekeeping.resend()
+
     app.steps["worker"].add(ServicesStep)
+    app.steps["consumer"].add(BrokerIsBackStep)
     _add_tasks(app, running)
 
     @worker_shutting_down.connect(weak=False)

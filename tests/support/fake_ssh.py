@@ -1,0 +1,92 @@
+"""A connector without a network: each host does what its script says."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from opsconsole.jobs.ports import (
+    Auth,
+    ConnectionFacts,
+    Event,
+    Idle,
+    Limits,
+    RemoteCommand,
+    Session,
+    Target,
+    Unreached,
+)
+from tests.support.desk import facts
+
+
+@dataclass
+class FakeProcess:
+    """Yields ``events``; one that is None is silence until a signal comes, after which ``ended_by`` follows."""
+
+    events_to_come: Sequence[Event | None]
+    ended_by: dict[str, Event]
+    signals: list[str] = field(default_factory=list)
+
+    def events(self, poll_seconds: float) -> Iterator[Event]:
+        """Yields what is scripted."""
+        for event in self.events_to_come:
+            if event is not None:
+                yield event
+                continue
+            while True:
+                end = next((self.ended_by[name] for name in self.signals if name in self.ended_by), None)
+                if end is not None:
+                    yield end
+                    return
+                threading.Event().wait(0.01)
+                yield Idle()
+
+    def signal(self, name: str) -> None:
+        """Keeps the order."""
+        self.signals.append(name)
+
+
+@dataclass
+class FakeSession:
+    """Starts the scripted process, once."""
+
+    process: FakeProcess
+    facts: ConnectionFacts = field(default_factory=facts)
+    started: list[RemoteCommand] = field(default_factory=list)
+    closed: list[bool] = field(default_factory=list)
+    fault: Exception | None = None
+
+    def start(self, command: RemoteCommand) -> FakeProcess:
+        """Returns the process, or fails as no session should."""
+        self.started.append(command)
+        if self.fault is not None:
+            raise self.fault
+        return self.process
+
+    def close(self, *, keep: bool) -> None:
+        """Keeps whether the connection was to be kept."""
+        self.closed.append(keep)
+
+
+class FakeConnector:
+    """Answers each connect with what was set; ``before`` is called first."""
+
+    def __init__(self, answer: FakeSession | Unreached) -> None:
+        self.answer = answer
+        self.connects: list[tuple[Target, Auth, Limits]] = []
+
+    def connect(self, target: Target, auth: Auth, limits: Limits) -> Session | Unreached:
+        """Returns the answer."""
+        self.connects.append((target, auth, limits))
+        self.before()
+        return self.answer
+
+    def before(self) -> None:
+        """What happens while the connection is made."""
+
+    def close(self) -> None:
+        """Has nothing to close."""
+
+
+def session(*events: Event | None, **ended_by: Event) -> FakeSession:
+    """Returns a session whose process does ``events``, and after a signal what is named for it."""
+    return FakeSession(FakeProcess(events, ended_by))

@@ -1,0 +1,165 @@
+"""The worker's own loop: what it does when the broker or the database is away, and what it takes from messages."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from sqlalchemy import func, select
+
+from opsconsole.db.database import Database
+from opsconsole.jobs.models import WorkerProcess
+from opsconsole.jobs.perform import Bounds, Performer
+from opsconsole.settings import Settings
+from opsconsole.tasks import worker
+from opsconsole.tasks.app import make_celery
+from opsconsole.tasks.housekeeping import Housekeeping, Identity
+from tests.support.clock import FakeClock
+from tests.support.console import until
+from tests.support.desk import Desk, key_file, open_desk
+from tests.support.fake_ssh import FakeConnector, session
+
+
+@pytest.fixture
+def desk(settings: Settings, database: Database, clock: FakeClock) -> Iterator[Desk]:
+    quick = {"sweep_seconds": 0.02, "heartbeat_seconds": 0.05, "worker_dead_seconds": 5.0, "drain_seconds": 0.0}
+    with open_desk(key_file(settings).model_copy(update=quick), database, clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+def performer(desk: Desk) -> Performer:
+    return Performer(desk.hand("mine").ledger, FakeConnector(session()), Bounds(1024, 1024, 1.0))
+
+
+@pytest.fixture
+def loop(desk: Desk, performer: Performer) -> Iterator[Callable[[], Housekeeping]]:
+    """Starts the loop; it ends with the test."""
+    made = Housekeeping(desk.settings, desk.database, desk.clock, desk.post, Identity("w"), offload=lambda call: call())
+
+    def start() -> Housekeeping:
+        made.start(performer)
+        return made
+
+    yield start
+    if made._thread.is_alive():
+        made.stop()
+
+
+def test_it_queues_what_waits_and_publishes_after_the_commit(desk: Desk, loop: Callable[[], Housekeeping]) -> None:
+    job_id = desk.order("web[1-3]", credential="key:test")
+    loop()
+    until(lambda: len(desk.post.sent) == 3, 10, "three messages")
+    assert desk.letters(job_id) == "qqq"
+    assert desk.job(job_id).n_queued == 3
+
+
+def test_messages_go_out_as_soon_as_the_broker_is_back(desk: Desk, loop: Callable[[], Housekeeping]) -> None:
+    desk.post.away = True
+    job_id = desk.order("web[1-3]", credential="key:test")
+    loop()
+    # The clock stands still: no back-off ever comes to its end.
+    until(lambda: min(run.publishes for run in desk.runs(job_id)) > 2, 10, "several tries")
+    desk.post.away = False
+    until(lambda: len(desk.post.sent) >= 3, 10, "three messages")
+    sent = len(desk.post.sent)
+    beats = _beats(desk)
+    until(lambda: _beats(desk) > beats + 3, 10, "rounds go by")
+    assert len(desk.post.sent) == sent
+
+
+def test_a_round_that_fails_does_not_end_the_heartbeat(
+    desk: Desk, loop: Callable[[], Housekeeping], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures: list[int] = []
+
+    def fail(*_: object, **__: object) -> None:
+        failures.append(1)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("opsconsole.jobs.dispatch.sweep", fail)
+    loop()
+    until(lambda: len(failures) > 3, 10, "failing rounds")
+    beats = _beats(desk)
+    until(lambda: _beats(desk) > beats, 10, "the heart beats on")
+
+
+def test_draining_ends_in_stopping(desk: Desk, loop: Callable[[], Housekeeping], performer: Performer) -> None:
+    loop()
+    assert not performer.stopping.wait(0.1)
+    performer.draining.set()
+    assert performer.stopping.wait(10)
+    until(lambda: desk.slots() == 1000, 10, "its slots are no longer offered")
+
+
+def test_who_signs_off_is_gone_at_once(desk: Desk, loop: Callable[[], Housekeeping]) -> None:
+    slots = desk.slots()
+    running = loop()
+    assert desk.slots() > slots
+    running.stop()
+    assert desk.slots() == slots
+
+
+def test_a_process_declared_gone_by_mistake_goes_on_under_a_new_id(
+    desk: Desk, loop: Callable[[], Housekeeping]
+) -> None:
+    running = loop()
+    first = running._identity.id
+    with desk.database.transaction() as opened:
+        opened.get_one(WorkerProcess, first).gone_at = desk.clock.now()
+    until(lambda: running._identity.id != first, 10, "a new id")
+    until(lambda: desk.slots() >= 1000 + desk.settings.worker_slots, 10, "it offers its slots again")
+
+
+def _beats(desk: Desk) -> int:
+    with desk.database.read() as opened:
+        return int(opened.scalar(select(func.max(WorkerProcess.beat))) or 0)
+
+
+class Recorder:
+    """Takes the place of a worker's services and keeps what messages made them do."""
+
+    def __init__(self) -> None:
+        self.performer = self
+        self.performed: list[tuple[int, int]] = []
+
+    def perform(self, run_id: int, attempt: int) -> None:
+        self.performed.append((run_id, attempt))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ((), {}),
+        ((1,), {}),
+        (("1", 1), {}),
+        ((1, "1"), {}),
+        ((1, None), {}),
+        ((True, 1), {}),
+        ((1, True), {}),
+        ((1.0, 1), {}),
+        ((0, 1), {}),
+        ((-1, 1), {}),
+        ((2**63, 1), {}),
+        ((1, 1, 1), {}),
+        ((1, 1), {"command": "reboot"}),
+        (([1], {}), {}),
+    ],
+)
+def test_a_message_of_another_shape_is_dropped(
+    settings: Settings, arguments: tuple[object, ...], named: dict[str, object]
+) -> None:
+    app, services = make_celery(settings), Recorder()
+    worker._add_tasks(app, [services])  # type: ignore[list-item]
+    app.tasks["opsconsole.run"](*arguments, **named)
+    assert services.performed == []
+    app.tasks["opsconsole.run"](7, 1)
+    assert services.performed == [(7, 1)]
+
+
+def test_celery_is_told_what_keeps_commands_from_running_twice(settings: Settings) -> None:
+    conf = make_celery(settings).conf
+    assert conf.task_acks_late is False
+    assert conf.task_reject_on_worker_lost is False
+    assert conf.result_backend is None
+    assert conf.accept_content == ["json"]
+    assert conf.broker_transport_options["visibility_timeout"] == 86_400
+    assert conf.worker_prefetch_multiplier == 1
