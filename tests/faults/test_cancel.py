@@ -30,4 +30,5 @@ def test_a_cancelled_command_is_gone_from_the_host(make_console: Callable[..., C
     assert (body["state"], body["stop_reason"], body["counts"]["x"]) == ("cancelled", "operator", 8)
     runs = console.runs(job_id)
     assert [run.reason for run in runs] == ["killed"] * 4 + ["before_start"] * 4
-    assert not processes_of_runs(ids)
+    # A signal is confirmed when it is sent to the group; on a busy machine its members die a moment later.
+    until(lambda: not processes_of_runs(ids), 3, "the commands are gone")
