@@ -143,7 +143,7 @@ class TestOrders:
         [
             ("sleep 300", "TERM", Exited(143)),
             ("sleep 300; echo no", "TERM", Exited(143)),
-            ("trap 'exit 3' TERM; sleep 300 & wait", "TERM", Exited(3)),
+            ("trap 'exit 3' TERM; while :; do sleep 0.1; done", "TERM", Exited(3)),
             ("trap '' TERM; sleep 300", "KILL", Exited(None, "KILL")),
             ("trap '' TERM HUP INT; while :; do sleep 1; done", "KILL", Exited(None, "KILL")),
             ("sleep 300 | cat", "HUP", Exited(129)),
