@@ -73,7 +73,8 @@ class Services:
         self.housekeeping.kick()
 
     def stop(self) -> None:
-        """Ends everything once no run is in hand. Celery stops its pool after this, so the wait has its place here."""
+        """Ends everything once no run is in hand. Celery may stop its pool before or after this: the order of steps
+        that do not require each other is left to chance, so the wait has its place here."""
         self.performer.draining.set()
         self.performer.await_idle()
         self.terminate()

@@ -122,7 +122,6 @@ def test_forged_messages_start_nothing_and_harm_nobody(make_console: MakeConsole
 
 
 def test_a_stopping_worker_drains_and_tells_the_truth(make_console: MakeConsole, tmp_path: Path) -> None:
-    # Longer than Celery itself takes to stop: it must wait for the runs in hand.
     console = make_console(drain_seconds=5.0)
     quick = console.launch("127.0.0.[1-3]", "sleep 1; echo done", **KEY)
     slow = console.launch("127.0.0.[11-13]", "trap '' TERM; sleep 600", **KEY)
@@ -144,6 +143,16 @@ def test_a_stopping_worker_drains_and_tells_the_truth(make_console: MakeConsole,
     console.until_counts(waiting, r=1)
     console.cancel(waiting)
     assert console.follow(waiting, 20)["counts"] == {**counts, "q": 0, "x": 5}
+
+
+def test_a_stopping_worker_waits_for_its_runs_however_long_they_are_given(make_console: MakeConsole) -> None:
+    # Celery itself comes to an end after four or five seconds.
+    console = make_console(drain_seconds=9.0)
+    job_id = console.launch("127.0.0.1", "trap '' TERM; sleep 600", **KEY)
+    console.until_counts(job_id, r=1)
+    assert 9 <= console.workers[0].stop(30) < 16
+    (run,) = console.runs(job_id)
+    assert (run.state, run.reason) == ("cancelled", "worker_shutdown")
 
 
 def test_an_idle_worker_stops_at_once(make_console: MakeConsole) -> None:
