@@ -24,6 +24,9 @@ _PREFIX = "OPSCONSOLE_"
 # macOS has 104 bytes for a socket's path and its closing zero, Linux 108.
 _SOCKET_PATH_BYTES = 103
 _SECRET_CHARS = 16
+# Fewer beats or looks than these within ``worker_dead_seconds``, and one late one makes a living worker a lost one.
+_BEATS_BEFORE_DEAD = 2
+_SWEEPS_BEFORE_DEAD = 3
 
 
 class WorkerPool(StrEnum):
@@ -142,6 +145,14 @@ class Settings(BaseSettings):
             raise ValueError("broker_url is not a URL") from None
         if scheme not in {"redis", "rediss", "redis+socket", "amqp", "amqps"}:
             raise ValueError("broker_url must start with redis:, rediss:, redis+socket:, amqp: or amqps:")
+        return self
+
+    @model_validator(mode="after")
+    def _check_heartbeat(self) -> Self:
+        for name, times in (("sweep_seconds", _SWEEPS_BEFORE_DEAD), ("heartbeat_seconds", _BEATS_BEFORE_DEAD)):
+            least = times * float(getattr(self, name))
+            if self.worker_dead_seconds < least:
+                raise ValueError(f"worker_dead_seconds must be at least {times} times {name}, here {least:g}")
         return self
 
     @classmethod

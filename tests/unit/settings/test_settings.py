@@ -91,6 +91,27 @@ def test_all_faults_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "OPSCONSOLE_WORKERS" in said
 
 
+@pytest.mark.parametrize(
+    ("dead", "sweep", "heartbeat", "said"),
+    [
+        ("2.9", "1", "1", "worker_dead_seconds must be at least 3 times sweep_seconds, here 3"),
+        ("9", "1", "5", "worker_dead_seconds must be at least 2 times heartbeat_seconds, here 10"),
+        ("10", "1", "5", None),
+        ("3", "1", "1", None),
+    ],
+)
+def test_a_living_worker_is_not_taken_for_a_lost_one(
+    monkeypatch: pytest.MonkeyPatch, dead: str, sweep: str, heartbeat: str, said: str | None
+) -> None:
+    monkeypatch.setenv("OPSCONSOLE_WORKER_DEAD_SECONDS", dead)
+    monkeypatch.setenv("OPSCONSOLE_SWEEP_SECONDS", sweep)
+    monkeypatch.setenv("OPSCONSOLE_HEARTBEAT_SECONDS", heartbeat)
+    if said is None:
+        assert Settings.load().worker_dead_seconds == float(dead)
+    else:
+        assert said in refused()
+
+
 def test_secrets_come_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "url").write_text("postgresql://console:pw@db/console\n")
     monkeypatch.setenv("OPSCONSOLE_DATABASE_URL_FILE", str(tmp_path / "url"))
