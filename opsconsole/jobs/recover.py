@@ -96,8 +96,11 @@ def lead(session: Session, worker_id: str, observer: Observer, monotonic: float)
     return True
 
 
-def reap(session: Session, observer: Observer, monotonic: float, now: datetime) -> list[str]:
-    """Declares workers gone whose heartbeat stands still, ends their runs truthfully, and returns their ids."""
+def reap(session: Session, observer: Observer, monotonic: float, now: datetime) -> dict[str, int]:
+    """Declares workers gone whose heartbeat stands still, and ends the runs of all that are gone truthfully.
+
+    Returns the ids of the gone, those that signed off among them, with how many runs each left behind.
+    """
     alive = session.execute(select(WorkerProcess.id, WorkerProcess.beat).where(WorkerProcess.gone_at.is_(None)))
     still = observer.still([(row.id, row.beat) for row in alive], monotonic)
     if still:
@@ -107,18 +110,21 @@ def reap(session: Session, observer: Observer, monotonic: float, now: datetime) 
             select(WorkerProcess.id).where(WorkerProcess.gone_at.is_not(None), WorkerProcess.reaped_at.is_(None))
         )
     )
-    for worker_id in gone:
-        release(session, worker_id, now)
+    left = {worker_id: release(session, worker_id, now) for worker_id in gone}
     if gone:
         session.execute(update(WorkerProcess).where(WorkerProcess.id.in_(gone)).values(reaped_at=now))
         republish_soon(session, now)
-    return gone
+    return left
 
 
-def release(session: Session, worker_id: str, now: datetime) -> None:
-    """Ends what a gone worker held: what had not started is queued again, what had started is lost, never re-run."""
+def release(session: Session, worker_id: str, now: datetime) -> int:
+    """Ends what a gone worker held: what had not started is queued again, what had started is lost, never re-run.
+
+    Returns how many runs that were.
+    """
     changes = [_released(run, now) for run in session.scalars(_held(worker_id))]
     transitions.apply(session, changes, now)
+    return len(changes)
 
 
 def release_stray(

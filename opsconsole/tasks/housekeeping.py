@@ -161,8 +161,8 @@ class Housekeeping:
             now = self._clock.now()
             leads = recover.lead(session, self._identity.id, self._leader, monotonic)
             if leads:
-                for worker_id in recover.reap(session, self._workers, monotonic, now):
-                    _log.warning("worker is gone, its runs were ended or queued again", worker=worker_id)
+                for worker_id, runs in recover.reap(session, self._workers, monotonic, now).items():
+                    _tell_gone(worker_id, runs)
             self.live_slots = dispatch.live_slots(session)
             if self._unsent:
                 # The broker was away: what waits for it must not wait for its turn in the back-off as well.
@@ -186,6 +186,14 @@ class Housekeeping:
             return
         with self._database.read() as session:
             self._performer.cancel(_cancelled(session, self._performer.in_hand()))
+
+
+def _tell_gone(worker_id: str, runs: int) -> None:
+    """One that had nothing in hand, as after signing off, is no cause for alarm."""
+    if runs:
+        _log.warning("worker is gone, its runs were ended or queued again", worker=worker_id, runs=runs)
+    else:
+        _log.info("worker is gone, it had no run in hand", worker=worker_id)
 
 
 def _cancelled(session: Session, run_ids: list[int]) -> list[int]:

@@ -33,7 +33,7 @@ def test_a_wall_clock_that_jumps_changes_nothing(desk: Desk) -> None:
     for second in range(0, 25, 5):
         desk.clock.advance(3600 if second % 2 else -3600)
         with desk.database.transaction() as session:
-            assert recover.reap(session, observer, float(second), desk.clock.now()) == []
+            assert recover.reap(session, observer, float(second), desk.clock.now()) == {}
     with desk.database.transaction() as session:
         assert recover.beat(session, worker.id, busy=0, draining=False, now=desk.clock.now())
 
@@ -119,15 +119,15 @@ def test_a_cancel_that_came_before_the_start_is_carried_out(desk: Desk, hand: Ha
 def test_the_reaper_finds_who_stopped_beating(desk: Desk, hand: Hand) -> None:
     alive = desk.hand("alive")
     observer = Observer(30.0)
-    reaped: list[str] = []
+    reaped: dict[str, int] = {}
     for second in range(0, 41, 5):
         with desk.database.transaction() as session:
             recover.beat(session, alive.id, busy=0, draining=False, now=desk.clock.now())
-            reaped += recover.reap(session, observer, float(second), desk.clock.now())
-    assert reaped == [hand.id]
+            reaped |= recover.reap(session, observer, float(second), desk.clock.now())
+    assert reaped == {hand.id: 0}
     with desk.database.transaction() as session:
         assert not recover.beat(session, hand.id, busy=0, draining=False, now=desk.clock.now())
-        assert recover.reap(session, observer, 41.0, desk.clock.now()) == []
+        assert recover.reap(session, observer, 41.0, desk.clock.now()) == {}
 
 
 @pytest.mark.parametrize("host", ["here", "here.example"])

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from sqlalchemy import func, select
+from structlog.testing import capture_logs
 
 from opsconsole.db.database import Database
 from opsconsole.jobs.models import WorkerProcess
@@ -96,6 +97,23 @@ def test_who_signs_off_is_gone_at_once(desk: Desk, loop: Callable[[], Housekeepi
     assert desk.slots() > slots
     running.stop()
     assert desk.slots() == slots
+
+
+@pytest.mark.parametrize(("busy", "level"), [(False, "info"), (True, "warning")])
+def test_only_a_worker_that_left_runs_behind_is_warned_of(
+    desk: Desk, loop: Callable[[], Housekeeping], busy: bool, level: str
+) -> None:
+    former = desk.hand("former")
+    if busy:
+        desk.order("web1", credential="key:test")
+        former.start(*desk.sweep()[0])
+    with desk.database.transaction() as opened:
+        opened.get_one(WorkerProcess, former.id).gone_at = desk.clock.now()
+    with capture_logs() as told:
+        loop()
+        until(lambda: any("worker is gone" in line["event"] for line in told), 10, "the end of the worker is told")
+    gone = [line for line in told if "worker is gone" in line["event"]]
+    assert [(line["worker"], line["log_level"]) for line in gone] == [(former.id, level)]
 
 
 def test_a_process_declared_gone_by_mistake_goes_on_under_a_new_id(
