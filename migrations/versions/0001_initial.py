@@ -190,6 +190,7 @@ def upgrade() -> None:
         sa.Column("options", sa.JSON(), nullable=False),
         sa.Column("auth", sa.JSON(), nullable=False),
         sa.Column("launch_type", sa.String(length=16), nullable=False),
+        sa.Column("reason", sa.String(length=500), nullable=True),
         sa.Column("rerun_of", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("created_by_id", sa.Integer(), nullable=False),
         sa.Column("created_by", sa.String(length=150), nullable=False),

@@ -177,7 +177,7 @@ class ClaimReader:
 
     def _auth(self, run: Delivered, job: _JobFacts) -> tuple[Auth, Unreached | None]:
         if job.kind == "password":
-            return Auth(identity=f"job-{run.job_id}-password", password=job.password), job.problem
+            return Auth(identity=f"the password typed for job {run.job_id}", password=job.password), job.problem
         name = job.name if job.kind == "key" else run.credential if job.kind == "auto" else None
         if name is not None:
             path = self._settings.key_files.get(name)

@@ -25,15 +25,29 @@ _LOOK_AT_CHARS = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Risk:
-    """``tier`` 0 to 3; ``confirm`` is what must be typed, ``None`` when nothing is."""
+    """``tier`` 0 to 3; ``confirm`` is what must be typed, ``None`` when nothing is; tier 3 also wants a reason."""
 
     tier: int
     reasons: tuple[str, ...]
     confirm: str | None
 
+    @property
+    def reason_required(self) -> bool:
+        """True when a person must say why."""
+        return self.tier == 3
 
-def assess(count: int, *, protected: int, inventory: int, command: str) -> Risk:
-    """Returns the risk of running ``command`` on ``count`` hosts, ``protected`` of them tagged as production.
+    def to_json(self) -> dict[str, object]:
+        """Returns the object of the contract."""
+        return {
+            "tier": self.tier,
+            "reasons": list(self.reasons),
+            "confirm": self.confirm,
+            "reason_required": self.reason_required,
+        }
+
+
+def assess(count: int, *, listed: int, protected: int, inventory: int, command: str) -> Risk:
+    """Returns the risk of running ``command`` on ``count`` hosts: ``listed`` are known, ``protected`` in production.
 
     ``inventory`` is the number of known hosts. The tiers are those of docs/safety: 0 runs at once, 1 is a notice,
     2 wants the count typed, 3 wants ``RUN <count>`` typed.
@@ -44,7 +58,7 @@ def assess(count: int, *, protected: int, inventory: int, command: str) -> Risk:
         tier = 2
         reasons.append(f"{count} hosts" if not protected else f"{protected} production hosts")
     danger = [what for pattern, what in _DANGEROUS if pattern.search(command[:_LOOK_AT_CHARS])] if count > 1 else []
-    over_share = count >= _SHARE_COUNTS_FROM and inventory and count > ceil(inventory * TYPE_RUN_SHARE)
+    over_share = listed >= _SHARE_COUNTS_FROM and listed > ceil(inventory * TYPE_RUN_SHARE)
     if count >= TYPE_RUN_FROM or danger or over_share:
         tier = 3
         reasons.extend(danger)
@@ -54,6 +68,8 @@ def assess(count: int, *, protected: int, inventory: int, command: str) -> Risk:
     return Risk(tier, tuple(reasons), confirm)
 
 
-def confirmed(risk: Risk, typed: str | None) -> bool:
-    """Returns whether ``typed`` is what ``risk`` asks for; case and outer space do not matter."""
+def confirmed(risk: Risk, typed: str | None, reason: str | None) -> bool:
+    """Returns whether ``typed`` and ``reason`` are what ``risk`` asks for; case and outer space do not matter."""
+    if risk.reason_required and not (reason or "").strip():
+        return False
     return risk.confirm is None or (typed or "").strip().upper() == risk.confirm

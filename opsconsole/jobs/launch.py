@@ -105,6 +105,7 @@ class Launcher:
         count = len(located)
         risk, inventory = self._risk(session, located, command)
         unlisted = [item.spec.label for item in located if item.entry is None]
+        unreachable = self._recently_unreachable(session, located)
         return {
             "count": count,
             "digest": resolution.digest,
@@ -117,10 +118,11 @@ class Launcher:
             "excluded_count": len(resolution.excluded),
             "excluded": fold(spec.label for spec in resolution.excluded) if resolution.excluded else "",
             "duplicates": resolution.duplicates,
-            "recent_unreachable": self._recently_unreachable(session, located),
+            "recent_unreachable": unreachable,
+            "recent_unreachable_folded": fold(unreachable) if unreachable else "",
             "by": _by_tag(located),
             "inventory_share": round((count - len(unlisted)) / inventory, 4) if inventory else None,
-            "risk": {"tier": risk.tier, "reasons": list(risk.reasons), "confirm": risk.confirm},
+            "risk": risk.to_json(),
             "worst_case": options.worst_case(count),
             "allowed_failures": options.allowed_failures(count),
             "concurrency": options.concurrency,
@@ -148,10 +150,11 @@ class Launcher:
         # 3. Is it what the person saw, and have they confirmed its size?
         _refuse_changed(order, resolution)
         risk, _ = self._risk(session, located, command)
-        if not confirmed(risk, order.confirm):
+        if not confirmed(risk, order.confirm, order.reason):
+            why = " and a reason" if risk.reason_required else ""
             raise ConfirmationRequired(
-                f"This runs on {len(located)} hosts ({', '.join(risk.reasons)}). Confirm with: {risk.confirm}",
-                extra={"risk": {"tier": risk.tier, "reasons": list(risk.reasons), "confirm": risk.confirm}},
+                f"This runs on {len(located)} hosts ({', '.join(risk.reasons)}). Confirm with: {risk.confirm}{why}.",
+                extra={"risk": risk.to_json()},
             )
         # 4. Write it down, all in the caller's transaction.
         job = self._write_job(session, order, actor, now, command, options, auth, resolution)
@@ -260,6 +263,7 @@ class Launcher:
             options=options.to_json(),
             auth=dict(auth),
             launch_type=order.launch_type.value,
+            reason=(order.reason or "").strip()[:500] or None,
             rerun_of=order.rerun_of,
             created_by_id=actor.user_id,
             created_by=actor.name,
@@ -293,7 +297,9 @@ class Launcher:
         protected = sum(
             1 for item in located if item.entry and PROTECTED_TAG_VALUE in {str(v) for v in item.entry.tags.values()}
         )
-        return assess(len(located), protected=protected, inventory=inventory, command=command), inventory
+        listed = sum(1 for item in located if item.entry is not None)
+        risk = assess(len(located), listed=listed, protected=protected, inventory=inventory, command=command)
+        return risk, inventory
 
     def _recently_unreachable(self, session: Session, located: Sequence[Located]) -> list[str]:
         """Hosts whose latest run did not get through; looked up for orders of a readable size only."""

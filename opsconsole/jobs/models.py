@@ -48,6 +48,7 @@ class Job(Base):
     # {"kind": "auto" | "ambient" | "key_file" | "password", "name": ..., "user": ...}; never a secret.
     auth: Mapped[dict[str, Any]] = mapped_column(JSON)
     launch_type: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str | None] = mapped_column(String(500))
     rerun_of: Mapped[int | None] = mapped_column(BigId)
     created_by_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
     created_by: Mapped[str] = mapped_column(String(150))

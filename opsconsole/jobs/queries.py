@@ -81,6 +81,7 @@ def status(session: Session, job: Job, *, now: datetime) -> dict[str, Any]:
         "credential": job.auth["kind"] if not job.auth["name"] else f"{job.auth['kind']}:{job.auth['name']}",
         "user": job.auth["user"],
         "launch_type": job.launch_type,
+        "reason": job.reason,
         "rerun_of": job.rerun_of,
         "created_at": iso(job.created_at),
         "started_at": iso(job.started_at),
@@ -121,8 +122,16 @@ def _eta_ms(job: Job, done: int, rate: float) -> int | None:
 
 
 def _group_count(session: Session, job: Job) -> int:
-    query = select(func.count(func.distinct(HostRun.output_digest))).where(HostRun.job_id == job.id)
-    return session.scalar(query) or 0
+    alike = (
+        HostRun.state,
+        HostRun.reason,
+        HostRun.exit_status,
+        HostRun.exit_signal,
+        func.coalesce(HostRun.output_digest, HostRun.detail),
+    )
+    ended = [state.value for state in TERMINAL]
+    distinct = select(*alike).where(HostRun.job_id == job.id, HostRun.state.in_(ended)).distinct()
+    return session.scalar(select(func.count()).select_from(distinct.subquery())) or 0
 
 
 def _slowest(session: Session, job: Job, now: datetime) -> list[dict[str, Any]]:

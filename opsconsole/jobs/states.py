@@ -119,7 +119,9 @@ _RUN_MOVES: dict[RunState, frozenset[RunState]] = {
 
 _JOB_MOVES: dict[JobState, frozenset[JobState]] = {
     JobState.PENDING: frozenset({JobState.RUNNING, JobState.STOPPING}),
-    JobState.RUNNING: frozenset({JobState.STOPPING, JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED}),
+    JobState.RUNNING: frozenset(
+        {JobState.STOPPING, JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED}
+    ),
     JobState.STOPPING: frozenset({JobState.CANCELLED, JobState.FAILED}),
 }
 
@@ -147,13 +149,13 @@ def states_of_letters(letters: str) -> frozenset[RunState]:
     return frozenset(state for letter in letters for state in by_letter[letter])
 
 
-def verdict(ok: int, total: int, stop_reason: StopReason | None) -> JobState:
-    """Returns the final state of a job with ``ok`` of ``total`` hosts succeeded, given why it stopped early, if it did.
+def verdict(ok: int, cancelled: int, total: int, stop_reason: StopReason | None) -> JobState:
+    """Returns the final state of a job with ``ok`` of ``total`` hosts succeeded and ``cancelled`` of them cancelled.
 
-    A person's cancel is ``cancelled``, a crossed threshold or deadline is ``failed``; otherwise all ok is
-    ``succeeded``, some ok is ``partial``, none ok is ``failed``.
+    A person's cancel is ``cancelled``, and so is a job whose every host was cancelled; a crossed threshold or deadline
+    is ``failed``; otherwise all ok is ``succeeded``, some ok is ``partial``, none ok is ``failed``.
     """
-    if stop_reason is StopReason.OPERATOR:
+    if stop_reason is StopReason.OPERATOR or cancelled == total:
         return JobState.CANCELLED
     if stop_reason is not None:
         return JobState.FAILED

@@ -155,12 +155,12 @@ def settle(session: Session, job_id: int, counters: Counters, now: datetime) -> 
     if moves:
         session.execute(update(_JOBS).where(_JOBS.c.id == job_id).values(**moves))
     job = session.execute(
-        select(Job.state, Job.stop_reason, Job.n_o, Job.target_count, Job.n_q + Job.n_c + Job.n_r).where(
+        select(Job.state, Job.stop_reason, Job.n_o, Job.n_x, Job.target_count, Job.n_q + Job.n_c + Job.n_r).where(
             Job.id == job_id
         )
     ).one()
-    state, stop_reason, ok, total, active = job
-    final = verdict(ok, total, StopReason(stop_reason) if stop_reason else None)
+    state, stop_reason, ok, cancelled, total, active = job
+    final = verdict(ok, cancelled, total, StopReason(stop_reason) if stop_reason else None)
     if active or final == state:
         return
     values: dict[str, Any] = {"state": final.value}

@@ -192,7 +192,7 @@ class Desk:
         assert JobState(job.state).terminal is not active
         if not active:
             stop = StopReason(job.stop_reason) if job.stop_reason else None
-            assert job.state == verdict(shown.count("o"), len(shown), stop)
+            assert job.state == verdict(shown.count("o"), shown.count("x"), len(shown), stop)
             assert job.finished_at is not None
         return shown
 

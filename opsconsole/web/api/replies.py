@@ -38,11 +38,12 @@ class Problem(Answer):
 
 
 class Risk(Answer):
-    """How much could go wrong: tier 2 and above need ``confirm`` typed."""
+    """How much could go wrong: tier 2 and above need ``confirm`` typed, tier 3 a reason too."""
 
     tier: int
     reasons: list[str]
     confirm: str | None
+    reason_required: bool
 
 
 class Resolved(Answer):
@@ -56,6 +57,7 @@ class Resolved(Answer):
     excluded_count: int
     duplicates: int
     recent_unreachable: list[str]
+    recent_unreachable_folded: str
     by: dict[str, dict[str, int]]
     inventory_share: float | None
     risk: Risk
@@ -117,8 +119,16 @@ class JobStatus(Answer):
     epoch: str
     state: str
     stop_reason: str | None
+    stopped_by: str | None
     title: str
+    command: str
     targets: Targets
+    options: dict[str, Any]
+    credential: str
+    user: str | None
+    launch_type: str
+    reason: str | None
+    rerun_of: int | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

@@ -27,7 +27,7 @@ from opsconsole.jobs.guard import assess, confirmed
     ],
 )
 def test_tiers(count: int, protected: int, inventory: int, command: str, tier: int, confirm: str | None) -> None:
-    risk = assess(count, protected=protected, inventory=inventory, command=command)
+    risk = assess(count, listed=min(count, inventory), protected=protected, inventory=inventory, command=command)
     assert (risk.tier, risk.confirm) == (tier, confirm)
     assert bool(risk.reasons) is (tier >= 2)
 
@@ -47,18 +47,18 @@ def test_tiers(count: int, protected: int, inventory: int, command: str, tier: i
     ],
 )
 def test_known_mistakes_want_the_strongest_word(command: str) -> None:
-    assert assess(2, protected=0, inventory=0, command=command).confirm == "RUN 2"
+    assert assess(2, listed=0, protected=0, inventory=0, command=command).confirm == "RUN 2"
 
 
 @pytest.mark.parametrize("command", ["rm -rf /tmp/x", "echo mkfsx", "dd if=/dev/sda of=disk.img", "journalctl -u sshd"])
 def test_ordinary_commands_do_not(command: str) -> None:
-    assert assess(2, protected=0, inventory=0, command=command).tier == 0
+    assert assess(2, listed=0, protected=0, inventory=0, command=command).tier == 0
 
 
 def test_a_hostile_command_is_looked_at_quickly() -> None:
     began = time.process_time()
     for command in ("rm -" * 65536, "rm -" + "a" * 262144, "dd " * 87381, "iptables" + " " * 262144):
-        assess(2, protected=0, inventory=0, command=command)
+        assess(2, listed=0, protected=0, inventory=0, command=command)
     assert time.process_time() - began < 5
 
 
@@ -67,8 +67,19 @@ def test_a_hostile_command_is_looked_at_quickly() -> None:
     [("RUN 1000", True), (" run 1000 ", True), ("1000", False), ("RUN 999", False), ("", False), (None, False)],
 )
 def test_what_is_typed_must_fit(typed: str | None, accepted: bool) -> None:
-    assert confirmed(assess(1000, protected=0, inventory=0, command="x"), typed) is accepted
+    assert confirmed(assess(1000, listed=0, protected=0, inventory=0, command="x"), typed, "patching") is accepted
 
 
 def test_small_orders_want_nothing() -> None:
-    assert confirmed(assess(1, protected=0, inventory=0, command="x"), None)
+    assert confirmed(assess(1, listed=0, protected=0, inventory=0, command="x"), None, None)
+
+
+@pytest.mark.parametrize("reason", [None, "", "  "])
+def test_the_strongest_word_wants_a_reason_too(reason: str | None) -> None:
+    risk = assess(1000, listed=0, protected=0, inventory=0, command="x")
+    assert risk.reason_required
+    assert not confirmed(risk, "RUN 1000", reason)
+
+
+def test_hosts_outside_the_inventory_are_no_share_of_it() -> None:
+    assert assess(500, listed=0, protected=0, inventory=20, command="uptime").confirm == "500"

@@ -127,7 +127,12 @@ def test_what_was_seen_is_what_runs(desk: Desk) -> None:
 @pytest.mark.parametrize("typed", [None, "", "99", "101", "RUN 100", "yes"])
 def test_a_large_order_wants_its_count(desk: Desk, typed: str | None) -> None:
     error = refusal(desk, ConfirmationRequired, targets="web[1-100]", confirm=typed)
-    assert error.extra["risk"] == {"tier": 2, "reasons": ["100 hosts"], "confirm": "100"}
+    assert error.extra["risk"] == {
+        "tier": 2,
+        "reasons": ["100 hosts"],
+        "confirm": "100",
+        "reason_required": False,
+    }
 
 
 def test_production_counts_by_its_tag(desk: Desk) -> None:

@@ -30,7 +30,7 @@ RUN_MOVES = {
 }
 JOB_MOVES = {
     "pending": "running stopping",
-    "running": "stopping succeeded partial failed",
+    "running": "stopping succeeded partial failed cancelled",
     "stopping": "cancelled failed",
 }
 
@@ -75,17 +75,20 @@ def test_letters_and_states_belong_together() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ok", "total", "stop", "wanted"),
+    ("ok", "cancelled", "total", "stop", "wanted"),
     [
-        (3, 3, None, JobState.SUCCEEDED),
-        (2, 3, None, JobState.PARTIAL),
-        (0, 3, None, JobState.FAILED),
-        (2, 3, StopReason.THRESHOLD, JobState.FAILED),
-        (3, 3, StopReason.DEADLINE, JobState.FAILED),
-        (3, 3, StopReason.OPERATOR, JobState.CANCELLED),
-        (0, 3, StopReason.OPERATOR, JobState.CANCELLED),
+        (3, 0, 3, None, JobState.SUCCEEDED),
+        (2, 0, 3, None, JobState.PARTIAL),
+        (0, 0, 3, None, JobState.FAILED),
+        (2, 0, 3, StopReason.THRESHOLD, JobState.FAILED),
+        (3, 0, 3, StopReason.DEADLINE, JobState.FAILED),
+        (3, 0, 3, StopReason.OPERATOR, JobState.CANCELLED),
+        (0, 0, 3, StopReason.OPERATOR, JobState.CANCELLED),
+        (0, 3, 3, None, JobState.CANCELLED),
+        (0, 2, 3, None, JobState.FAILED),
+        (1, 2, 3, None, JobState.PARTIAL),
     ],
 )
-def test_verdicts(ok: int, total: int, stop: StopReason | None, wanted: JobState) -> None:
-    assert verdict(ok, total, stop) is wanted
+def test_verdicts(ok: int, cancelled: int, total: int, stop: StopReason | None, wanted: JobState) -> None:
+    assert verdict(ok, cancelled, total, stop) is wanted
     assert wanted.terminal
