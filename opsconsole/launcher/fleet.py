@@ -5,6 +5,7 @@ import os
 import pwd
 import signal
 import socket
+from contextlib import closing
 from pathlib import Path
 
 import asyncssh
@@ -12,10 +13,8 @@ import asyncssh
 from opsconsole.clock import SystemClock
 from opsconsole.db.database import Database
 from opsconsole.errors import Unavailable
-from opsconsole.inventory import hostkeys
-from opsconsole.inventory import service as inventory
 from opsconsole.inventory.known_hosts import KnownKey
-from opsconsole.launcher import demo
+from opsconsole.launcher import demo, demo_inventory
 from opsconsole.launcher.demo import Announcement, DemoHost, Kind
 from opsconsole.launcher.ssh_session import CommandSession, Place, Processes
 from opsconsole.settings import Settings
@@ -167,24 +166,11 @@ def _key(path: Path) -> asyncssh.SSHKey:
 
 def _register(settings: Settings, hosts: list[DemoHost], port: int, host_keys: dict[str, asyncssh.SSHKey]) -> None:
     """Puts the fleet into the inventory, with the key that opens it and its host keys trusted."""
-    now = SystemClock().now()
-    database = Database(settings.database)
-    try:
-        with database.transaction() as session:
-            for host in hosts:
-                inventory.upsert_host(
-                    session,
-                    host.name,
-                    address=host.address,
-                    port=port,
-                    user=_me(),
-                    credential=demo.CREDENTIAL,
-                    tags=host.tags,
-                    now=now,
-                )
-                algorithm, key = host_keys[host.name].export_public_key().decode().split()[:2]
-                known = KnownKey(algorithm=algorithm, key=key)
-                hostkeys.remember(session, host.address, port, known, source=hostkeys.Source.DEMO, now=now)
-            inventory.set_group(session, demo.GROUP, [host.name for host in hosts])
-    finally:
-        database.close()
+    public = {name: _public(key) for name, key in host_keys.items()}
+    with closing(Database(settings.database)) as database, database.transaction() as session:
+        demo_inventory.enter(session, hosts, port, _me(), public, SystemClock().now())
+
+
+def _public(key: asyncssh.SSHKey) -> KnownKey:
+    algorithm, text = key.export_public_key().decode().split()[:2]
+    return KnownKey(algorithm=algorithm, key=text)

@@ -39,7 +39,10 @@ def demo_lines(settings: Settings, count: int) -> list[str]:
     """Returns what to try: the demo fleet, or with one of ``count`` hosts running, a first command on it."""
     announcement = demo.announced(settings)
     if not count or announcement is None:
-        return [f"Try   {program()} up --demo 20     adds 20 real SSH hosts of its own on loopback"]
+        return [
+            f"Try   {program()} run -w HOST -- uptime     or in the browser; HOST is any machine your own ssh reaches",
+            f"      No host at hand? Stop this one first, then: {program()} up --demo 20",
+        ]
     hosts = demo.fleet(count)
     unlike = demo.unlike_the_rest(hosts)
     places = f"{hosts[0].address} and on, port {announcement.port}"

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import traceback
+import warnings
 from typing import NoReturn
 
 from opsconsole.errors import OpsconsoleError
@@ -30,9 +31,19 @@ def main(arguments: list[str]) -> None:
     configure_logs(settings)
     app = build(settings).make_celery_app()
     if kind == "worker":
+        _silence_what_does_not_hold_here()
         app.worker_main(worker_arguments(settings, arguments[1]))
     else:
         app.start(["beat", f"--loglevel={settings.log_level}", "--pidfile="])
+
+
+def _silence_what_does_not_hold_here() -> None:
+    """Ignores two warnings that Celery would write at each start of a worker, and no others."""
+    # It wants the pool named by an option so that gevent patches early; here it has patched before all imports.
+    warnings.filterwarnings("ignore", r"\s*The worker_pool setting shouldn't be used to select", UserWarning)
+    # Root is feared because of messages that could carry code; ours are JSON and name a run and its attempt. Who may
+    # read root's keys is for the person to say who starts the console as root.
+    warnings.filterwarnings("ignore", r"\s*You're running the worker with superuser privileges", UserWarning)
 
 
 def _run_and_leave(arguments: list[str]) -> NoReturn:

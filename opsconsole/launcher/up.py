@@ -9,7 +9,7 @@ from socket import socket
 
 from opsconsole.clock import SystemClock
 from opsconsole.db.database import Database
-from opsconsole.launcher import access, broker, demo, folder, greeting, web
+from opsconsole.launcher import access, broker, demo, demo_inventory, folder, greeting, web
 from opsconsole.launcher.child import ChildSpec
 from opsconsole.launcher.commands import beat_command, cli_command, worker_command
 from opsconsole.launcher.database import bring_up_to_date, impatient
@@ -50,7 +50,7 @@ def make_plan(chosen: Mapping[str, object], demo_hosts: int) -> Plan:
     overrides |= {name: value for name, value in _PERSONAL.items() if name not in settings.model_fields_set}
     overrides["workers"] = settings.workers or _usable_cores()
     overrides["drain_seconds"] = min(settings.drain_seconds, _DRAIN_SECONDS)
-    if demo_hosts or demo.key_file(settings).exists():
+    if demo_hosts:
         overrides["key_files"] = {**settings.key_files, demo.CREDENTIAL: demo.key_file(settings)}
     return Plan(Settings.load(**overrides), overrides, demo_hosts)
 
@@ -105,6 +105,10 @@ def _start_rest(plan: Plan, supervisor: Supervisor, database: Database, listener
     """
     if supervisor.stop_requested:
         return False
+    if not plan.demo_hosts and demo.key_file(plan.settings).exists():
+        # A former start had the demo fleet. Its hosts would be found by name and by group, and none would answer.
+        with database.transaction() as session:
+            demo_inventory.leave(session)
     watch = WorkerWatch(plan.settings, database, SystemClock())
     watch.settle_former()
     supervisor.start(_children(plan, watch, listener))
