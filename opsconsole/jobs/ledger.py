@@ -257,8 +257,10 @@ def _change_of(entry: Entry, takes: dict[int, Delivered], reader: ClaimReader, n
                 unless_cancelled=True,
                 values=values,
             )
-        case Finish(claim, outcome, output, _, _):
+        case Finish(claim, outcome, output, _, unreached):
             values = _finish_values(outcome, output, now)
+            if unreached is not None and unreached.offered is not None:
+                values["host_key"] = hostkeys.fingerprint(unreached.offered)
             return Change(claim.run_id, claim.job_id, outcome.state, fence=claim.fence, values=values)
         case _:
             return None

@@ -184,7 +184,7 @@ def list_jobs(
 
 def _summary(job: Job) -> dict[str, Any]:
     end = job.finished_at
-    took = int((end - job.created_at).total_seconds() * 1000) if end else None
+    took = int((end - (job.started_at or job.created_at)).total_seconds() * 1000) if end else None
     return {
         "id": job.id,
         "ver": job.ver,
@@ -245,6 +245,7 @@ def delta(session: Session, job: Job, since: int, *, now: datetime) -> dict[str,
         "ver": job.ver,
         "t": iso(now),
         "state": job.state,
+        "started_at": body["started_at"],
         "counts": body["counts"],
         "done": body["done"],
         "budget": body["budget"],

@@ -51,6 +51,7 @@ def output(
         "lines": [[line.number, line.at_ms, line.fd, line.text] for line in chosen],
         "total_lines": run.lines if finished and stream == "both" else last_kept,
         "total_bytes": run.stdout_bytes + run.stderr_bytes,
+        "stderr_bytes": run.stderr_bytes,
         "truncated": {"from": gap[0], "bytes": gap[1]} if gap[1] else None,
         "eof": finished and (not chosen or chosen[-1].number >= last_kept),
     }

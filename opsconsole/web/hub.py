@@ -326,6 +326,8 @@ def _lifecycle(job: Job, parts: Runtime) -> dict[str, Any]:
         "state": job.state,
         "stop_reason": job.stop_reason,
         "by": by,
+        "stopped_by": by,
+        "started_at": queries.iso(job.started_at),
         "at": queries.iso(parts.clock.now()),
         "msg": words.get(job.stop_reason or "", ""),
     }
@@ -336,5 +338,7 @@ def _verdict(job: Job) -> dict[str, Any]:
         "ver": job.ver,
         "state": job.state,
         "counts": job.counts,
+        "stopped_by": job.stopped_by,
+        "started_at": queries.iso(job.started_at),
         "finished_at": queries.iso(job.finished_at),
     }

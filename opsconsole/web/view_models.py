@@ -10,7 +10,7 @@ from flask_babel import format_decimal
 from flask_babel import gettext as _
 
 from opsconsole.jobs.output import without_escapes
-from opsconsole.jobs.states import LETTERS, JobState, RunState
+from opsconsole.jobs.states import LETTERS, JobState, Reason, RunState
 
 # Trouble first, then what never ran, then what went well, then what is still to come.
 BAR_ORDER = "fkulxsorcq"
@@ -18,6 +18,7 @@ CHIP_ORDER = "fkulrcqoxs"
 TROUBLE = "fkul"
 # The grid is elements up to here and a canvas above; without script larger jobs are read in the table.
 TILES_AT_MOST = 1000
+_NAMES_TOLD = 3
 LETTER_OF = {state.value: state.letter for state in RunState}
 
 _DECEIVING = re.compile(
@@ -86,15 +87,20 @@ def chips(counts: Mapping[str, int]) -> list[Part]:
 
 
 def duration(ms: float | None) -> str:
-    """Returns a duration in milliseconds as people say it: ``0.31 s``, ``22.4 s``, ``4 min 12 s``, ``1 h 03 min``."""
+    """Returns a duration in milliseconds as people say it: ``4 ms``, ``0.31 s``, ``22.4 s``, ``4 min 12 s``.
+
+    It is cut, never rounded up, and the same in the scripts (texts.js).
+    """
     if ms is None:
         return ""
-    seconds = ms / 1000
-    if seconds < 10:
-        return f"{round(seconds, 2):g} s"
-    if seconds < 60:
-        return f"{int(seconds * 10) / 10:g} s"
-    minutes, rest = divmod(int(seconds), 60)
+    whole = int(ms)
+    if whole < 100:
+        return f"{whole} ms"
+    if whole < 10_000:
+        return f"{whole // 10 / 100:g} s"
+    if whole < 60_000:
+        return f"{whole // 100 / 10:g} s"
+    minutes, rest = divmod(whole // 1000, 60)
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
@@ -115,11 +121,32 @@ def number(value: int) -> str:
 
 
 def elapsed_ms(job: Mapping[str, Any], now: datetime) -> float | None:
-    """Returns how long a job has been going, or went, in milliseconds; ``None`` before it starts."""
-    if job["started_at"] is None:
+    """Returns how long a job has been going, or went, in milliseconds; ``None`` while it waits for its start.
+
+    One that ended before anything started is counted from its order on.
+    """
+    begin = job["started_at"] or (job["finished_at"] and job["created_at"])
+    if not begin:
         return None
     end = datetime.fromisoformat(job["finished_at"]) if job["finished_at"] else now
-    return max((end - datetime.fromisoformat(job["started_at"])).total_seconds() * 1000, 0.0)
+    return max((end - datetime.fromisoformat(begin)).total_seconds() * 1000, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyNews:
+    """How many hosts showed keys that nobody has decided on: unknown ones, and others than the trusted ones."""
+
+    unknown: int
+    changed: int
+    changed_names: str
+
+
+def key_news(offered: Sequence[Mapping[str, Any]]) -> KeyNews:
+    """Returns what to tell of a job's offered host keys; a host may have shown several."""
+    changed = list(dict.fromkeys(key["host"] for key in offered if key["reason"] == Reason.HOST_KEY_CHANGED.value))
+    unknown = {key["host"] for key in offered} - set(changed)
+    more = "…" if len(changed) > _NAMES_TOLD else ""
+    return KeyNews(len(unknown), len(changed), ", ".join(changed[:_NAMES_TOLD]) + more)
 
 
 def outcome(row: Mapping[str, Any]) -> tuple[str, str]:

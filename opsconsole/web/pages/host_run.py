@@ -6,15 +6,16 @@ from flask import render_template, request
 from sqlalchemy.orm import Session
 
 from opsconsole.accounts.permissions import Permission
+from opsconsole.inventory import hostkeys
 from opsconsole.jobs import queries, results
 from opsconsole.jobs.models import HostRun, Job
-from opsconsole.jobs.states import RunState
+from opsconsole.jobs.states import Reason, RunState
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.pages.routes import pages
 from opsconsole.web.unit_of_work import read
 
 _LINES = 500
-_KEY_REASONS = {"host_key_unknown", "host_key_changed"}
+_KEY_REASONS = {Reason.HOST_KEY_UNKNOWN.value, Reason.HOST_KEY_CHANGED.value}
 
 
 @pages.get("/jobs/<int:job_id>/h/<host>")
@@ -54,8 +55,16 @@ def pane_context(database: Session, job: Job, run: HostRun, *, lines: bool = Tru
         "output": output,
         "first": first,
         "offered": offered,
+        "now_trusted": asks and _now_trusted(database, run),
         "gap_bytes": run.gap_bytes,
         "last": job.target_count - 1,
         "may_run": actor().may(Permission.RUN),
         "may_trust": actor().may(Permission.TRUST_HOST_KEYS),
     }
+
+
+def _now_trusted(database: Session, run: HostRun) -> bool:
+    """Returns whether the key that the host showed has been trusted since."""
+    place = (run.address, run.port)
+    known = hostkeys.trusted_keys(database, [place]).get(place, ())
+    return run.host_key in {hostkeys.fingerprint(key) for key in known}

@@ -13,13 +13,15 @@ from opsconsole.jobs.models import Job
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.pages.host_run import pane_context
 from opsconsole.web.pages.routes import pages
-from opsconsole.web.pages.run import launch
+from opsconsole.web.pages.run import launch, show_order
 from opsconsole.web.unit_of_work import now, read, runtime, transaction
-from opsconsole.web.view_models import TILES_AT_MOST, TROUBLE, elapsed_ms, ended, wanted_letters
+from opsconsole.web.view_models import TILES_AT_MOST, TROUBLE, elapsed_ms, ended, key_news, wanted_letters
 
 _PER_PAGE = 50
 _ROWS = 100
 _GROUPS_ON_OVERVIEW = 20
+# Servers and browsers bound the length of an address; more hosts than this are carried by the form itself.
+_HOSTS_IN_ADDRESS = 20
 _VIEWS = ("overview", "hosts", "groups", "details")
 _FILTERS = ("state", "by", "q", "host")
 
@@ -30,6 +32,7 @@ def jobs() -> str:
     """Lists jobs, newest first."""
     filters = {name: request.args.get(name, "").strip() for name in _FILTERS}
     before = request.args.get("before", type=int)
+    today = now()
     with read() as database:
         found = queries.list_jobs(
             database,
@@ -39,7 +42,9 @@ def jobs() -> str:
             **{name: value or None for name, value in filters.items()},
         )
     older = found[_PER_PAGE - 1]["id"] if len(found) > _PER_PAGE else None
-    return render_template("jobs/list.html", jobs=found[:_PER_PAGE], filters=filters, older=older, before=before)
+    return render_template(
+        "jobs/list.html", jobs=found[:_PER_PAGE], filters=filters, older=older, before=before, today=today
+    )
 
 
 @pages.get("/jobs/<int:job_id>")
@@ -56,7 +61,7 @@ def job(job_id: int) -> str:
             "shown": shown if shown in _VIEWS else "overview",
             "filter": wanted_letters(request.args.getlist("state")),
             "may_run": actor().may(Permission.RUN),
-            "offered": len(queries.offered_keys(database, found)) if status["counts"]["u"] else 0,
+            "news": key_news(queries.offered_keys(database, found) if status["counts"]["u"] else []),
             "pane": _chosen(database, found),
             **_body(database, found, status),
         }
@@ -126,8 +131,10 @@ def start_again(job_id: int, states: str, hosts: list[str]) -> Response:
             return redirect(url_for("pages.job", job_id=job_id, nothing="yes"), 303)
     try:
         return redirect(url_for("pages.job", job_id=launch(order)), 303)
-    except (Invalid, ConfirmationRequired, Conflict):
+    except (Invalid, ConfirmationRequired, Conflict) as error:
         # It wants a typed number, a password, or is no longer possible: the form says which.
+        if len(hosts) > _HOSTS_IN_ADDRESS:
+            return show_order(order, error)
         values: dict[str, Any] = {"from": job_id, "state": states, "host": hosts}
         return redirect(url_for("pages.run", **values), 303)
 

@@ -7,10 +7,12 @@ from opsconsole.accounts.permissions import Permission
 from opsconsole.errors import Invalid
 from opsconsole.inventory import hostkeys
 from opsconsole.jobs import queries
+from opsconsole.jobs.states import Reason
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.pages.jobs import start_again
 from opsconsole.web.pages.routes import pages
 from opsconsole.web.unit_of_work import now, read, transaction
+from opsconsole.web.view_models import key_news
 
 
 @pages.get("/jobs/<int:job_id>/keys")
@@ -20,8 +22,26 @@ def host_keys(job_id: int) -> str:
     with read() as database:
         found = queries.get_job(database, job_id, actor())
         offered = queries.offered_keys(database, found)
-    may_trust = actor().may(Permission.TRUST_HOST_KEYS)
-    return render_template("hosts/keys.html", job_id=job_id, offered=offered, may_trust=may_trust)
+        changed = {(key["address"], key["port"]) for key in offered if key["reason"] == Reason.HOST_KEY_CHANGED.value}
+        trusted = hostkeys.trusted_keys(database, changed)
+    return render_template(
+        "hosts/keys.html",
+        job_id=job_id,
+        offered=sorted(offered, key=lambda key: key["reason"]),
+        news=key_news(offered),
+        trusted={place: [hostkeys.fingerprint(key) for key in known] for place, known in trusted.items()},
+        may_trust=actor().may(Permission.TRUST_HOST_KEYS),
+    )
+
+
+@pages.get("/jobs/<int:job_id>/keys/notice")
+@requires(Permission.VIEW)
+def keys_notice(job_id: int) -> str:
+    """Returns the strip that tells of keys to decide on, for the script of the job page."""
+    with read() as database:
+        found = queries.get_job(database, job_id, actor())
+        news = key_news(queries.offered_keys(database, found))
+    return render_template("jobs/_keys_notice.html", job_id=job_id, news=news)
 
 
 @pages.post("/jobs/<int:job_id>/keys")

@@ -74,6 +74,11 @@ def repeat(database: Session, job_id: int) -> Order:
     return control.relaunch(database, job, letters=letters or TROUBLE, hosts=hosts)
 
 
+def show_order(order: Order, error: OpsconsoleError) -> Response:
+    """Returns the form filled with ``order``, which was refused with ``error``: what it wants can be given there."""
+    return _again(RunForm.blank(runtime().settings).repeating(order), error)
+
+
 def _on_one_host(order: Order) -> Order:
     """Returns the order for its first host alone, under a key of its own: trying is not the job itself."""
     parts = runtime()

@@ -28,11 +28,11 @@ class Play:
                 values = {"started_at": self.clock.now()} if state is RunState.RUNNING else {}
                 transitions.apply(session, self._changes(session, places, state, values), self.clock.now())
 
-    def refuse(self, place: int, *, reason: str) -> None:
-        """Lets a pending host turn out to be unreachable."""
+    def refuse(self, place: int, *, reason: str, host_key: str | None = None) -> None:
+        """Lets a pending host turn out to be unreachable; ``host_key`` is the fingerprint it showed."""
         with self.database.transaction() as session:
             for state in (RunState.QUEUED, RunState.CONNECTING, RunState.UNREACHABLE):
-                values = {"reason": reason} if state is RunState.UNREACHABLE else {}
+                values = {"reason": reason, "host_key": host_key} if state is RunState.UNREACHABLE else {}
                 transitions.apply(session, self._changes(session, [place], state, values), self.clock.now())
 
     def write(self, place: int, data: bytes, *, fd: int = 1, offset: int | None = None) -> None:

@@ -188,7 +188,13 @@ def test_short_links(operator: Person) -> None:
     assert operator.get("/j/x").headers["Location"] == "/jobs"
 
 
-def unknown_key(operator: Person, play: Players, database: Database, clock: FakeClock) -> tuple[int, str]:
+def unknown_key(
+    operator: Person,
+    play: Players,
+    database: Database,
+    clock: FakeClock,
+    reason: Reason = Reason.HOST_KEY_UNKNOWN,
+) -> tuple[int, str]:
     """A job whose first host showed a key that nobody knows."""
     job = operator.job("web[1-2]")
     key = make_key()
@@ -196,8 +202,91 @@ def unknown_key(operator: Person, play: Players, database: Database, clock: Fake
         hostkeys.offer(session, "web1", 22, key, now=clock.now())
     workers = play(job)
     for place in (0, 1):
-        workers.refuse(place, reason=Reason.HOST_KEY_UNKNOWN.value)
+        workers.refuse(place, reason=reason.value, host_key=hostkeys.fingerprint(key))
     return job, hostkeys.fingerprint(key)
+
+
+def test_a_changed_key_is_announced_apart_from_unknown_ones(
+    admin: Person, play: Players, database: Database, clock: FakeClock
+) -> None:
+    old = make_key()
+    with database.transaction() as session:
+        hostkeys.remember(session, "web1", 22, old, source="demo", now=clock.now())
+    job, fingerprint = unknown_key(admin, play, database, clock, Reason.HOST_KEY_CHANGED)
+    for path in (f"/jobs/{job}", f"/jobs/{job}/keys/notice"):
+        page = admin.text(path)
+        assert "1 host showed ANOTHER key than the trusted one:" in page
+        assert "does not know" not in page
+    page = admin.text(f"/jobs/{job}/keys")
+    assert "ANOTHER key" in page
+    assert fingerprint in page
+    assert f"trusted until now: {hostkeys.fingerprint(old)}" in page
+    assert "checked" not in page.partition("<tbody>")[2]
+
+
+def test_after_the_key_is_trusted_the_old_job_says_so(
+    admin: Person, play: Players, database: Database, clock: FakeClock
+) -> None:
+    job, fingerprint = unknown_key(admin, play, database, clock)
+    admin.send(f"/jobs/{job}/keys", {"key": f"0|{fingerprint}"})
+    page = admin.text(f"/jobs/{job}/h/web1")
+    assert "Now trusted." in page
+    assert "Trust this key" not in page
+    assert "has not seen this host" not in page
+    assert "has not seen this host" in admin.text(f"/jobs/{job}/h/web2")
+    assert "showed a key" not in admin.text(f"/jobs/{job}/keys/notice")
+
+
+def test_trusting_many_keys_asks_for_the_confirmation_on_a_filled_form(
+    admin: Person, play: Players, database: Database, clock: FakeClock
+) -> None:
+    job = admin.job("web[1-120]", confirm="120")
+    keys = [make_key() for _ in range(120)]
+    with database.transaction() as session:
+        for place, key in enumerate(keys):
+            hostkeys.offer(session, f"web{place + 1}", 22, key, now=clock.now())
+    workers = play(job)
+    for place in range(120):
+        workers.refuse(place, reason=Reason.HOST_KEY_UNKNOWN.value)
+    assert "120 hosts showed keys" in admin.text(f"/jobs/{job}")
+    chosen = [f"{place}|{hostkeys.fingerprint(key)}" for place, key in enumerate(keys)]
+    answer = admin.send(f"/jobs/{job}/keys", {"key": chosen})
+    page = answer.get_data(as_text=True)
+    assert answer.status_code == 428
+    assert "Type 120 to confirm" in page
+    assert f'name="rerun_of" value="{job}"' in page
+    with database.read() as session:
+        assert len(hostkeys.trusted_keys(session, [(f"web{n}", 22) for n in range(1, 121)])) == 120
+
+
+def test_a_cancelled_job_says_who_cancelled(operator: Person) -> None:
+    job = operator.job("web[1-3]")
+    operator.send(f"/jobs/{job}", to=f"/jobs/{job}/cancel")
+    head = operator.text(f"/jobs/{job}").partition('id="stopped"')[2].partition("</span>")[0]
+    assert f"cancelled by {operator.user.name}" in head
+
+
+@pytest.mark.parametrize(
+    ("out", "err", "said"),
+    [(b"a\n", b"", "1 line, 2 B<"), (b"abcde\n", b"err\n", "2 lines, 10 B, 4 B on stderr<")],
+)
+def test_the_foot_of_the_pane_counts(operator: Person, play: Players, out: bytes, err: bytes, said: str) -> None:
+    job = operator.job("web1")
+    workers = play(job)
+    workers.start(0)
+    workers.write(0, out)
+    if err:
+        workers.write(0, err, fd=2)
+    workers.end(0)
+    assert said in operator.text(f"/jobs/{job}/h/web1")
+
+
+def test_large_counts_have_their_thousands_apart(operator: Person) -> None:
+    job = operator.job("web[1-5000]", confirm="RUN 5000", reason="a large test")
+    page = operator.text(f"/jobs/{job}?view=details")
+    assert page.count("5,000") >= 5
+    assert ">5000<" not in page
+    assert "a large test" in page
 
 
 def test_an_administrator_trusts_a_key_and_reruns(

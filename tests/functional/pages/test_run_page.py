@@ -1,5 +1,6 @@
 """The Run page without script: what is wrong is said where it is wrong, nothing typed is lost, nothing starts."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -8,6 +9,7 @@ from sqlalchemy import func, select
 from opsconsole.accounts.permissions import Role
 from opsconsole.db.database import Database
 from opsconsole.jobs.models import Job
+from tests.functional.api.play import Play
 from tests.functional.pages.people import Person
 from tests.support.factories import make_host
 
@@ -88,6 +90,42 @@ def test_a_large_job_wants_its_size_typed(operator: Person, database: Database) 
     assert operator.run("web[1-200]", confirm="20").status_code == 428
     assert jobs(database) == 0
     assert operator.run("web[1-200]", confirm=" 200 ").status_code == 303
+
+
+def test_a_very_large_job_wants_a_reason_too(operator: Person, database: Database) -> None:
+    targets = "web[1-1200]"
+    asked = operator.run(targets)
+    page = asked.get_data(as_text=True)
+    assert asked.status_code == 428
+    assert "Type RUN 1200 to confirm" in page
+    assert re.search(r'id="reason"[^>]*required', page)
+    kept = operator.run(targets, confirm="RUN 1200").get_data(as_text=True)
+    assert 'value="RUN 1200"' in kept
+    assert jobs(database) == 0
+    operator.job(targets, confirm="run 1200", reason="the yearly patch")
+    assert "the yearly patch" in operator.text("/jobs/1?view=details")
+
+
+def test_a_smaller_one_wants_none(operator: Person) -> None:
+    page = operator.run("web[1-200]").get_data(as_text=True)
+    assert re.search(r'id="reason-field" hidden', page)
+    assert not re.search(r'id="reason"[^>]*required', page)
+
+
+def test_one_is_not_many(operator: Person) -> None:
+    page = operator.text("/run?targets=web1&command=uptime")
+    for said in ("host matches", "host will run this command", "Run on 1 host<", "host could fail before it stops"):
+        assert said in page
+    assert "no run of this command has succeeded yet" in page
+
+
+def test_hosts_that_were_unreachable_are_folded(operator: Person, play: Callable[[int], Play]) -> None:
+    workers = play(operator.job("web[1-3]"))
+    for place in range(3):
+        workers.refuse(place, reason="refused")
+    page = operator.text("/run?targets=web[1-3]&command=uptime")
+    assert "3 were unreachable last time" in page
+    assert '<div class="w mono cut">web[1-3]</div>' in page
 
 
 def test_preview_looks_and_starts_nothing(operator: Person, database: Database) -> None:

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { changed, LETTERS, reduce, start } from "../../../opsconsole/web/static/js/store.js";
+import { changed, elapsed, LETTERS, reduce, start } from "../../../opsconsole/web/static/js/store.js";
 
 /** A small generator of numbers, so that a failure can be repeated. */
 function dice(seed) {
@@ -44,6 +44,19 @@ class Server {
     return { ver: this.ver, counts: this.counts, h };
   }
 }
+
+test("a job is timed from its start, and from its order when nothing started", () => {
+  const at = (second) => (second === null ? null : new Date(second * 1000).toISOString());
+  const time = (started, finished) => elapsed({ created_at: at(0), started_at: at(started), finished_at: at(finished) }, 60_900);
+  assert.deepEqual([time(null, null), time(10, null), time(10, 25.5), time(null, 25)], [null, 50_000, 15_500, 25_000]);
+});
+
+test("a start and who stopped it come with deltas and with the job's own events", () => {
+  const begun = reduce({ ...start(job(1)), ver: 1 }, "delta", { ver: 2, started_at: "2026-01-01T00:00:00.000Z", h: [], counts: { q: 1, c: 0, r: 0 } });
+  assert.equal(begun.job.started_at, "2026-01-01T00:00:00.000Z");
+  const stopped = reduce(begun, "job", { ver: 3, state: "stopping", stopped_by: "ann" });
+  assert.deepEqual([stopped.job.state, stopped.job.stopped_by, stopped.job.started_at], ["stopping", "ann", begun.job.started_at]);
+});
 
 const job = (count) => ({ id: 1, ver: 0, state: "pending", counts: { q: count }, targets: { count } });
 

@@ -1,12 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { about, bytes, duration, t } from "../../../opsconsole/web/static/js/texts.js";
+import { about, bytes, duration, plural, t } from "../../../opsconsole/web/static/js/texts.js";
 
 test("durations read as people say them", () => {
-  for (const [ms, said] of [[0, "0 s"], [310, "0.31 s"], [22_430, "22.4 s"], [59_990, "59.9 s"], [60_000, "1 min 00 s"],
+  for (const [ms, said] of [[0, "0 ms"], [4.7, "4 ms"], [1_999, "1.99 s"], [5_000, "5 s"], [9_999, "9.99 s"], [310, "0.31 s"], [22_430, "22.4 s"], [59_990, "59.9 s"], [60_000, "1 min 00 s"],
     [252_000, "4 min 12 s"], [3_780_000, "1 h 03 min"], [null, ""]]) {
     assert.equal(duration(ms), said);
   }
+});
+
+test("one is not many", () => {
+  assert.deepEqual([1, 2, 5000].map((n) => plural(n, "{n} line", "{n} lines")), ["1 line", "2 lines", "5,000 lines"]);
 });
 
 test("guesses do not pretend", () => {

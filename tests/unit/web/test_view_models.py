@@ -1,5 +1,7 @@
 """How contract values become words."""
 
+from datetime import UTC, datetime
+
 import pytest
 from flask import Flask
 from flask_babel import Babel
@@ -32,10 +34,46 @@ def test_every_reason_that_stops_a_host_is_explained() -> None:
 
 @pytest.mark.parametrize(
     ("ms", "said"),
-    [(None, ""), (0, "0 s"), (310, "0.31 s"), (22_430, "22.4 s"), (252_000, "4 min 12 s"), (3_780_000, "1 h 03 min")],
+    [
+        (None, ""),
+        (0, "0 ms"),
+        (4.7, "4 ms"),
+        (310, "0.31 s"),
+        (1_999, "1.99 s"),
+        (5_000, "5 s"),
+        (9_999, "9.99 s"),
+        (22_430, "22.4 s"),
+        (59_990, "59.9 s"),
+        (252_000, "4 min 12 s"),
+        (3_780_000, "1 h 03 min"),
+    ],
 )
 def test_durations_read_as_in_the_scripts(ms: int | None, said: str) -> None:
     assert view_models.duration(ms) == said
+
+
+@pytest.mark.parametrize(
+    ("started", "finished", "ms"),
+    [(None, None, None), (10, None, 50_000), (10, 25, 15_000), (None, 25, 25_000)],
+)
+def test_a_job_is_timed_from_its_start_and_from_its_order_when_nothing_started(
+    started: int | None, finished: int | None, ms: float | None
+) -> None:
+    def at(second: int | None) -> str | None:
+        return None if second is None else f"2026-01-01T00:00:{second:02d}.000Z"
+
+    job = {"created_at": at(0), "started_at": at(started), "finished_at": at(finished)}
+    assert view_models.elapsed_ms(job, datetime(2026, 1, 1, 0, 1, tzinfo=UTC)) == ms
+
+
+def test_key_news_counts_hosts_not_keys() -> None:
+    offered = [
+        {"host": "a", "reason": "host_key_unknown"},
+        {"host": "a", "reason": "host_key_unknown"},
+        *({"host": f"b{n}", "reason": "host_key_changed"} for n in range(4)),
+    ]
+    assert view_models.key_news(offered) == view_models.KeyNews(1, 4, "b0, b1, b2…")
+    assert view_models.key_news([]) == view_models.KeyNews(0, 0, "")
 
 
 def test_a_bar_gives_every_state_with_hosts_some_width() -> None:

@@ -2,7 +2,7 @@
 import { text as readable } from "./ansi.js";
 import { api, el, glyph } from "./dom.js";
 import { outcomeOf } from "./hosts.js";
-import { number, t } from "./texts.js";
+import { number, plural, t } from "./texts.js";
 
 /**
  * @param {{job: number, root: HTMLElement, note: HTMLElement | null, limit: number, href: (host: string) => string,
@@ -19,8 +19,17 @@ export function groupList({ job, root, note, limit, href, onPick }) {
    * hosts never change, so each pair is asked for once. @type {Map<string, string[]>} */
   const differences = new Map();
 
-  /** The group all others are compared with: the largest that went well. */
-  const reference = () => groups.filter((group) => group.state === "o").sort((a, b) => b.count - a.count)[0];
+  /** The group all others are compared with: the one that is larger than any other that went well. */
+  function reference() {
+    const [most, next] = groups.filter((group) => group.state === "o").sort((a, b) => b.count - a.count);
+    return most && most.count > (next?.count ?? 1) ? most : undefined;
+  }
+
+  /** What the reference may be called. @param {any} most */
+  function rank(most) {
+    const well = groups.reduce((sum, group) => sum + (group.state === "o" ? group.count : 0), 0);
+    return most.count * 2 > well ? t("majority, others are compared with it") : t("largest group, others are compared with it");
+  }
 
   async function compare() {
     const most = reference();
@@ -50,7 +59,7 @@ export function groupList({ job, root, note, limit, href, onPick }) {
     const [ours, theirs] = differences.get(`${most?.i}:${group.i}`) ?? [];
     if (!ours && !theirs) {
       const line = el("span", { class: "h1 cut", text: group.head || t("(no output)") });
-      if (group === most && groups.length > 1) line.append(el("span", { class: "sub majority", text: t("majority, others are compared with it") }));
+      if (group === most && groups.length > 1) line.append(el("span", { class: "sub majority", text: rank(most) }));
       return line;
     }
     return el("span", { class: "h1 cut df" },
@@ -80,11 +89,11 @@ export function groupList({ job, root, note, limit, href, onPick }) {
     const fitting = groups.filter((group) => !filter || filter.includes(group.state));
     root.replaceChildren(...fitting.slice(0, limit).map(draw));
     if (!fitting.length) root.append(el("p", { class: "empty", text: filter ? t("No group fits this filter.") : t("Nothing has finished yet.") }));
-    if (fitting.length > limit) root.append(el("p", { class: "foot", text: t("{n} more groups in Output groups", { n: number(fitting.length - limit) }) }));
+    if (fitting.length > limit) root.append(el("p", { class: "foot", text: plural(fitting.length - limit, "{n} more group in Output groups", "{n} more groups in Output groups") }));
     const hosts = groups.reduce((sum, group) => sum + group.count, 0);
     if (note) {
-      const text = groups.length === 1 ? t("1 group from {hosts} finished") : t("{n} groups from {hosts} finished");
-      note.textContent = text.replace("{n}", number(groups.length)).replace("{hosts}", hosts === 1 ? t("1 host") : t("{n} hosts", { n: number(hosts) }));
+      const text = plural(groups.length, "{n} group from {hosts} finished", "{n} groups from {hosts} finished");
+      note.textContent = text.replace("{hosts}", plural(hosts, "{n} host", "{n} hosts"));
     }
   }
 

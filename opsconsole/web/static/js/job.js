@@ -4,11 +4,12 @@ import { createGrid } from "./grid.js";
 import { groupList } from "./groups.js";
 import { hostsTable, outcomeOf } from "./hosts.js";
 import { keys } from "./keys.js";
+import { offeredKeys } from "./offered.js";
 import { fetchInto, mount } from "./pane.js";
 import { follow } from "./sse.js";
 import { createStatus } from "./status.js";
 import { changed, LETTERS, reduce, start, TROUBLE } from "./store.js";
-import { duration, STATES, t } from "./texts.js";
+import { duration, number, plural, STATES, t } from "./texts.js";
 
 const STALE_MS = 7000;
 const main = byId("job");
@@ -16,6 +17,7 @@ const id = Number(main.dataset.id);
 const parameters = new URLSearchParams(location.search);
 const first = JSON.parse(main.dataset.status);
 const status = createStatus(main.dataset.title);
+const offered = offeredKeys(id, byId("offered"), first.counts.u);
 /** @type {import("./store.js").View} */
 let view = start(first);
 let shown = main.dataset.view;
@@ -70,6 +72,7 @@ const stream = follow(id, {
 /** @param {import("./store.js").View} before */
 function show(before) {
   status.show(view.job);
+  offered(view.job.counts.u);
   grid?.update(view.grid, filter);
   const places = changed(before.grid, view.grid);
   table.patch(places, view);
@@ -87,7 +90,7 @@ function refreshGroups() {
   const list = shown === "groups" ? allGroups : overviewGroups;
   if ((!newGroups && !list.late) || !"overview groups".includes(shown) || document.hidden) return;
   newGroups = false;
-  list.refresh().then(() => byId("groups-count") && (byId("groups-count").textContent = String(list.count)));
+  list.refresh().then(() => byId("groups-count") && (byId("groups-count").textContent = number(list.count)));
 }
 setInterval(refreshGroups, 2000);
 
@@ -271,7 +274,7 @@ function rerunCount() {
   const picked = [...document.querySelectorAll("#rerun input[name=state]:checked")].map((box) => /** @type {HTMLInputElement} */ (box).value).join("");
   const sum = [...picked].reduce((all, letter) => all + (view.job.counts[letter] ?? 0), 0);
   const button = byId("rerun-go");
-  button.textContent = t("Rerun on {n} hosts", { n: sum });
+  button.textContent = plural(sum, "Rerun on {n} host", "Rerun on {n} hosts");
   button.disabled = !sum;
 }
 

@@ -1,6 +1,6 @@
 // The jobs list: rows of unfinished jobs follow their status, and new jobs are announced.
 import { api, el } from "./dom.js";
-import { BAR_ORDER, ended } from "./store.js";
+import { BAR_ORDER, elapsed, ended } from "./store.js";
 import { duration, number, STATES, t } from "./texts.js";
 
 const EVERY_MS = 2000;
@@ -19,10 +19,8 @@ function show(row, job) {
   const done = row.querySelector("[data-done]");
   if (done) done.textContent = `${number(job.done)} / ${number(job.targets.count)}`;
   const took = row.querySelector("[data-took]");
-  if (took && job.started_at) {
-    const end = job.finished_at ? Date.parse(job.finished_at) : Date.now();
-    took.textContent = duration(Math.max(0, end - Date.parse(job.started_at)));
-  }
+  const ms = elapsed(job, Date.now());
+  if (took && ms !== null) took.textContent = ms < 1000 ? t("just started") : duration(ms);
 }
 
 async function refresh() {
@@ -36,18 +34,6 @@ async function refresh() {
     }
   }
   if (document.querySelector("tr[data-active]")) setTimeout(refresh, EVERY_MS);
-
-/** The first page without a filter shows new jobs as they come, unless somebody is using the filter. */
-async function lookForNew() {
-  const table = document.querySelector("[data-newest]");
-  if (!table) return;
-  if (!document.hidden && !document.activeElement?.closest("form")) {
-    const { jobs = [] } = (await api("/api/v1/jobs?limit=1").catch(() => null)) ?? {};
-    if ((jobs[0]?.id ?? 0) > Number(table.getAttribute("data-newest"))) return location.reload();
-  }
-  setTimeout(lookForNew, LOOK_EVERY_MS);
-}
-setTimeout(lookForNew, LOOK_EVERY_MS);
 }
 
 if (document.querySelector("tr[data-active]")) setTimeout(refresh, EVERY_MS);

@@ -1,7 +1,7 @@
 // One host's output: a window of lines over what the server keeps, with follow and search over all of it.
 import { render, text as readable } from "./ansi.js";
 import { api, byId, el, throttled } from "./dom.js";
-import { bytes, number, t } from "./texts.js";
+import { bytes, number, plural, t } from "./texts.js";
 
 const PAGE = 500;
 const WINDOW = 4000;
@@ -13,7 +13,7 @@ const LINE_PX = 18;
 
 /**
  * @param {{root: HTMLElement, url: string, lines: number, running: boolean, line: number | null,
- *   onCount?: (shown: {total: number, bytes: number, eof: boolean}) => void}} options
+ *   onCount?: (shown: {total: number, bytes: number, stderr: number}) => void}} options
  */
 export function createLog({ root, url, lines, running, line, onCount }) {
   let first = 0;
@@ -78,7 +78,7 @@ export function createLog({ root, url, lines, running, line, onCount }) {
   function note(answer) {
     total = answer.total_lines;
     cut = answer.truncated;
-    onCount?.({ total, bytes: answer.total_bytes, eof: answer.eof });
+    onCount?.({ total, bytes: answer.total_bytes, stderr: answer.stderr_bytes });
   }
 
   /** Shows the lines from `from` on (a negative one counts from the end), forgetting what was shown. @param {number} from */
@@ -165,7 +165,7 @@ export function createLog({ root, url, lines, running, line, onCount }) {
   function showNewer() {
     if (!newer) return;
     newer.hidden = follow || !missed;
-    newer.textContent = t("{n} new lines", { n: number(missed) });
+    newer.textContent = plural(missed, "{n} new line", "{n} new lines");
   }
 
   const refresh = throttled(async () => {
@@ -173,7 +173,8 @@ export function createLog({ root, url, lines, running, line, onCount }) {
     total = Math.max(total, last + 1);
     // Somebody who reads far up is told of new lines without being moved.
     if (!follow && first && root.scrollHeight - root.scrollTop - root.clientHeight > NEAR_PX * 4) {
-      note(await page(last + 1, 1).catch(() => ({ total_lines: total, truncated: cut, total_bytes: 0, eof: false })));
+      const answer = await page(last + 1, 1).catch(() => null);
+      if (answer) note(answer);
       missed = total - last;
     } else {
       while (!closed && last < total) {

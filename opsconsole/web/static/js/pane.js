@@ -2,7 +2,7 @@
 import { byId } from "./dom.js";
 import { createLog } from "./log.js";
 import { localTimes } from "./page.js";
-import { bytes, number, t } from "./texts.js";
+import { bytes, plural, t } from "./texts.js";
 import { search } from "./find.js";
 
 /**
@@ -20,9 +20,10 @@ export function mount(pane, { line = null } = {}) {
   if (facts.url) {
     log = createLog({
       root, url: facts.url, lines: Number(facts.lines), running: facts.running === "yes", line,
-      onCount({ total, bytes: all }) {
-        size = all ?? size;
-        if (count) count.textContent = t("{n} lines, {size}", { n: number(total), size: bytes(size) });
+      onCount({ total, bytes: all, stderr }) {
+        size = all;
+        const sizes = [bytes(all), ...(stderr ? [t("{size} on stderr", { size: bytes(stderr) })] : [])];
+        if (count) count.textContent = [plural(total, "{n} line", "{n} lines"), ...sizes].join(", ");
       },
     });
   }

@@ -2,7 +2,7 @@
 import { api, byId, copy, el, glyph } from "./dom.js";
 import { commandLine, paint, tokens } from "./expr.js";
 import { keys } from "./keys.js";
-import { about, number, t } from "./texts.js";
+import { about, number, plural, t } from "./texts.js";
 
 const WAIT_MS = 150;
 const form = /** @type {HTMLFormElement} */ (byId("order"));
@@ -54,8 +54,8 @@ function show(found, ms) {
   const unknown = new Set((found.unknown ?? []).map((/** @type {string} */ name) => name.toLowerCase()));
   paint(layer, tokens(box.value, found.unknown_blocks ? unknown : new Set()));
   byId("below").replaceChildren(
-    fact(found.count, t("hosts match")),
-    ...(found.unknown_count ? [fact(found.unknown_count, found.unknown_blocks ? t("unknown names") : t("outside the inventory"))] : []),
+    fact(found.count, found.count === 1 ? t("host matches") : t("hosts match")),
+    ...(found.unknown_count ? [fact(found.unknown_count, found.unknown_blocks ? (found.unknown_count === 1 ? t("unknown name") : t("unknown names")) : t("outside the inventory"))] : []),
     ...(found.excluded_count ? [fact(found.excluded_count, t("excluded"))] : []),
     ...(found.duplicates ? [fact(found.duplicates, t("named twice, run once"))] : []),
     el("span", { class: "sp" }),
@@ -66,10 +66,11 @@ function show(found, ms) {
   fold(found.folded);
   items(found);
   byId("est").hidden = !found.count;
-  estimate("est-time", found.eta_ms ? about(found.eta_ms) : "–", found.eta_ms ? t("as the last run of this command") : t("no earlier run of this command"));
+  estimate("est-time", found.eta_ms ? about(found.eta_ms) : "–", found.eta_ms ? t("as the last run that succeeded") : value("command").trim() ? t("no run of this command has succeeded yet") : t("no command yet"));
   const allowed = found.allowed_failures;
-  estimate("est-failures", allowed === null ? t("any number") : number(allowed), allowed === null ? t("of failures: it never stops early") : t("failures allowed, one more stops it"));
-  estimate("est-worst", number(found.worst_case ?? found.count), t("hosts could fail before it stops"));
+  estimate("est-failures", allowed === null ? t("any number") : number(allowed), allowed === null ? t("of failures: it never stops early") : allowed === 1 ? t("failure allowed, one more stops it") : t("failures allowed, one more stops it"));
+  const worst = found.worst_case ?? found.count;
+  estimate("est-worst", number(worst), worst === 1 ? t("host could fail before it stops") : t("hosts could fail before it stops"));
   risk(found.risk);
   form.querySelector("[name=expect_count]")?.setAttribute("value", String(found.count));
   form.querySelector("[name=expect_digest]")?.setAttribute("value", found.digest);
@@ -114,9 +115,12 @@ function items(found) {
   if (found.unknown_count && found.unknown_blocks) parts.push(item("l", t("{n} unknown", { n: number(found.unknown_count) }), `${found.unknown_folded}`, t("Not in the inventory, so nothing runs."), true));
   if (found.unknown_count && !found.unknown_blocks) parts.push(item("c", t("{n} outside the inventory", { n: number(found.unknown_count) }), "", t("Dialled by the name as written.")));
   if (found.recent_unreachable.length) {
-    const names = found.recent_unreachable;
-    const part = item("u", t("{n} were unreachable last time", { n: number(names.length) }), names.slice(0, 20).join(", "), "");
-    part.insertBefore(el("button", { class: "linkish", type: "button", text: t("Leave out"), on: { click: () => leaveOut(names) } }), part.querySelector(".w"));
+    const folded = found.recent_unreachable_folded;
+    const part = item("u", plural(found.recent_unreachable.length, "{n} was unreachable last time", "{n} were unreachable last time"), folded, "");
+    const line = part.querySelector(".w");
+    line.classList.add("cut");
+    line.title = folded;
+    part.insertBefore(el("button", { class: "linkish", type: "button", text: t("Leave out"), on: { click: () => leaveOut(folded) } }), line);
     parts.push(part);
   }
   if (found.excluded_count) parts.push(item("x", t("{n} excluded", { n: number(found.excluded_count) }), found.excluded, ""));
@@ -131,19 +135,21 @@ function item(letter, head, names, note, bad = false) {
   return el("div", { class: "it" }, glyph(letter), el("b", { text: head }), text);
 }
 
-/** @param {string[]} names */
-function leaveOut(names) {
+/** @param {string} folded */
+function leaveOut(folded) {
   const field = byId("exclude");
-  field.value = [field.value.trim(), ...names].filter(Boolean).join("\n");
+  field.value = [field.value.trim(), folded].filter(Boolean).join(",");
   ask();
 }
 
-/** @param {{tier: number, reasons: string[], confirm: string | null}} what */
+/** @param {{tier: number, reasons: string[], confirm: string | null, reason_required: boolean}} what */
 function risk(what) {
   const area = byId("confirm-area");
   const needed = what.tier >= 2 && what.confirm;
   area.hidden = !needed;
   area.dataset.wanted = needed ? what.confirm ?? "" : "";
+  byId("reason-field").hidden = !what.reason_required;
+  byId("reason").required = what.reason_required;
   if (needed) {
     byId("risk-text").textContent = t("This is large or dangerous: {reasons}.", { reasons: what.reasons.join(", ") });
     byId("confirm-label").textContent = t("Type {word} to confirm", { word: what.confirm ?? "" });
@@ -152,7 +158,8 @@ function risk(what) {
 
 function confirmed() {
   const wanted = byId("confirm-area").dataset.wanted;
-  return !wanted || value("confirm").trim().toUpperCase() === wanted;
+  const said = !byId("reason").required || value("reason").trim();
+  return !wanted || (Boolean(said) && value("confirm").trim().toUpperCase() === wanted);
 }
 
 function lock() {
@@ -160,7 +167,7 @@ function lock() {
   button.disabled = Boolean(blocked) || !confirmed();
   byId("try").disabled = Boolean(blocked);
   const label = byId("go-label");
-  label.textContent = seen?.count ? (seen.count === 1 ? t("Run on 1 host") : t("Run on {n} hosts", { n: number(seen.count) })) : t("Run");
+  label.textContent = seen?.count ? plural(seen.count, "Run on {n} host", "Run on {n} hosts") : t("Run");
 }
 
 function nothing() {
@@ -169,7 +176,8 @@ function nothing() {
   paint(layer, []);
   byId("below").replaceChildren(el("span", { class: "sub", text: box.dataset.hint ?? "" }));
   byId("n").replaceChildren("0", el("small", { text: t("hosts yet") }));
-  for (const id of ["fold", "share", "est", "confirm-area"]) byId(id).hidden = true;
+  for (const id of ["fold", "share", "est"]) byId(id).hidden = true;
+  risk({ tier: 0, reasons: [], confirm: null, reason_required: false });
   byId("items").replaceChildren();
   lock();
 }
@@ -179,7 +187,8 @@ function refused(error) {
   seen = { count: 0 };
   paint(layer, tokens(box.value));
   byId("n").replaceChildren("–", el("small", { text: t("cannot be resolved") }));
-  for (const id of ["fold", "share", "est", "confirm-area"]) byId(id).hidden = true;
+  for (const id of ["fold", "share", "est"]) byId(id).hidden = true;
+  risk({ tier: 0, reasons: [], confirm: null, reason_required: false });
   byId("items").replaceChildren();
   byId("below").replaceChildren();
   faults(error.problem?.errors?.length ? error.problem.errors : [{ field: "targets", message: error.message }]);
@@ -208,8 +217,8 @@ function current() {
 const usual = JSON.parse(form.dataset.usual ?? "{}");
 
 function editor() {
-  const count = byId("command").value.split("\n").length;
-  byId("line-count").textContent = count === 1 ? t("1 line") : t("{n} lines", { n: count });
+  const text = byId("command").value;
+  byId("line-count").textContent = text.trim() ? plural(text.split("\n").length, "{n} line", "{n} lines") : t("no command yet");
   const password = value("credential") === "password";
   byId("password-field").hidden = !password;
   byId("password").disabled = !password;
@@ -220,10 +229,12 @@ byId("command").addEventListener("input", ask);
 form.addEventListener("input", editor);
 box.addEventListener("scroll", () => (layer.scrollTop = box.scrollTop));
 box.addEventListener("input", () => paint(layer, tokens(box.value)));
-byId("confirm").addEventListener("input", lock);
-byId("confirm").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
-  if (event.key === "Enter" && !confirmed()) event.preventDefault();
-});
+for (const name of ["confirm", "reason"]) {
+  byId(name).addEventListener("input", lock);
+  byId(name).addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    if (event.key === "Enter" && !confirmed()) event.preventDefault();
+  });
+}
 byId("copy-cli").addEventListener("click", () => copy(byId("copy-cli"), commandLine(current(), usual), t("Copied")));
 byId("copy-cli").hidden = false;
 for (const tag of document.querySelectorAll("[data-add]")) {
@@ -235,7 +246,7 @@ for (const tag of document.querySelectorAll("[data-add]")) {
 }
 
 const DRAFT = "run-draft";
-const KEPT = [...Object.keys(current()), "title"];
+const KEPT = [...Object.keys(current()), "title", "reason"];
 form.addEventListener("submit", (event) => {
   if (event.submitter === button && button.disabled) return event.preventDefault();
   // Pages are not cached, so the way back from an error would find an empty form. Passwords are not kept.

@@ -97,6 +97,7 @@ export function follow(job, { onEvent, onLink }) {
         if (out) onEvent("out", { i: out.i });
         const status = await api(`/api/v1/jobs/${job}`, { signal: control.signal });
         if (status.finished_at && status.ver <= ver) take("done", status);
+        else onEvent("job", { ver, state: status.state, stop_reason: status.stop_reason, stopped_by: status.stopped_by });
       } catch (error) {
         if (control.signal.aborted) return;
         onLink("retry");

@@ -1,7 +1,7 @@
 // The head of a job page: verdict, progress, counters.
 import { byId, el, glyph } from "./dom.js";
-import { BAR_ORDER, ended } from "./store.js";
-import { about, duration, number, STATES, t } from "./texts.js";
+import { BAR_ORDER, elapsed, ended } from "./store.js";
+import { about, duration, number, plural, STATES, t } from "./texts.js";
 
 const PILLS = {
   pending: ["q", "Pending"], running: ["r", "Running"], stopping: ["r", "Stopping"], succeeded: ["o", "Succeeded"],
@@ -28,7 +28,8 @@ export function createStatus(title) {
     }
     const percent = Math.floor(next.progress * 100);
     byId("pct").textContent = `${percent}%`;
-    byId("done").textContent = t("{done} of {n} hosts finished", { done: number(next.done), n: number(next.targets.count) });
+    byId("done").textContent = plural(next.targets.count, "{done} of {n} host finished", "{done} of {n} hosts finished").replace("{done}", number(next.done));
+    byId("stopped").textContent = stopped(next);
     byId("bar").setAttribute("aria-valuenow", String(percent));
     bar(next.counts);
     chips(next.counts);
@@ -77,6 +78,13 @@ export function createStatus(title) {
     }
   }
 
+  /** Who or what stopped the job, as the server's page says it. @param {import("./store.js").Status} next */
+  function stopped(next) {
+    if (next.stop_reason === "threshold") return t("too many hosts failed");
+    if (!next.stop_reason || !next.stopped_by) return "";
+    return t("cancelled by {name}", { name: next.stopped_by });
+  }
+
   /** @param {import("./store.js").Status} next */
   function budget(next) {
     const node = byId("budget");
@@ -87,9 +95,8 @@ export function createStatus(title) {
 
   function tick() {
     if (!job) return;
-    const start = job.started_at ? Date.parse(job.started_at) : NaN;
-    const end = job.finished_at ? Date.parse(job.finished_at) : Date.now() + clockSkew;
-    byId("elapsed").textContent = Number.isNaN(start) ? t("not started") : duration(Math.max(0, ended(job.state) ? end - start : Math.round((end - start) / 1000) * 1000));
+    const ms = elapsed(job, Date.now() + clockSkew);
+    byId("elapsed").textContent = ms === null ? t("not started") : ms < 1000 && !job.finished_at ? t("just started") : duration(ms);
     const over = ended(job.state);
     const left = !over && job.eta_ms !== null && job.counts.q > 0 ? about(job.eta_ms) : "";
     byId("left").textContent = left;

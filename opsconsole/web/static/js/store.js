@@ -3,8 +3,8 @@
 
 /**
  * @typedef {{id: number, ver: number, state: string, counts: Record<string, number>, done: number, progress: number,
- *   stop_reason: string | null, budget: {used: number, allowed: number} | null, rate_per_s: number | null,
- *   eta_ms: number | null, started_at: string | null, finished_at: string | null,
+ *   stop_reason: string | null, stopped_by?: string | null, budget: {used: number, allowed: number} | null, rate_per_s: number | null,
+ *   eta_ms: number | null, created_at: string, started_at: string | null, finished_at: string | null,
  *   targets: {count: number}, slowest?: {i: number, host: string, ms: number}[]}} Status
  * @typedef {{exit?: number | null, ms?: number | null, reason?: string | null}} Facts
  * @typedef {{ver: number, job: Status, grid: string, facts: Map<number, Facts>}} View
@@ -21,6 +21,20 @@ export const LETTER_OF = {
   pending: "q", queued: "q", connecting: "c", running: "r", succeeded: "o", failed: "f", timed_out: "k",
   unreachable: "u", cancelled: "x", skipped: "s", lost: "l",
 };
+
+/**
+ * Returns how long a job has been going, or went, in ms; null while it waits for its start. One that ended before
+ * anything started is counted from its order on.
+ * @param {{created_at: string, started_at: string | null, finished_at: string | null}} job
+ * @param {number} now the server's time
+ */
+export function elapsed(job, now) {
+  const begin = job.started_at ?? (job.finished_at && job.created_at);
+  if (!begin) return null;
+  const ms = Math.max(0, (job.finished_at ? Date.parse(job.finished_at) : now) - Date.parse(begin));
+  // What still goes on is told in whole seconds.
+  return job.finished_at ? ms : Math.floor(ms / 1000) * 1000;
+}
 
 /** @param {string} state */
 export const ended = (state) => ENDED.has(state);
@@ -67,6 +81,7 @@ function delta(view, data) {
     ...view.job,
     ver: data.ver,
     state: data.state ?? view.job.state,
+    started_at: data.started_at ?? view.job.started_at,
     counts,
     ...progress(counts),
     budget: data.budget === undefined ? view.job.budget : data.budget,
@@ -81,7 +96,10 @@ function lifecycle(view, data) {
   if (data.ver < view.ver) return view;
   const { state = view.job.state, stop_reason = view.job.stop_reason, finished_at = view.job.finished_at } = data;
   const counts = data.counts ?? view.job.counts;
-  return { ...view, ver: data.ver, job: { ...view.job, state, stop_reason, finished_at, counts, ...progress(counts) } };
+  const started_at = data.started_at ?? view.job.started_at;
+  const stopped_by = data.stopped_by ?? view.job.stopped_by;
+  const job = { ...view.job, state, stop_reason, stopped_by, started_at, finished_at, counts, ...progress(counts) };
+  return { ...view, ver: data.ver, job };
 }
 
 /** @param {Record<string, number>} counts */

@@ -24,19 +24,27 @@ export const STATES = {
   x: "Cancelled", s: "Skipped", l: "Lost",
 };
 
+/**
+ * Returns the text for a count, which becomes `{n}` with its thousands apart.
+ * @param {number} count
+ * @param {string} one
+ * @param {string} many
+ */
+export const plural = (count, one, many) => t(count === 1 ? one : many, { n: number(count) });
+
 /** @param {number} value */
 export const number = (value) => value.toLocaleString(globalThis.document?.documentElement.lang || "en");
 
 /**
- * Returns a duration as people say it.
+ * Returns a duration as people say it: cut, never rounded up, as the server's pages do (view_models.py).
  * @param {number | null | undefined} ms
  */
 export function duration(ms) {
   if (ms === null || ms === undefined) return "";
-  const seconds = ms / 1000;
-  if (seconds < 10) return `${(Math.round(seconds * 100) / 100).toString()} s`;
-  if (seconds < 60) return `${(Math.floor(seconds * 10) / 10).toString()} s`;
-  const whole = Math.floor(seconds);
+  if (ms < 100) return `${Math.floor(ms)} ms`;
+  if (ms < 10_000) return `${Math.floor(ms / 10) / 100} s`;
+  if (ms < 60_000) return `${Math.floor(ms / 100) / 10} s`;
+  const whole = Math.floor(ms / 1000);
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, "0")} s`;
   return `${Math.floor(whole / 3600)} h ${String(Math.floor((whole % 3600) / 60)).padStart(2, "0")} min`;
 }
