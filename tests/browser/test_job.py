@@ -5,10 +5,13 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from opsconsole.inventory import hostkeys
 from opsconsole.jobs.launch import Order
+from opsconsole.jobs.models import WorkerProcess
 from opsconsole.jobs.states import Reason, RunState
 from tests.browser.conftest import Watch
 from tests.functional.api.play import Play
+from tests.support.factories import make_key
 from tests.support.liveserver import LiveServer
 
 Players = Callable[[int], Play]
@@ -17,7 +20,8 @@ Players = Callable[[int], Play]
 def started(live: LiveServer, play: Players, count: int = 6, running: int = 3) -> tuple[int, Play]:
     """A job of which some hosts run."""
     typed = f"RUN {count}" if count >= 1000 else str(count)
-    job = live.launch(Order(targets=f"web[1-{count}]", command="uptime", max_failures="50%", confirm=typed))
+    order = Order(targets=f"web[1-{count}]", command="uptime", max_failures="50%", confirm=typed, reason="a test")
+    job = live.launch(order)
     workers = play(job)
     workers.start(*range(running))
     return job, workers
@@ -175,6 +179,7 @@ def test_cancel_from_the_page(live: LiveServer, page: Page, play: Players) -> No
     page.click("form.ask button")
     expect(page.locator("#pill")).to_have_text("Stopping")
     expect(page.locator("#grid .t.x")).to_have_count(3)
+    expect(page.locator("#stopped")).to_have_text("cancelled by admin")
 
 
 def test_where_streams_are_swallowed_the_page_polls(live: LiveServer, page: Page, play: Players, watch: Watch) -> None:
@@ -250,6 +255,84 @@ def test_who_differs_is_shown_as_the_line_that_differs(live: LiveServer, page: P
     expect(groups.nth(0)).to_contain_text("majority, others are compared with it")
     expect(groups.nth(1).locator("del")).to_have_text("- VERSION=12")
     expect(groups.nth(1).locator("ins")).to_have_text("+ VERSION=11")
+
+
+def test_no_group_of_one_is_a_majority(live: LiveServer, page: Page, play: Players) -> None:
+    job, workers = started(live, play, 3, 3)
+    for place in range(3):
+        workers.write(place, b"NAME=Demo\nVERSION=%d\n" % place)
+        workers.end(place, output_digest=f"{place}" * 64)
+    page.goto(f"{live.url}/jobs/{job}")
+    expect(page.locator("#groups-top .grp")).to_have_count(3)
+    expect(page.locator("#groups-note")).to_have_text("3 groups from 3 hosts finished")
+    expect(page.locator("#groups-top")).not_to_contain_text("compared")
+    expect(page.locator("#groups-top del")).to_have_count(0)
+
+
+def offer(live: LiveServer, workers: Play, place: int, reason: Reason) -> None:
+    """Lets a host turn out to show a key that nobody trusts."""
+    key = make_key()
+    with live.database.transaction() as session:
+        hostkeys.offer(session, f"web{place + 1}", 22, key, now=live.runtime.clock.now())
+    workers.refuse(place, reason=reason.value, host_key=hostkeys.fingerprint(key))
+
+
+def test_unknown_and_changed_keys_are_announced_as_they_come(live: LiveServer, page: Page, play: Players) -> None:
+    job, workers = started(live, play, 6, 1)
+    page.goto(f"{live.url}/jobs/{job}")
+    expect(page.locator("#link")).to_have_text("Live")
+    expect(page.locator("#offered")).to_be_empty()
+    offer(live, workers, 3, Reason.HOST_KEY_UNKNOWN)
+    expect(page.locator("#offered")).to_contain_text("1 host showed a key that the console does not know.")
+    expect(page.locator("#offered .alarm")).to_have_count(0)
+    offer(live, workers, 4, Reason.HOST_KEY_UNKNOWN)
+    offer(live, workers, 5, Reason.HOST_KEY_CHANGED)
+    expect(page.locator("#offered")).to_contain_text("2 hosts showed keys")
+    expect(page.locator("#offered .alarm")).to_contain_text("1 host showed ANOTHER key than the trusted one: web6")
+    page.click("#offered a:has-text('Compare the keys')")
+    expect(page.locator("tbody tr")).to_have_count(3)
+    page.click("button:has-text('Trust these keys and rerun')")
+    page.wait_for_url(f"{live.url}/jobs/{job + 1}")
+    expect(page.locator("#grid .t")).to_have_count(2)
+    page.goto(f"{live.url}/jobs/{job}?host=web4")
+    expect(page.locator(".oh")).to_contain_text("Now trusted.")
+    page.click(".oh button:has-text('Rerun on this host')")
+    page.wait_for_url(f"{live.url}/jobs/{job + 2}")
+
+
+def test_a_phone_shows_whole_fingerprints_and_workers(
+    live: LiveServer, new_page: Callable[..., Page], play: Players
+) -> None:
+    job, workers = started(live, play, 2, 0)
+    offer(live, workers, 0, Reason.HOST_KEY_UNKNOWN)
+    offer(live, workers, 1, Reason.HOST_KEY_CHANGED)
+    with live.database.transaction() as session:
+        now = live.runtime.clock.now()
+        name = "worker-1@a-very-long-name-of-a-machine.example.internal"
+        session.add(
+            WorkerProcess(id="w1", name=name, pid=4711, version="0.1.0", slots=100, beat_at=now, started_at=now)
+        )
+    page = new_page(width=390)
+    for path, cell in ((f"/jobs/{job}/keys", "Fingerprint"), ("/workers", "Name")):
+        page.goto(live.url + path)
+        sizes = page.evaluate("() => [document.documentElement.scrollWidth, innerWidth]")
+        assert sizes[0] <= sizes[1], (path, sizes)
+        box = page.locator(f"td[data-label='{cell}']").first.bounding_box()
+        assert box
+        assert box["x"] + box["width"] <= 390
+
+
+def test_the_foot_of_the_pane_counts_as_the_servers(live: LiveServer, page: Page, play: Players) -> None:
+    job, workers = started(live, play, 1, 1)
+    page.goto(f"{live.url}/jobs/{job}?host=web1")
+    workers.write(0, b"abcde\n")
+    expect(page.locator("[data-count]")).to_have_text("1 line, 6 B")
+    workers.write(0, b"err\n", fd=2)
+    expect(page.locator("[data-count]")).to_have_text("2 lines, 10 B, 4 B on stderr")
+    workers.end(0)
+    expect(page.locator(".oh")).to_contain_text("exit 0")
+    expect(page.locator("[data-count]")).to_have_text("2 lines, 10 B, 4 B on stderr")
+    expect(page.locator("#done")).to_have_text("1 of 1 host finished")
 
 
 def test_the_list_follows_its_jobs_and_shows_new_ones(live: LiveServer, page: Page, play: Players) -> None:

@@ -6,7 +6,10 @@ from playwright.sync_api import Page, expect
 
 from opsconsole.accounts.permissions import Role
 from opsconsole.inventory.service import set_group
+from opsconsole.jobs.launch import Order
+from opsconsole.jobs.states import Reason
 from tests.browser.conftest import Watch
+from tests.functional.api.play import Play
 from tests.support.factories import make_host
 from tests.support.liveserver import LiveServer
 
@@ -50,8 +53,36 @@ def test_a_large_job_runs_only_when_its_size_is_typed(live: LiveServer, page: Pa
     page.press("#confirm", "Enter")
     expect(page).to_have_url(f"{live.url}/run")
     page.fill("#confirm", "run 1200")
+    expect(page.locator("#go")).to_be_disabled()
+    page.fill("#reason", "the yearly patch")
+    expect(page.locator("#go")).to_be_enabled()
     page.press("#confirm", "Enter")
     page.wait_for_url(f"{live.url}/jobs/1")
+
+
+def test_trying_on_one_host_needs_no_word(live: LiveServer, page: Page) -> None:
+    page.fill("#targets", "web[1-1200]")
+    page.fill("#command", "uptime")
+    expect(page.locator("#reason")).to_be_visible()
+    page.click("#try")
+    page.wait_for_url(f"{live.url}/jobs/1")
+
+
+def test_hosts_that_were_unreachable_are_left_out_by_one_click(
+    live: LiveServer, page: Page, play: Callable[[int], Play]
+) -> None:
+    workers = play(live.launch(Order(targets="web[1-60]", command="uptime")))
+    for place in range(50):
+        workers.refuse(place, reason=Reason.REFUSED.value)
+    page.fill("#exclude", "db1")
+    page.fill("#targets", "web[1-60]")
+    item = page.locator("#items .it", has_text="50 were unreachable last time")
+    expect(item.locator(".w")).to_have_text("web[1-50]")
+    expect(page.locator("#est-time")).to_contain_text("no command yet")
+    expect(page.locator("#line-count")).to_have_text("no command yet")
+    item.locator("button").click()
+    expect(page.locator("#exclude")).to_have_value("db1,web[1-50]")
+    expect(page.locator("#go-label")).to_have_text("Run on 10 hosts")
 
 
 def test_the_way_back_from_an_error_finds_the_form_filled(live: LiveServer, page: Page, watch: Watch) -> None:
