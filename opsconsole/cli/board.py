@@ -111,14 +111,19 @@ def progress_line(board: Board) -> str:
 
 def plain_progress(board: Board, seconds: float) -> str:
     """Returns progress as one line for a log file."""
-    words = ", ".join(f"{n} {_WORDS[letter]}" for letter, n in _by_importance(board.counts))
+    words = ", ".join(in_words(board.counts))
     return f"#{board.job} {board.state}: {board.done}/{board.total} done after {duration(seconds)}: {words}"
+
+
+def in_words(counts: Mapping[str, int]) -> list[str]:
+    """Returns the counts by letter as words, the worst first: ``["1 failed", "3 ok"]``."""
+    return [f"{n} {_WORDS[letter]}" for letter, n in _by_importance(counts)]
 
 
 def closing_line(board: Board, seconds: float | None, url: str) -> str:
     """Returns the line that ends a job: verdict, counts in words, time it took, address of its page."""
     ok = board.counts.get("o", 0)
-    words = [f"{ok} ok"] + [f"{n} {_WORDS[letter]}" for letter, n in _by_importance(board.counts) if letter != "o"]
+    words = [f"{ok} ok", *in_words({letter: n for letter, n in board.counts.items() if letter != "o"})]
     stopped = " (stopped: too many failures)" if board.stop_reason == "threshold" else ""
     took = f", {duration(seconds)}" if seconds is not None else ""
     return f"#{board.job} {board.state}{stopped}: {', '.join(words)} of {board.total}{took}   {url}"

@@ -12,7 +12,6 @@ from opsconsole.errors import Invalid
 
 _COUNTDOWN_SECONDS = 3
 _TYPED_TIER = 2
-_REASON_TIER = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +25,17 @@ class Consent:
     @classmethod
     def parse(cls, text: str | None, reason: str | None) -> "Consent":
         """Returns the meaning of ``--yes`` (``any``), ``--yes=412`` or neither. Raises ``Invalid`` for others."""
+        why = (reason or "").strip() or None
         if text is None:
-            return cls(reason=reason)
+            return cls(reason=why)
         if text == "any":
-            return cls(yes=True, reason=reason)
+            return cls(yes=True, reason=why)
         if text.isascii() and text.isdigit():
-            return cls(yes=True, count=int(text), reason=reason)
+            return cls(yes=True, count=int(text), reason=why)
         raise Invalid(f"--yes={text}: write the number of hosts, as in --yes=412.")
+
+
+_NOTHING_SAID = Consent()
 
 
 def obtain(consent: Consent, preview: Body, terminal: Terminal) -> dict[str, str]:
@@ -42,20 +45,35 @@ def obtain(consent: Consent, preview: Body, terminal: Terminal) -> dict[str, str
     """
     count = int(preview["count"])
     risk: dict[str, Any] = preview["risk"]
-    tier = int(risk["tier"])
     if consent.count is not None and consent.count != count:
         raise Invalid(
             f"--yes={consent.count}, but these are {count} hosts now. Nothing was started.", code="count_changed"
         )
-    if tier == 0:
-        return {}
-    if tier < _TYPED_TIER:
-        _count_down(consent, preview, terminal)
-        return {}
+    given = {"reason": consent.reason} if consent.reason else {}
+    if int(risk["tier"]) < _TYPED_TIER:
+        if risk["tier"]:
+            _count_down(consent, preview, terminal)
+        return given
+    missing = needed(preview, consent)
+    if missing and not terminal.interactive:
+        raise Invalid(f"{_danger(preview)}. Add {' and '.join(missing)} to go on.", code="confirmation_required")
     confirm = str(risk["confirm"])
     if consent.count is None:
         _ask_for(confirm, preview, terminal)
-    return {"confirm": confirm} | _reason(consent, tier, terminal)
+    if risk["reason_required"] and not given:
+        given = {"reason": click.prompt("Reason (kept with the job)", err=True)}
+    return {"confirm": confirm} | given
+
+
+def needed(preview: Body, consent: Consent = _NOTHING_SAID) -> list[str]:
+    """Returns the options that an order of this risk needs beyond what ``consent`` says: ``["--yes=412"]``."""
+    risk: dict[str, Any] = preview["risk"]
+    options = []
+    if int(risk["tier"]) >= _TYPED_TIER and consent.count is None:
+        options.append(f"--yes={preview['count']}")
+    if risk["reason_required"] and not consent.reason:
+        options.append("--reason '...'")
+    return options
 
 
 def _count_down(consent: Consent, preview: Body, terminal: Terminal) -> None:
@@ -70,8 +88,6 @@ def _count_down(consent: Consent, preview: Body, terminal: Terminal) -> None:
 
 
 def _ask_for(confirm: str, preview: Body, terminal: Terminal) -> None:
-    if not terminal.interactive:
-        raise Invalid(f"{summary(preview)}. Add --yes={preview['count']} to go on.", code="confirmation_required")
     for reason in preview["risk"].get("reasons", ()):
         terminal.note(str(reason), always=True)
     typed = click.prompt(f"{summary(preview)}. Type {confirm} to go on", default="", show_default=False, err=True)
@@ -79,14 +95,10 @@ def _ask_for(confirm: str, preview: Body, terminal: Terminal) -> None:
         raise Invalid(f"Not confirmed: {confirm} was to be typed. Nothing was started.", code="not_confirmed")
 
 
-def _reason(consent: Consent, tier: int, terminal: Terminal) -> dict[str, str]:
-    if consent.reason:
-        return {"reason": consent.reason}
-    if tier < _REASON_TIER:
-        return {}
-    if not terminal.interactive:
-        raise Invalid("An order of this size needs a reason. Add --reason TEXT.", code="reason_required")
-    return {"reason": click.prompt("Reason (kept with the job)", err=True)}
+def _danger(preview: Body) -> str:
+    count = preview["count"]
+    others = [str(reason) for reason in preview["risk"].get("reasons", ()) if reason != f"{count} hosts"]
+    return "; ".join([summary(preview), *others])
 
 
 def summary(preview: Body) -> str:

@@ -6,12 +6,13 @@ import time
 
 import click
 
+from opsconsole.cli.board import in_words
 from opsconsole.cli.client import ConsoleClient
 from opsconsole.cli.exit_codes import ExitCode
 from opsconsole.cli.following import Showing
 from opsconsole.cli.render import Gathered, Line, Prefixed, lines_of
 from opsconsole.cli.terminal import Terminal
-from opsconsole.jobs.states import ACTIVE
+from opsconsole.jobs.states import ACTIVE, RunState
 
 _FOLLOW_SECONDS = 0.5
 _ACTIVE = frozenset(state.value for state in ACTIVE)
@@ -21,18 +22,38 @@ _FDS = {"both": (1, 2), "stdout": (1,), "stderr": (2,)}
 def print_logs(
     client: ConsoleClient, job: int, host: str | None, *, follow: bool, stream: str, showing: Showing
 ) -> int:
-    """Prints the output stored so far, of ``host`` or of all; with ``follow`` goes on until the host has ended."""
+    """Prints the output stored so far, of ``host`` or of all; with ``follow`` goes on until the host has ended.
+
+    Where there is none, one line on stderr says so and how the hosts ended.
+    """
     terminal = showing.terminal()
+    silent = True
     if host is None:
         _print_all(client, job, showing, terminal)
     elif follow or showing.as_json or sys.stdout.isatty():
         _print_lines(client, job, host, follow=follow, fds=_FDS[stream], as_json=showing.as_json, terminal=terminal)
     else:
-        # Into a file or a pipe go the very bytes.
-        for piece in client.raw(job, host, stream=stream):
-            sys.stdout.buffer.write(piece)
-        sys.stdout.buffer.flush()
+        silent = not _copy_raw(client, job, host, stream)
+    if silent and terminal.silent and not showing.as_json:
+        terminal.note(_nothing(client, job, host, stream))
     return ExitCode.OK
+
+
+def _copy_raw(client: ConsoleClient, job: int, host: str, stream: str) -> int:
+    """Into a file or a pipe go the very bytes; returns how many there were."""
+    size = 0
+    for piece in client.raw(job, host, stream=stream):
+        size += sys.stdout.buffer.write(piece)
+    sys.stdout.buffer.flush()
+    return size
+
+
+def _nothing(client: ConsoleClient, job: int, host: str | None, stream: str) -> str:
+    if host is None:
+        counts = client.status(job)["counts"]
+    else:
+        counts = {RunState(client.output(job, host, limit=1)["state"]).letter: 1}
+    return f"no {'output' if stream == 'both' else stream}; {', '.join(in_words(counts))}"
 
 
 def _print_all(client: ConsoleClient, job: int, showing: Showing, terminal: Terminal) -> None:

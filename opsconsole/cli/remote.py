@@ -1,6 +1,5 @@
 """The commands that speak to a console over its API: run, resolve, jobs, logs, attach, cancel, rerun."""
 
-import getpass
 import json
 import sys
 import uuid
@@ -16,9 +15,11 @@ from opsconsole.cli.confirm import Consent
 from opsconsole.cli.exit_codes import ExitCode
 from opsconsole.cli.following import Showing, see_through
 from opsconsole.cli.logs import print_logs
+from opsconsole.cli.password import ask_password
 from opsconsole.cli.render import job_row
 from opsconsole.cli.terminal import Terminal, harmless
 from opsconsole.errors import ConfirmationRequired, Invalid, OpsconsoleError
+from opsconsole.jobs.states import JobState
 from opsconsole.settings import Settings
 
 P = ParamSpec("P")
@@ -111,7 +112,7 @@ def target_options(command: Callable[P, None]) -> Callable[P, None]:
 @click.option("--title", help="Title of the job; default is the command.")
 @click.option("--user", "-l", help="Remote user.")
 @click.option("--credential", help="auto, ambient or key:NAME.")
-@click.option("--ask-password", is_flag=True, help="Ask for a password, used for this job alone.")
+@click.option("--ask-password", is_flag=True, help="Ask for a password (or read a line of stdin) for this job alone.")
 @click.option("--connect-timeout", type=float, metavar="SECONDS")
 @click.option("--timeout", "command_timeout", type=float, metavar="SECONDS", help="Of the command; 0 means none.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -157,8 +158,8 @@ def resolve(command: tuple[str, ...], *, as_json: bool, **options: Any) -> int:
         click.echo(f"unreachable last time: {', '.join(preview['recent_unreachable'])}")
     if preview["worst_case"] is not None:
         click.echo(f"could fail before it stops: {preview['worst_case']}")
-    if preview["risk"]["confirm"]:
-        click.echo(f"to confirm: {preview['risk']['confirm']} ({', '.join(preview['risk']['reasons'])})")
+    if options_needed := confirm.needed(preview):
+        click.echo(f"to confirm: {' '.join(options_needed)} ({', '.join(preview['risk']['reasons'])})")
     return ExitCode.OK
 
 
@@ -213,6 +214,10 @@ def logs(job: int, host: str | None, *, follow: bool, stream: str, **options: An
 def cancel(job: int, hosts: tuple[str, ...]) -> int:
     """Cancel a job, or only some of its HOSTS. What runs gets TERM, then KILL."""
     with open_client(Settings.load()) as client:
+        status = client.status(job)
+        if JobState(status["state"]).terminal:
+            click.echo(f"#{job} had ended: {status['state']}")
+            return ExitCode.OK
         status = client.post(f"jobs/{job}/cancel", {"hosts": list(hosts) or None})
     click.echo(f"#{job} {status['state']}")
     return ExitCode.OK
@@ -224,7 +229,7 @@ def cancel(job: int, hosts: tuple[str, ...]) -> int:
 @click.option("--host", "hosts", multiple=True, help="Only these hosts of the job.")
 @click.option("--yes", metavar="[=N]", help="Do not ask; with a number only if that many hosts are meant.")
 @click.option("--reason", help="Why; kept with the job.")
-@click.option("--ask-password", is_flag=True, help="Ask for the password again, if the job had one.")
+@click.option("--ask-password", is_flag=True, help="Ask for the password again (or read it from stdin).")
 @click.option("--detach", is_flag=True, help="Print the job's id and leave.")
 @showing_options
 @edge
@@ -236,7 +241,7 @@ def rerun(job: int, *, yes: str | None, reason: str | None, detach: bool, **opti
     letters = [letter for letter in options["states"] if letter not in ", "]
     order: Body = {"states": letters, "hosts": list(options["hosts"]) or None, "reason": reason}
     if options["ask_password"]:
-        order["password"] = getpass.getpass("Password for the remote user: ")
+        order["password"] = ask_password()
     with open_client(Settings.load()) as client:
         again = _rerun(client, job, order, consent, terminal)
         if detach:
@@ -266,7 +271,7 @@ def _order(command: str, options: dict[str, Any]) -> Body:
         if credential not in {None, "password"}:
             raise Invalid("--ask-password and --credential exclude each other.")
         credential = "password"
-        password = getpass.getpass("Password for the remote user: ")
+        password = ask_password()
     order = {
         "targets": ",".join(options["targets"]),
         "exclude": ",".join(options["exclude"]),

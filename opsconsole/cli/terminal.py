@@ -55,6 +55,8 @@ class Terminal:
     colour: bool
     keep_colours: bool
     quiet: bool
+    # True until a line has been written.
+    silent: bool = True
     _progress: str = ""
 
     @classmethod
@@ -109,6 +111,7 @@ class Terminal:
     def _write(self, text: str, stream: TextIO) -> None:
         progress = self._progress
         self.clear_progress()
+        self.silent = False
         stream.write(text + "\n")
         stream.flush()
         if progress:

@@ -9,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from opsconsole.jobs.states import RunState
+
 LETTERS = "qcrofkuxsl"
 TOKEN = "opsc_1_secret"
 
@@ -29,7 +31,7 @@ def preview(count: int, *, tier: int = 0, **more: Any) -> dict[str, Any]:
         "duplicates": 0,
         "recent_unreachable": [],
         "by": {},
-        "risk": {"tier": tier, "reasons": [], "confirm": confirm},
+        "risk": {"tier": tier, "reasons": [], "confirm": confirm, "reason_required": tier == 3},
         "worst_case": None,
     } | more
 
@@ -55,6 +57,7 @@ class Story:
     stop_reason: str | None = None
     groups: list[dict[str, Any]] = field(default_factory=list)
     outputs: dict[int, list[tuple[int, str]]] = field(default_factory=dict)
+    raw: bytes = b"raw \x1b[31mbytes\n"
     preview: dict[str, Any] = field(default_factory=lambda: preview(2))
     streams: bool = True
     # Set by cancel; a story that waits for it does not end before.
@@ -154,10 +157,11 @@ class FakeConsole:
         index = int(parts[3]) if parts[3].isdigit() else self.story.hosts.index(parts[3])
         lines = self.story.outputs.get(index, [])
         first, limit = int(asked.query["from_line"]), int(asked.query["limit"])
+        letter = self.story.grid[index]
         numbered = [[n, 1, fd, text] for n, (fd, text) in enumerate(lines, 1)]
         page = [line for line in numbered if line[0] >= first][:limit]
         return 200, {
-            "state": "succeeded",
+            "state": next(state.value for state in RunState if state.letter == letter),
             "lines": page,
             "total_lines": len(lines),
             "total_bytes": 1,
@@ -198,7 +202,7 @@ def _handler(console: FakeConsole) -> type[BaseHTTPRequestHandler]:
             elif asked.path == "jobs/7/events":
                 self._events(asked)
             elif asked.path.endswith("/raw"):
-                self._bytes(200, b"raw \x1b[31mbytes\n", "application/octet-stream")
+                self._bytes(200, console.story.raw, "application/octet-stream")
             else:
                 self._json(*console.answer(asked))
 

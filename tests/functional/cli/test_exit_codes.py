@@ -80,6 +80,7 @@ def test_wrong_usage_is_2_and_asks_nothing(console: FakeConsole, call: Call, arg
         (2, ("--yes=411",), True),
         (0, ("--yes=411",), True),
         (3, ("--yes=412",), True),
+        (3, ("--yes=412", "--reason", " "), True),
         (3, ("--yes=412", "--reason", "change 17"), False),
     ],
 )
@@ -93,6 +94,34 @@ def test_many_hosts_need_consent(
     assert len(launches) == (0 if refused else 1)
     if launches and tier >= 2:
         assert launches[0].body["confirm"] == {2: "412", 3: "RUN 412"}[tier]
+
+
+@pytest.mark.parametrize(
+    ("tier", "reasons", "consent", "said"),
+    [
+        (1, [], (), "412 hosts. Add --yes, or --yes=412 to be sure of their number."),
+        (2, ["412 hosts"], (), "412 hosts. Add --yes=412 to go on."),
+        (3, ["412 hosts"], (), "412 hosts. Add --yes=412 and --reason '...' to go on."),
+        (3, ["412 hosts"], ("--reason", "change 17"), "412 hosts. Add --yes=412 to go on."),
+        (
+            3,
+            ["412 hosts", "formats a file system"],
+            ("--yes=412",),
+            "412 hosts; formats a file system. Add --reason '...' to go on.",
+        ),
+    ],
+)
+def test_all_that_is_needed_is_said_at_once(
+    console: FakeConsole, call: Call, tier: int, reasons: list[str], consent: tuple[str, ...], said: str
+) -> None:
+    console.story.preview = preview(412, tier=tier)
+    console.story.preview["risk"]["reasons"] = reasons
+    assert call("run", "-w", "@web", *consent, "--", "uptime").stderr == f"opsconsole: {said}\n"
+
+
+def test_a_reason_is_kept_with_a_small_job_too(console: FakeConsole, call: Call) -> None:
+    call("run", "-w", "web1", "--reason", "change 17", "--", "uptime")
+    assert console.to("POST", "jobs")[0].body["reason"] == "change 17"
 
 
 def test_yes_names_the_new_count(console: FakeConsole, call: Call) -> None:

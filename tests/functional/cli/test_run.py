@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from click.testing import Result
+from click.testing import CliRunner, Result
 
 from opsconsole.cli import feed, watch
+from opsconsole.cli.main import main
 from tests.functional.cli.fake_console import FakeConsole, counts_of, preview
 
 Call = Callable[..., Result]
@@ -144,14 +145,22 @@ def test_bare_yes_does_not_eat_the_command(console: FakeConsole, call: Call) -> 
     assert console.to("POST", "jobs")[0].body["command"] == "uptime"
 
 
-def test_password_is_typed_and_sent_for_this_job_alone(
-    console: FakeConsole, call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("getpass.getpass", lambda _prompt: "hunter2")
-    result = call("run", "--ask-password", "-w", "web1", "--", "uptime")
-    body = console.to("POST", "jobs")[0].body
-    assert (body["credential"], body["password"]) == ("password", "hunter2")
+@pytest.mark.parametrize(
+    "command", [("run", "-w", "web1", "--ask-password", "uptime"), ("rerun", "7", "--ask-password")]
+)
+def test_password_comes_from_a_pipe_without_a_terminal(console: FakeConsole, command: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(main, command, input="hunter2 \r\nnot this\n")
+    assert result.exit_code == 0, result.output
+    (sent,) = [asked.body for asked in console.asked if "password" in (asked.body or {})]
+    assert sent["password"] == "hunter2 "
     assert "hunter2" not in result.output
+
+
+def test_without_a_password_nothing_is_started(console: FakeConsole, call: Call) -> None:
+    result = call("run", "--ask-password", "-w", "web1", "--", "uptime")
+    assert result.exit_code == 2
+    assert "no password was given" in result.stderr
+    assert console.asked == []
 
 
 def test_detach_prints_the_id_and_leaves(console: FakeConsole, call: Call) -> None:
@@ -245,8 +254,26 @@ def test_a_piped_log_is_the_very_bytes(console: FakeConsole, call: Call) -> None
     assert call("logs", "7", "web1").stdout_bytes == b"raw \x1b[31mbytes\n"
 
 
+@pytest.mark.parametrize("mode", ["-L", "-b"])
+def test_hosts_that_said_nothing_are_told_in_one_line(console: FakeConsole, call: Call, mode: str) -> None:
+    result = call("logs", "7", mode)
+    assert (result.stdout, result.stderr) == ("", "no output; 2 ok\n")
+
+
+def test_hosts_that_never_ran_have_no_output(mixed: FakeConsole, call: Call) -> None:
+    mixed.story.grid, mixed.story.outputs = "uuuuk", {}
+    assert call("logs", "7").stderr == "no output; 1 timed out, 4 unreachable\n"
+
+
+def test_one_host_that_said_nothing(mixed: FakeConsole, call: Call) -> None:
+    mixed.story.raw = b""
+    assert call("logs", "7", "web5").stderr == "no output; 1 unreachable\n"
+    assert call("logs", "7", "web1", "--stream", "stderr").stderr == "no stderr; 1 ok\n"
+    assert call("logs", "7", "web5", "--json").stderr == ""
+
+
 def test_rerun_confirms_when_the_console_asks(console: FakeConsole, call: Call) -> None:
-    risk = {"tier": 2, "reasons": ["120 hosts"], "confirm": "120"}
+    risk = {"tier": 2, "reasons": ["120 hosts"], "confirm": "120", "reason_required": False}
     problem = {"detail": "Confirm.", "code": "confirmation_required", "risk": risk}
     console.story.faults[("POST", "jobs/7/rerun")] = [(428, problem), (428, problem)]
     refused = call("rerun", "7", "--states", "f,u")
@@ -260,7 +287,28 @@ def test_rerun_confirms_when_the_console_asks(console: FakeConsole, call: Call) 
     }
 
 
+def test_rerun_of_a_dangerous_order_needs_a_reason_too(console: FakeConsole, call: Call) -> None:
+    risk = {"tier": 3, "reasons": ["formats a file system"], "confirm": "RUN 2", "reason_required": True}
+    problem = {"detail": "Confirm.", "code": "confirmation_required", "risk": risk}
+    console.story.faults[("POST", "jobs/7/rerun")] = [(428, problem), (428, problem)]
+    refused = call("rerun", "7", "--states", "f")
+    said = "2 hosts; formats a file system. Add --yes=2 and --reason '...' to go on."
+    assert (refused.exit_code, refused.stderr) == (2, f"opsconsole: {said}\n")
+    assert call("rerun", "7", "--states", "f", "--yes=2", "--reason", "new disks").exit_code == 0
+    body = console.to("POST", "jobs/7/rerun")[-1].body
+    assert (body["confirm"], body["reason"]) == ("RUN 2", "new disks")
+
+
+@pytest.mark.parametrize("state", ["succeeded", "partial", "failed", "cancelled"])
+def test_cancel_of_what_has_ended_says_so(console: FakeConsole, call: Call, state: str) -> None:
+    console.story.state = state
+    result = call("cancel", "7")
+    assert (result.exit_code, result.stdout) == (0, f"#7 had ended: {state}\n")
+    assert console.to("POST", "jobs/7/cancel") == []
+
+
 def test_cancel_of_some_hosts_names_them(console: FakeConsole, call: Call) -> None:
+    console.story.waits_for_cancel = True
     result = call("cancel", "7", "web1")
     assert result.stdout == "#7 stopping\n"
     assert console.to("POST", "jobs/7/cancel")[0].body == {"hosts": ["web1"]}
@@ -268,11 +316,20 @@ def test_cancel_of_some_hosts_names_them(console: FakeConsole, call: Call) -> No
 
 def test_resolve_shows_the_reach_of_an_order(console: FakeConsole, call: Call) -> None:
     console.story.preview = preview(412, tier=2, worst_case=70, excluded_count=2, excluded="web[8-9]", unknown=["x1"])
+    console.story.preview["risk"]["reasons"] = ["412 hosts"]
     result = call("resolve", "-w", "@web", "-x", "web[8-9]")
     assert result.stdout.splitlines() == [
         "412 hosts: web[1-412]",
         "left out: 2: web[8-9]",
         "not in the inventory: x1",
         "could fail before it stops: 70",
-        "to confirm: 412 ()",
+        "to confirm: --yes=412 (412 hosts)",
     ]
+
+
+def test_resolve_names_the_options_of_the_command_line(console: FakeConsole, call: Call) -> None:
+    console.story.preview = preview(500, tier=3)
+    console.story.preview["risk"]["reasons"] = ["500 hosts"]
+    assert call("resolve", "-w", "@web").stdout.splitlines()[-1] == "to confirm: --yes=500 --reason '...' (500 hosts)"
+    console.story.preview = preview(12, tier=1)
+    assert "to confirm" not in call("resolve", "-w", "@web").stdout
