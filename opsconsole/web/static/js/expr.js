@@ -63,7 +63,7 @@ export function quote(word) {
 /**
  * Returns the command line that does what a form says.
  * @param {{targets: string, exclude: string, command: string, concurrency: string, connect_timeout: string,
- *   command_timeout: string, max_failures: string, user: string, credential: string}} form
+ *   command_timeout: string, max_failures: string, user: string, credential: string, reason?: string}} form
  * @param {Record<string, string>} usual values that need not be said
  */
 export function commandLine(form, usual) {
@@ -77,6 +77,7 @@ export function commandLine(form, usual) {
   add("--timeout", "command_timeout");
   add("--max-failures", "max_failures");
   add("--user", "user");
+  add("--reason", "reason");
   if (form.credential === "password") words.push("--ask-password");
   else add("--credential", "credential");
   return [...words, "--", quote(form.command)].join(" ");

@@ -209,7 +209,7 @@ function faults(errors) {
 }
 
 function current() {
-  const names = ["targets", "exclude", "command", "concurrency", "connect_timeout", "command_timeout", "max_failures", "user", "credential"];
+  const names = ["targets", "exclude", "command", "concurrency", "connect_timeout", "command_timeout", "max_failures", "user", "credential", "reason"];
   return /** @type {any} */ (Object.fromEntries(names.map((name) => [name, value(name)])));
 }
 
@@ -246,7 +246,7 @@ for (const tag of document.querySelectorAll("[data-add]")) {
 }
 
 const DRAFT = "run-draft";
-const KEPT = [...Object.keys(current()), "title", "reason"];
+const KEPT = [...Object.keys(current()), "title"];
 form.addEventListener("submit", (event) => {
   if (event.submitter === button && button.disabled) return event.preventDefault();
   // Pages are not cached, so the way back from an error would find an empty form. Passwords are not kept.
