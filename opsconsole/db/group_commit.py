@@ -33,7 +33,7 @@ class GroupCommit(Generic[Item, Result]):
     """Gathers what many threads submit and has ``write`` commit it together.
 
     ``write`` takes items and returns, from one committed transaction, a result for each and what to do next, which is
-    called outside ``offload`` once those who wait have their results. ``offload`` runs a callable and returns its
+    called outside ``offload`` before those who wait go on, so it must be quick. ``offload`` runs a callable and returns its
     result; ``most`` bounds a group; ``linger`` is how many seconds a busy writer waits for company.
     """
 
@@ -101,11 +101,11 @@ class GroupCommit(Generic[Item, Result]):
         else:
             for waiting, result in zip(group, results, strict=True):
                 waiting.result = result
-        for waiting in group:
-            waiting.done.set()
         if after is not None:
             try:
                 after()
             except Exception:  # noqa: BLE001 - whatever it is, the writer goes on.
                 # Without this thread nothing of this process would ever be written again.
                 _log.exception("what follows a commit failed")
+        for waiting in group:
+            waiting.done.set()

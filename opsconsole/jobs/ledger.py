@@ -4,11 +4,13 @@ Every entry is committed before ``enter`` returns; messages for runs that the sa
 after the commit. The file is the group's writer and the entries it takes.
 """
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from queue import Queue
 from typing import TypeGuard
 
 import structlog
@@ -31,6 +33,8 @@ from opsconsole.jobs.transitions import Change, Moved
 _log = structlog.get_logger(__name__)
 _FIRST_RETRY_SECONDS = 0.2
 _MOST_RETRY_SECONDS = 5.0
+# A stopping process waits this long for a broker that does not answer; the rows keep what it could not send.
+_CLOSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,10 @@ class Ledger:
         self._now = now
         self._slots = slots
         self._group: GroupCommit[Entry, Answer] = GroupCommit(self._write, offload=offload)
+        self._outbox: Queue[dispatch.Published | None] = Queue()
+        # A broker that is slow or away must not hold up what is written about running commands.
+        self._postman = threading.Thread(target=self._post, name="postman", daemon=True)
+        self._postman.start()
 
     def take(self, run_id: int, attempt: int) -> Claim | None:
         """Claims a run and returns what it needs, or ``None`` when it is not this delivery's turn (any more).
@@ -165,6 +173,12 @@ class Ledger:
     def close(self) -> None:
         """Commits what is under way and ends."""
         self._group.close()
+        self._outbox.put(None)
+        self._postman.join(_CLOSE_SECONDS)
+
+    def posted(self) -> None:
+        """Waits until the messages of all that is committed were sent, or could not be."""
+        self._outbox.join()
 
     def _insist(self, entry: Entry) -> Answer:
         wait = _FIRST_RETRY_SECONDS
@@ -181,14 +195,18 @@ class Ledger:
         with self._database.transaction() as session:
             answers, touched = _write_entries(session, entries, self._reader, now)
             published = dispatch.fill(session, touched, now, slots=self._slots()) if touched else []
-        return answers, partial(self._publish, published) if published else None
+        return answers, partial(self._outbox.put, published) if published else None
 
-    def _publish(self, published: dispatch.Published) -> None:
-        try:
-            self._dispatcher.publish(published)
-        except Unavailable as error:
-            # The rows say queued with a time to publish again; the sweep will.
-            _log.warning("messages not sent, the sweep sends them again", count=len(published), reason=error.detail)
+    def _post(self) -> None:
+        while (published := self._outbox.get()) is not None:
+            try:
+                self._dispatcher.publish(published)
+            except Unavailable as error:
+                # The rows say queued with a time to publish again; the sweep will.
+                _log.warning("messages not sent, the sweep sends them again", count=len(published), reason=error.detail)
+            finally:
+                self._outbox.task_done()
+        self._outbox.task_done()
 
 
 def _write_entries(

@@ -69,6 +69,12 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
         "visibility_timeout": 86_400,
         # kombu caps at 10 and then fails to acknowledge.
         "max_connections": 2 * settings.worker_slots + 20,
+        # Publishing must fail soon and not try for ever to connect: the rows are sent again by the sweep.
+        "max_retries": 1,
+        "interval_start": 0,
+        "interval_step": 0,
+        "interval_max": 0,
+        "connect_retries_timeout": 2,
         "socket_timeout": 5,
         "socket_connect_timeout": 5,
         "socket_keepalive": not settings.embedded_broker,

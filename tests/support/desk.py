@@ -85,7 +85,9 @@ class Hand:
             recover.register(session, self.id, name=name, pid=self.pid, slots=slots, version="1", now=desk.clock.now())
 
     def take(self, run_id: int, attempt: int = 1) -> Claim | None:
-        return self.ledger.take(run_id, attempt)
+        claim = self.ledger.take(run_id, attempt)
+        self.ledger.posted()
+        return claim
 
     def gate(self, claim: Claim) -> bool:
         return self.ledger.open_gate(claim, facts(), deadline=float("inf"))
@@ -95,7 +97,9 @@ class Hand:
         if output is not None:
             kept = BoundedOutput(1024, 1024)
             kept.add(1, output, 0)
-        return self.ledger.finish(claim, outcome, output=kept)
+        said = self.ledger.finish(claim, outcome, output=kept)
+        self.ledger.posted()
+        return said
 
     def start(self, run_id: int, attempt: int = 1) -> Claim:
         """Returns the claim of a run that now runs."""
