@@ -13,13 +13,13 @@ from opsconsole.launcher.folder import broker_dir, write_private
 from opsconsole.settings import Settings
 
 _OLDEST = (6, 2)
+# Nothing is kept on disk: the rows are the truth, and a full disk must not stop the broker and with it the workers.
 _CONFIG = """\
 port 0
 unixsocket {socket}
 unixsocketperm 600
 dir {folder}
-appendonly yes
-appendfsync everysec
+appendonly no
 maxmemory-policy noeviction
 save ""
 daemonize no

@@ -8,6 +8,7 @@ from celery import Celery, bootsteps
 from celery.signals import worker_shutting_down
 
 from opsconsole.db.database import Database
+from opsconsole.db.schema import require_current
 from opsconsole.jobs.claims import ClaimReader
 from opsconsole.jobs.ledger import Ledger
 from opsconsole.jobs.perform import Bounds, Performer
@@ -63,7 +64,8 @@ class Services:
         self.performer = Performer(self._ledger, connector, bounds)
 
     def start(self) -> None:
-        """Registers the process and begins its loop."""
+        """Registers the process and begins its loop. Raises ``Unavailable`` without a database of this version."""
+        self._housekeeping_offload(lambda: require_current(self._databases[0]))
         self.housekeeping.start(self.performer)
 
     def drain(self) -> None:
@@ -94,6 +96,8 @@ class Services:
 
 def make_worker_app(runtime: Runtime, connector: Connector) -> Celery:
     """Returns the Celery application of a worker process. Services start with the worker, not with this call."""
+    # Beat keeps its schedule there.
+    runtime.settings.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     app = make_celery(runtime.settings)
     dispatcher = CeleryDispatcher(app)
     running: list[Services] = []
