@@ -6,6 +6,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 STDOUT = 1
 STDERR = 2
@@ -183,43 +184,81 @@ class Line:
     text: str
 
 
-def lines_of(chunks: Iterable[Chunk], *, gap: tuple[int, int], total_lines: int, finished: bool) -> Iterator[Line]:
-    """Yields the lines in ``chunks``, which come in the order of their offsets.
+class Transcript:
+    """The kept output of one run as numbered lines, of which only those asked for are ever assembled.
 
     A line belongs to the stream it was written on; its number counts lines of both streams in the order they ended.
     After the ``gap`` (start, length in bytes) numbers continue so that the last one is ``total_lines``. Invalid UTF-8
-    is shown as ``‹xNN›``. An unfinished line is yielded only when the run has ``finished``.
+    is shown as ``‹xNN›``. An unfinished line counts only when the run has ``finished``. ``chunks`` come in the order of
+    their offsets.
     """
-    head, tail = _split(chunks, gap)
-    number = 0
-    for number, line in enumerate(_assemble(head, finished and not gap[1]), start=1):
-        yield Line(number, *line)
-    if gap[1]:
-        kept = list(_assemble(tail, finished))
-        first = max(total_lines - len(kept), number) + 1
-        for number, line in enumerate(kept, start=first):
+
+    def __init__(self, chunks: Iterable[Chunk], *, gap: tuple[int, int], total_lines: int, finished: bool) -> None:
+        kept = list(chunks)
+        self._finished = finished
+        self._gap = gap[1] > 0
+        self._head = [chunk for chunk in kept if not self._gap or chunk.offset < gap[0]]
+        self._tail = kept[len(self._head) :]
+        self._head_lines = _count(self._head, finished and not self._gap)
+        self._tail_lines = _count(self._tail, finished)
+        self._tail_first = max(total_lines - self._tail_lines, self._head_lines) + 1
+        self.last = self._tail_first + self._tail_lines - 1 if self._tail_lines else self._head_lines
+
+    def page(self, from_line: int, limit: int) -> list[Line]:
+        """Returns at most ``limit`` lines from number ``from_line``; a negative one counts kept lines from the end."""
+        return list(islice(self._lines(self._place(from_line)), limit))
+
+    def _place(self, from_line: int) -> int:
+        """Returns how many kept lines come before ``from_line``."""
+        if from_line < 0:
+            return max(self._head_lines + self._tail_lines + from_line, 0)
+        if self._gap and from_line > self._head_lines:
+            return self._head_lines + max(from_line - self._tail_first, 0)
+        return max(from_line - 1, 0)
+
+    def _lines(self, skip: int) -> Iterator[Line]:
+        head = _assemble(self._head, self._finished and not self._gap, skip)
+        for number, line in enumerate(head, start=skip + 1):
+            yield Line(number, *line)
+        skip = max(skip - self._head_lines, 0)
+        for number, line in enumerate(_assemble(self._tail, self._finished, skip), start=self._tail_first + skip):
             yield Line(number, *line)
 
 
-def _split(chunks: Iterable[Chunk], gap: tuple[int, int]) -> tuple[list[Chunk], list[Chunk]]:
-    ordered = list(chunks)
-    if not gap[1]:
-        return ordered, []
-    return [c for c in ordered if c.offset < gap[0]], [c for c in ordered if c.offset >= gap[0]]
+def _count(chunks: Iterable[Chunk], finished: bool) -> int:
+    ended = 0
+    unfinished: set[int] = set()
+    for chunk in chunks:
+        ended += chunk.data.count(b"\n")
+        if chunk.data.endswith(b"\n"):
+            unfinished.discard(chunk.fd)
+        elif chunk.data:
+            unfinished.add(chunk.fd)
+    return ended + len(unfinished) if finished else ended
 
 
-def _assemble(chunks: Iterable[Chunk], finished: bool) -> Iterator[tuple[int, int, str]]:
+def _assemble(chunks: Iterable[Chunk], finished: bool, skip: int) -> Iterator[tuple[int, int, str]]:
+    """Yields the lines after the first ``skip``. Chunks that hold only skipped lines are not cut up."""
     open_lines: dict[int, tuple[int, list[bytes]]] = {}
     for chunk in chunks:
-        *complete, rest = chunk.data.split(b"\n")
+        ends = chunk.data.count(b"\n")
+        if 0 < ends <= skip:
+            skip -= ends
+            open_lines.pop(chunk.fd, None)
+            complete, rest = [], chunk.data[chunk.data.rindex(b"\n") + 1 :]
+        else:
+            *complete, rest = chunk.data.split(b"\n")
         for part in complete:
             at_ms, pieces = open_lines.pop(chunk.fd, (chunk.at_ms, []))
-            yield at_ms, chunk.fd, as_text(b"".join((*pieces, part)))
+            if skip:
+                skip -= 1
+            else:
+                yield at_ms, chunk.fd, as_text(b"".join((*pieces, part)))
         if rest:
             at_ms, pieces = open_lines.setdefault(chunk.fd, (chunk.at_ms, []))
             pieces.append(rest)
     if finished:
-        for fd, (at_ms, pieces) in open_lines.items():
+        for fd, (at_ms, pieces) in islice(open_lines.items(), skip, None):
             yield at_ms, fd, as_text(b"".join(pieces))
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from opsconsole.hostset import fold
 from opsconsole.jobs.gather import Finished, gather
 from opsconsole.jobs.models import HostRun, Job, OutputChunk
-from opsconsole.jobs.output import Chunk, display, lines_of
+from opsconsole.jobs.output import Chunk, Transcript, display
 from opsconsole.jobs.queries import invalid_query
 from opsconsole.jobs.states import ACTIVE, TERMINAL, RunState
 
@@ -20,13 +20,14 @@ _FD_NAMES = {1: "stdout", 2: "stderr"}
 
 
 def _chunks(session: Session, run_id: int, stream: str) -> Iterator[Chunk]:
-    query = select(OutputChunk).where(OutputChunk.host_run_id == run_id).order_by(OutputChunk.offset)
+    columns = (OutputChunk.offset, OutputChunk.fd, OutputChunk.at_ms, OutputChunk.data)
+    query = select(*columns).where(OutputChunk.host_run_id == run_id).order_by(OutputChunk.offset)
     if stream in _FD_NAMES.values():
         query = query.where(OutputChunk.fd == (1 if stream == "stdout" else 2))
     elif stream != "both":
         raise invalid_query("stream", "Choose stdout, stderr or both.")
-    for chunk in session.scalars(query):
-        yield Chunk(chunk.offset, chunk.fd, chunk.at_ms, chunk.data)
+    for offset, fd, at_ms, data in session.execute(query):
+        yield Chunk(offset, fd, at_ms, data)
 
 
 def output(
@@ -36,24 +37,19 @@ def output(
     from the end."""
     finished = RunState(run.state) not in ACTIVE
     gap = (run.gap_from or 0, run.gap_bytes)
-    lines = list(lines_of(_chunks(session, run.id, stream), gap=gap, total_lines=run.lines, finished=finished))
-    limit = min(max(limit, 1), 10_000)
-    if from_line < 0:
-        chosen = lines[from_line:][:limit]
-    else:
-        chosen = [line for line in lines if line.number >= from_line][:limit]
-    last_kept = lines[-1].number if lines else 0
+    said = Transcript(_chunks(session, run.id, stream), gap=gap, total_lines=run.lines, finished=finished)
+    lines = said.page(from_line, min(max(limit, 1), 10_000))
     return {
         "i": run.i,
         "host": run.host,
         "state": run.state,
         "attempt": run.attempt,
-        "lines": [[line.number, line.at_ms, line.fd, line.text] for line in chosen],
-        "total_lines": run.lines if finished and stream == "both" else last_kept,
+        "lines": [[line.number, line.at_ms, line.fd, line.text] for line in lines],
+        "total_lines": run.lines if finished and stream == "both" else said.last,
         "total_bytes": run.stdout_bytes + run.stderr_bytes,
         "stderr_bytes": run.stderr_bytes,
         "truncated": {"from": gap[0], "bytes": gap[1]} if gap[1] else None,
-        "eof": finished and (not chosen or chosen[-1].number >= last_kept),
+        "eof": finished and (not lines or lines[-1].number >= said.last),
     }
 
 

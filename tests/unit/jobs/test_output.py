@@ -1,12 +1,13 @@
 """Output is bounded while it arrives, and read back as lines."""
 
 import hashlib
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opsconsole.jobs.output import CHUNK_BYTES, STDERR, STDOUT, BoundedOutput, Chunk, Flush, Line, as_text, lines_of
+from opsconsole.jobs.output import CHUNK_BYTES, STDERR, STDOUT, BoundedOutput, Chunk, Flush, Line, Transcript, as_text
 
 PIECES = st.binary(min_size=0, max_size=40) | st.sampled_from([b"\n", b"line\n", b"a\nb\n", b"x" * 300])
 STEPS = st.lists(
@@ -16,6 +17,11 @@ STEPS = st.lists(
     ),
     max_size=60,
 )
+
+
+def lines_of(chunks: list[Chunk], *, gap: tuple[int, int], total_lines: int, finished: bool) -> list[Line]:
+    """Returns all lines that were kept."""
+    return Transcript(chunks, gap=gap, total_lines=total_lines, finished=finished).page(1, 10**9)
 
 
 class Store:
@@ -74,7 +80,7 @@ def test_each_stream_reads_back_in_its_own_lines(pieces: list[tuple[int, bytes]]
     for fd, data in pieces:
         output.add(fd, data, 0)
     store.take(output.flush(tail=True))
-    lines = list(lines_of(store.ordered, gap=output.gap, total_lines=output.lines, finished=True))
+    lines = lines_of(store.ordered, gap=output.gap, total_lines=output.lines, finished=True)
     assert [line.number for line in lines] == list(range(1, output.lines + 1))
     for fd in (STDOUT, STDERR):
         text = b"".join(data for stream, data in pieces if stream == fd)
@@ -82,6 +88,38 @@ def test_each_stream_reads_back_in_its_own_lines(pieces: list[tuple[int, bytes]]
         if not wanted[-1]:
             wanted.pop()
         assert [line.text for line in lines if line.fd == fd] == [as_text(part) for part in wanted]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([STDOUT, STDERR]), PIECES), max_size=30),
+    st.sampled_from([10, 60, 10**6]),
+    st.booleans(),
+    st.integers(-40, 60),
+    st.integers(1, 20),
+)
+def test_a_page_is_a_part_of_all_lines(
+    pieces: list[tuple[int, bytes]], kept: int, finished: bool, from_line: int, limit: int
+) -> None:
+    output, store = BoundedOutput(kept, kept), Store()
+    for fd, data in pieces:
+        output.add(fd, data, 0)
+    store.take(output.flush(tail=True))
+    said = Transcript(store.ordered, gap=output.gap, total_lines=output.lines, finished=finished)
+    lines = said.page(1, 10**9)
+    assert said.last == (lines[-1].number if lines else 0)
+    chosen = lines[from_line:] if from_line < 0 else [line for line in lines if line.number >= from_line]
+    assert said.page(from_line, limit) == chosen[:limit]
+
+
+def test_a_page_of_a_million_lines_costs_a_page() -> None:
+    chunks = [Chunk(at, STDOUT, 0, b"\n" * 10_000) for at in range(0, 1_000_000, 10_000)]
+    began = time.process_time()
+    for first in range(1, 1_000_001, 50_000):
+        said = Transcript(chunks, gap=(0, 0), total_lines=1_000_000, finished=True)
+        page = said.page(first, 10_000)
+        assert (page[0].number, page[-1].number, said.last) == (first, first + 9_999, 1_000_000)
+    # Assembling all the lines for each of the twenty pages takes more than ten times as long.
+    assert time.process_time() - began < 10
 
 
 @given(st.lists(st.binary(max_size=30), max_size=20), st.randoms(use_true_random=False))
@@ -134,7 +172,7 @@ def test_numbers_after_the_gap_end_with_the_last_line() -> None:
     for number in range(1, 10_001):
         output.add(STDOUT, b"line %d\n" % number, number)
     store.take(output.flush(tail=True))
-    lines = list(lines_of(store.ordered, gap=output.gap, total_lines=output.lines, finished=True))
+    lines = lines_of(store.ordered, gap=output.gap, total_lines=output.lines, finished=True)
     assert lines[0] == Line(1, 1, STDOUT, "line 1")
     assert lines[-1].number == 10_000
     assert lines[-1].text == "line 10000"
@@ -157,7 +195,7 @@ def test_streams_that_interleave_within_a_line_stay_apart() -> None:
         Chunk(4, STDOUT, 3, b"t\n"),
         Chunk(6, STDERR, 4, b"r"),
     ]
-    lines = list(lines_of(chunks, gap=(0, 0), total_lines=2, finished=True))
+    lines = lines_of(chunks, gap=(0, 0), total_lines=2, finished=True)
     assert lines == [Line(1, 1, STDOUT, "out"), Line(2, 2, STDERR, "err")]
 
 
