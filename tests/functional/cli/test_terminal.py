@@ -149,6 +149,18 @@ def test_the_number_of_hosts_is_typed(console: FakeConsole) -> None:
     assert console.to("POST", "jobs")[0].body["confirm"] == "412"
 
 
+def test_the_most_dangerous_orders_are_typed_out_and_explained(console: FakeConsole) -> None:
+    console.story.preview = preview(1240, tier=3)
+    with _screen(("run", "-w", "@web", "--", "uptime")) as screen:
+        screen.wait_for("Type RUN 1240 to go on: ")
+        screen.type("RUN 1240\n")
+        screen.wait_for("Reason (kept with the job): ")
+        screen.type("change 17\n")
+        assert screen.end() == 0
+    body = console.to("POST", "jobs")[0].body
+    assert (body["confirm"], body["reason"]) == ("RUN 1240", "change 17")
+
+
 @pytest.mark.parametrize("typed", ["41\n", "\n", "y\n"])
 def test_another_number_starts_nothing(console: FakeConsole, typed: str) -> None:
     console.story.preview = preview(412, tier=2)

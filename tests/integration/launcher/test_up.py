@@ -8,6 +8,7 @@ import stat
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +16,8 @@ import httpx
 import psutil
 import pytest
 
+from opsconsole.db.database import Database
+from opsconsole.inventory import service
 from opsconsole.settings import Settings
 from tests.integration.launcher.processes import Program, gone
 
@@ -57,6 +60,8 @@ def test_it_says_what_it_started_and_the_link_works_once(console: Program, folde
     assert "broker embedded (" in first
     assert "workers 1 x 100 slots" in first
     link = url_in(console)
+    assert "run -w HOST -- uptime" in console.text
+    console.wait_for("Stop this one first, then: .*up --demo 20$", 5)
     base = "{0.scheme}://{0.netloc}".format(urlsplit(link))
     page = httpx.get(link)
     assert page.status_code in {200, 302, 303}
@@ -157,8 +162,9 @@ def test_ctrl_c_ends_everything_within_ten_seconds(tmp_path: Path) -> None:
 
 def test_killing_it_leaves_no_process_and_the_next_one_starts(tmp_path: Path) -> None:
     folder = tmp_path / "data"
-    with up(folder, "--port", "0") as program:
+    with up(folder, "--port", "0", "--demo", "2") as program:
         url_in(program)
+        assert _known_hosts(folder) == ["demo01", "demo02"]
         old = json.loads((folder / "run" / "console.json").read_text())
         pids = family(program)
         program.process.kill()
@@ -172,7 +178,11 @@ def test_killing_it_leaves_no_process_and_the_next_one_starts(tmp_path: Path) ->
             found = json.loads((folder / "run" / "console.json").read_text())
             stale = httpx.get(f"{found['url']}/api/v1/jobs", headers={"Authorization": f"Bearer {old['token']}"})
             assert stale.status_code == 401
+            assert _known_hosts(folder) == [], "the demo fleet went with the former start"
             assert again.end() == 0
+    log = (folder / "logs" / "worker-1.log").read_text()
+    assert "ready" in log
+    assert "Warning: " not in log
 
 
 def test_other_machines_are_kept_out_unless_told(tmp_path: Path) -> None:
@@ -202,6 +212,11 @@ def test_a_broker_by_url_that_is_not_there_is_said_without_its_password(tmp_path
         assert program.wait(30) == 5
     assert "The broker at 127.0.0.1:1 does not answer" in program.text
     assert "hush" not in program.text
+
+
+def _known_hosts(folder: Path) -> list[str]:
+    with closing(Database(Settings(data_dir=folder).database)) as database, database.read() as session:
+        return [host.name for host in service.hosts(session)]
 
 
 def _names(child: psutil.Process) -> list[str]:
