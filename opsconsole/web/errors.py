@@ -10,7 +10,7 @@ from werkzeug.sansio.response import Response as SansIOResponse
 from werkzeug.wrappers import Response as BaseResponse
 
 from opsconsole.errors import Invalid, NotAuthenticated, OpsconsoleError, Unavailable
-from opsconsole.web.request_log import log_failure
+from opsconsole.web.request_log import log_failure, log_refusal
 
 _PROBLEM = "application/problem+json"
 _MACHINE_PATHS = ("/api/", "/healthz", "/readyz")
@@ -55,7 +55,7 @@ def _on_known(error: OpsconsoleError) -> BaseResponse:
     if not _for_machines() and isinstance(error, NotAuthenticated) and request.method in {"GET", "HEAD"}:
         return redirect(url_for("pages.login", next=request.full_path.rstrip("?")), 303)
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log_failure(error)
+        log_refusal(error)
     if error.code == "database":
         # The driver's words name servers, ports and files: they are in the log.
         error = Unavailable("The database does not answer. Try again in a moment.", code=error.code)

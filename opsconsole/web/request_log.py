@@ -10,6 +10,7 @@ from flask import Flask, Response, current_app, g, request
 from sqlalchemy.exc import StatementError
 from structlog.typing import EventDict, WrappedLogger
 
+from opsconsole.errors import OpsconsoleError
 from opsconsole.settings import Settings
 
 EXTENSION = "opsconsole-log"
@@ -55,6 +56,18 @@ def log_failure(error: BaseException) -> None:
     """Logs ``error`` with its traceback and the request it came from."""
     logger().error(
         "request failed", request_id=g.get("request_id"), method=request.method, path=request.path, exc_info=error
+    )
+
+
+def log_refusal(error: OpsconsoleError) -> None:
+    """Logs ``error`` as one line: it is an expected answer, and its words say all there is."""
+    logger().warning(
+        "request refused",
+        request_id=g.get("request_id"),
+        method=request.method,
+        path=request.path,
+        code=error.code,
+        detail=error.detail,
     )
 
 

@@ -8,6 +8,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from opsconsole.db.database import Database
+from opsconsole.errors import Unavailable
 from opsconsole.runtime import Runtime
 from opsconsole.settings import Settings
 from opsconsole.web.app import create_app
@@ -82,6 +83,23 @@ def test_nothing_a_caller_sends_breaks_a_line_or_leaks(
     text = "\n".join(lines)
     for hidden in (password, operator.token, operator.token.split("_", 2)[2], "4F9K", "\x1b", "\u202e", "\u2028"):
         assert hidden not in text
+
+
+def test_an_expected_refusal_is_one_line_without_a_trace(logged: Callable[..., list[str]], operator: Program) -> None:
+    def act(app: Flask) -> None:
+        def refuse() -> None:
+            raise Unavailable("Too many streams.", code="streams_full")
+
+        view = app.view_functions["api.fleet.list_workers"]
+        refuse.__dict__["opsconsole_access"] = view.__dict__["opsconsole_access"]
+        app.view_functions["api.fleet.list_workers"] = refuse
+        answer = Program(app.test_client(), operator.user, operator.token).get("workers")
+        assert answer.status_code == 503
+
+    refusal, request = (json.loads(line) for line in logged(act))
+    assert (refusal["level"], refusal["code"], refusal["detail"]) == ("warning", "streams_full", "Too many streams.")
+    assert "exception" not in refusal
+    assert refusal["request_id"] == request["request_id"]
 
 
 def test_a_failure_is_logged_with_its_trace_and_without_what_people_typed(
