@@ -1,9 +1,10 @@
 """The commands that speak to a console over its API: run, resolve, jobs, logs, attach, cancel, rerun."""
 
 import json
+import os
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, ParamSpec
 
@@ -19,6 +20,7 @@ from opsconsole.cli.password import ask_password
 from opsconsole.cli.render import job_row
 from opsconsole.cli.terminal import Terminal, harmless
 from opsconsole.errors import ConfirmationRequired, Invalid, OpsconsoleError
+from opsconsole.jobs.output import as_text
 from opsconsole.jobs.states import JobState
 from opsconsole.settings import Settings
 
@@ -43,6 +45,7 @@ def edge(command: Callable[P, int]) -> Callable[P, None]:
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
+            _check_text(kwargs.values())
             code = command(*args, **kwargs)
         except OpsconsoleError as error:
             for line in explained(error):
@@ -54,6 +57,14 @@ def edge(command: Callable[P, int]) -> Callable[P, None]:
         sys.exit(int(code))
 
     return run
+
+
+def _check_text(given: Iterable[object]) -> None:
+    """Raises ``Invalid`` for words that cannot be sent: bytes in them are not UTF-8."""
+    for value in given:
+        for word in value if isinstance(value, tuple) else (value,):
+            if isinstance(word, str) and not word.isascii() and any("\udc80" <= char <= "\udcff" for char in word):
+                raise Invalid(f"Not valid UTF-8: {as_text(os.fsencode(word))}", code="not_utf8")
 
 
 def explained(error: OpsconsoleError) -> list[str]:

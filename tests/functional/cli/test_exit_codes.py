@@ -155,6 +155,24 @@ def test_fault_in_the_list_shows_column_and_hint(console: FakeConsole, call: Cal
     assert result.stderr == "opsconsole: Bracket is not closed.\n  at targets, column 4\n  Write web[1-9].\n"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "-w", "web1", "--", "echo", "gr\udcfc\udcdfe"),
+        ("run", "-w", "w\udcfc\udcdf", "--", "uptime"),
+        ("run", "-w", "web1", "--reason", "\udcfc\udcdf", "--", "uptime"),
+        ("logs", "7", "w\udcfc\udcdf"),
+        ("cancel", "7", "w\udcfc\udcdf"),
+    ],
+)
+def test_words_that_are_no_text_are_refused_in_one_line(console: FakeConsole, call: Call, words: tuple[str]) -> None:
+    result = call(*words)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("opsconsole: Not valid UTF-8: ")
+    assert "‹xFC›‹xDF›" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(("status", "code"), [(401, 2), (403, 2), (413, 2), (422, 2), (500, 5), (503, 5)])
 def test_refusals_and_trouble_differ(console: FakeConsole, call: Call, status: int, code: int) -> None:
     console.story.faults[("POST", "jobs")] = [(status, {"detail": "No.", "code": "x"})]
