@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.http.message import Request
 from gunicorn.workers.base import Worker
 
 from opsconsole.bootstrap import build
@@ -108,6 +109,7 @@ def _options(settings: Settings, descriptor: int) -> dict[str, Any]:
         "forwarded_allow_ips": "127.0.0.1,::1" if settings.behind_proxy else "",
         "limit_request_line": 8190,
         "post_fork": _post_fork,
+        "pre_request": _pre_request,
         "post_worker_init": _post_worker_init,
         "worker_exit": _worker_exit,
     }
@@ -115,6 +117,18 @@ def _options(settings: Settings, descriptor: int) -> dict[str, Any]:
 
 def _post_fork(_server: object, worker: Worker) -> None:
     end_with_parent(worker.ppid)
+
+
+def _pre_request(_worker: Worker, request: Request) -> None:
+    """Closes the connection after a body that is refused unread: its rest must not be taken in for nothing.
+
+    Gunicorn drops a ``Connection`` header that an application sets, so it is asked itself.
+    """
+    from opsconsole.web.app import MAX_BODY_BYTES
+
+    sizes = [value for name, value in request.headers if name == "CONTENT-LENGTH"]
+    if any(int(size) > MAX_BODY_BYTES for size in sizes if size.isdecimal()):
+        request.force_close()
 
 
 def _post_worker_init(worker: Worker) -> None:

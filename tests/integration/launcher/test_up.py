@@ -53,6 +53,13 @@ def console(folder: Path) -> Iterator[Program]:
         yield program
 
 
+def test_a_body_over_the_limit_is_the_last_of_its_connection(console: Program) -> None:
+    base = "{0.scheme}://{0.netloc}".format(urlsplit(url_in(console)))
+    for size, status, connection in ((2 * 1024 * 1024, 413, "close"), (1024, 401, "keep-alive")):
+        answer = httpx.post(f"{base}/api/v1/jobs", content=b" " * size, headers={"Content-Type": "application/json"})
+        assert (answer.status_code, answer.headers["Connection"]) == (status, connection)
+
+
 def test_it_says_what_it_started_and_the_link_works_once(console: Program, folder: Path) -> None:
     first = console.text.splitlines()[0]
     assert first.startswith("opsconsole ")
