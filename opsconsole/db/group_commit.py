@@ -32,9 +32,9 @@ class _Waiting(Generic[Item, Result]):
 class GroupCommit(Generic[Item, Result]):
     """Gathers what many threads submit and has ``write`` commit it together.
 
-    ``write`` takes items and returns, from one committed transaction, a result for each and what to do next, which is
-    called outside ``offload`` before those who wait go on, so it must be quick. ``offload`` runs a callable and returns its
-    result; ``most`` bounds a group; ``linger`` is how many seconds a busy writer waits for company.
+    ``write`` takes items and returns, from one committed transaction, a result for each and what to do next. That is
+    called outside ``offload`` before those who wait go on, so it must be quick. ``offload`` runs a callable and returns
+    its result; ``most`` bounds a group; ``linger`` is how many seconds a busy writer waits for company.
     """
 
     def __init__(
