@@ -4,6 +4,7 @@ A skip made here carries a marker text. ``tests/conftest.py`` gathers these skip
 ``CI=true``, turns them into a failure: a part that is silently missing would look like a passed test.
 """
 
+import ctypes
 import shutil
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -44,6 +45,11 @@ def need_sshd() -> Path:
 
 def need_chromium() -> Path:
     """Returns the path of Chromium or Chrome, or skips the test."""
+    try:
+        # The program that drives the browser is linked with it.
+        ctypes.CDLL("libatomic.so.1")
+    except OSError:
+        not_run("libatomic", "apt-get install libatomic1")
     return _program(["chromium", "chromium-browser", "google-chrome"], "Chromium", "apt-get install chromium")
 
 
