@@ -132,6 +132,7 @@ def test_the_table_follows_and_is_sorted_by_the_server(live: LiveServer, page: P
     rows = page.locator("#hosts-table .rows .hrow")
     expect(rows.first).to_contain_text("web1")
     assert rows.count() < 80
+    expect(page.locator("#link")).to_have_text("Live")
     workers.end(1, state=RunState.FAILED, exit_status=7, reason=Reason.EXIT_STATUS.value)
     expect(page.locator(".hrow[data-i='1']")).to_contain_text("exit 7")
     page.click("#hosts-table a[data-sort=host]")
