@@ -143,6 +143,21 @@ def test_the_table_follows_and_is_sorted_by_the_server(live: LiveServer, page: P
     expect(page.locator(".hrow[data-i='0']")).to_be_in_viewport()
 
 
+def test_rows_keep_what_they_know_when_the_stream_comes_later(live: LiveServer, page: Page, play: Players) -> None:
+    job, workers = started(live, play, 6, 3)
+    workers.end(1, state=RunState.FAILED, exit_status=7, reason=Reason.EXIT_STATUS.value)
+    held: list[Route] = []
+    page.route("**/events*", lambda route: held.append(route))
+    page.goto(f"{live.url}/jobs/{job}?view=hosts")
+    expect(page.locator(".hrow[data-i='1']")).to_contain_text("exit 7")
+    # This one ends after the rows were fetched and before the first word of the stream, which tells its state alone.
+    workers.end(2, state=RunState.FAILED, exit_status=9, reason=Reason.EXIT_STATUS.value)
+    held[0].continue_()
+    expect(page.locator("#link")).to_have_text("Live")
+    expect(page.locator(".hrow[data-i='2']")).to_contain_text("exit 9")
+    expect(page.locator(".hrow[data-i='1']")).to_contain_text("exit 7")
+
+
 def test_the_whole_page_by_keyboard(live: LiveServer, page: Page, play: Players) -> None:
     job, workers = started(live, play, 6, 6)
     workers.end(1, state=RunState.FAILED, exit_status=1, reason=Reason.EXIT_STATUS.value)

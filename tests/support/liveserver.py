@@ -1,9 +1,10 @@
 """The real web application on a loopback port, in a thread of the test process, for tests with a browser."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Thread
+from typing import Any
 
 from flask import Flask
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -20,6 +21,8 @@ from opsconsole.web.app import create_app
 from opsconsole.web.sse import streams_of
 from tests.support.factories import make_user
 
+_ANSWER = "tests.answer"
+
 
 class NoWorkers:
     """There is no broker: a test moves its jobs along by itself."""
@@ -31,8 +34,30 @@ class NoWorkers:
         pass
 
 
+class _ClosedOnce:
+    """An answer whose ``close`` may be called by whoever comes first."""
+
+    def __init__(self, answer: Iterable[bytes]) -> None:
+        self._answer = answer
+        self._closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._answer)
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            getattr(self._answer, "close", lambda: None)()
+
+
 class _Quiet(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
+
+    def connection_dropped(self, error: BaseException, environ: dict[str, Any] | None = None) -> None:
+        # A browser that leaves in the middle can keep werkzeug from closing the answer, and a file would stay open.
+        answer = (environ or {}).get(_ANSWER)
+        if answer is not None:
+            answer.close()
 
     def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002  werkzeug's own name for it
         pass
@@ -80,7 +105,12 @@ def serve(settings: Settings, database: Database) -> Iterator[LiveServer]:
     """Serves the console over ``database`` until the block ends; then no thread and no socket of it is left."""
     runtime = Runtime(settings, database, SystemClock(), Cipher(settings.secret()), NoWorkers())
     app = create_app(runtime)
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
+
+    def kept(environ: dict[str, Any], start_response: Any) -> _ClosedOnce:
+        answer = environ[_ANSWER] = _ClosedOnce(app(environ, start_response))
+        return answer
+
+    server = make_server("127.0.0.1", 0, kept, threaded=True, request_handler=_Quiet)
     # A browser keeps connections open; without this the end of the test would wait for it to close them.
     server.daemon_threads = True
     server.block_on_close = False

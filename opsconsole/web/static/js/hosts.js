@@ -10,6 +10,8 @@ const ROW = 28;
 /** @typedef {{i: number, host: string, state: string, reason: string | null, exit: number | null, signal: string | null,
  *   ms: number | null, attempt: number, worker: string | null, bytes: number, last_line: string | null}} Row */
 
+/** @typedef {{state: string, exit: number | null, ms: number | null, reason: string | null}} News */
+
 /**
  * @param {{job: number, root: HTMLElement, sort: string, href: (host: string) => string, onPick: (i: number) => void}} options
  */
@@ -30,6 +32,8 @@ export function hostsTable({ job, root, sort, href, onPick }) {
   let chosen = -1;
   /** @type {AbortController | null} */
   let loading = null;
+  /** What deltas said while rows were on the way: an answer may be older than they are. @type {Map<number, {ver: number, news: News}>} */
+  let overtaking = new Map();
   root.replaceChildren(...(head ? [head] : []), body, empty);
   const list = virtualList(body, /** @type {HTMLElement} */ (root.closest(".body")), { height: ROW, row: draw, need });
 
@@ -71,7 +75,8 @@ export function hostsTable({ job, root, sort, href, onPick }) {
       const page = await api(`/api/v1/jobs/${job}/hosts?${search}`, { signal: control.signal });
       for (const row of page.rows) {
         at.set(row.i, rows.length);
-        rows.push({ ...row, state: LETTER_OF[row.state] ?? row.state });
+        const { ver = -1, news } = overtaking.get(row.i) ?? {};
+        rows.push({ ...row, state: LETTER_OF[row.state] ?? row.state, ...(ver > page.ver ? news : {}) });
         list.refresh(rows.length - 1);
       }
       total = page.total;
@@ -83,6 +88,7 @@ export function hostsTable({ job, root, sort, href, onPick }) {
       if (control.signal.aborted) return;
     }
     loading = null;
+    overtaking.clear();
     if (rows.length < total && cursor && wanted >= rows.length) load();
   }
 
@@ -91,6 +97,7 @@ export function hostsTable({ job, root, sort, href, onPick }) {
     loading = null;
     rows = [];
     at = new Map();
+    overtaking = new Map();
     cursor = null;
     wanted = 0;
     list.clear();
@@ -117,15 +124,21 @@ export function hostsTable({ job, root, sort, href, onPick }) {
       query = text;
       restart();
     },
-    /** Takes in what a delta said of some hosts. @param {number[]} places @param {import("./store.js").View} view */
+    /** Takes in what an event said of some hosts. @param {number[]} places @param {import("./store.js").View} view */
     patch(places, view) {
+      let unknown = false;
       for (const i of places) {
-        const index = at.get(i);
-        if (index === undefined) continue;
-        const facts = view.facts.get(i) ?? {};
-        Object.assign(rows[index], { state: view.grid[i], exit: facts.exit ?? null, ms: facts.ms ?? null, reason: facts.reason ?? null });
-        list.refresh(index);
+        const facts = view.facts.get(i);
+        const news = { state: view.grid[i], exit: facts?.exit ?? null, ms: facts?.ms ?? null, reason: facts?.reason ?? null };
+        if (loading && facts) overtaking.set(i, { ver: view.ver, news });
+        const row = rows[at.get(i) ?? -1];
+        // A snapshot tells states alone: a row in that state already knows more, one that is not has to be asked for.
+        if (!row || (!facts && row.state === news.state)) continue;
+        unknown ||= !facts && !"qcr".includes(news.state);
+        Object.assign(row, news);
+        list.refresh(/** @type {number} */ (at.get(i)));
       }
+      if (unknown) restart();
     },
     /** @param {number} i */
     select(i) {
