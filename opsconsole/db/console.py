@@ -19,6 +19,10 @@ class Console(Base):
     # The last audit record's hash; updated under this row's lock so that the chain has one end.
     audit_head: Mapped[str] = mapped_column(String(64))
     audit_count: Mapped[int] = mapped_column(BigInteger)
+    # Set by an emergency stop or by ``recover --hold``: nothing starts until a person lifts it.
+    held_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    held_by: Mapped[str | None] = mapped_column(String(150))
+    held_reason: Mapped[str | None] = mapped_column(String(500))
 
     @property
     def epoch(self) -> str:

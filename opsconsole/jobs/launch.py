@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -60,7 +60,23 @@ class Order:
     connect_timeout: float | None = None
     command_timeout: float | None = None
     idle_timeout: float | None = None
+    job_timeout: float | None = None
     max_failures: str | None = None
+    count_unreachable: bool | None = None
+    at_stop: str | None = None
+    waves: str | None = None
+    wave_pause: float | None = None
+    wave_jitter: float | None = None
+    wave_gate: str | None = None
+    canary: str | None = None
+    canary_match: str | None = None
+    canary_gate: str | None = None
+    order: str | None = None
+    limit_per: str | None = None
+    retries: int | None = None
+    retry_pause: float | None = None
+    durable: bool | None = None
+    priority: str = "normal"
     expect_count: int | None = None
     expect_digest: str | None = None
     confirm: str | None = None
@@ -68,6 +84,10 @@ class Order:
     idempotency_key: str | None = None
     launch_type: LaunchType = LaunchType.MANUAL
     rerun_of: int | None = None
+
+
+# What an order may choose of the run's options; the rest are the console's settings.
+_CHOSEN = tuple(field.name for field in fields(RunOptions) if field.name in Order.__dataclass_fields__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,13 +235,7 @@ class Launcher:
         return RunOptions(**{**defaults, **given}).checked(max_concurrency=self._settings.max_concurrency)
 
     def _options_of(self, order: Order) -> RunOptions:
-        return self._options(
-            concurrency=order.concurrency,
-            connect_timeout=order.connect_timeout,
-            command_timeout=order.command_timeout,
-            idle_timeout=order.idle_timeout,
-            max_failures=order.max_failures,
-        )
+        return self._options(**{name: getattr(order, name) for name in _CHOSEN})
 
     def _auth_of(self, order: Order) -> dict[str, Any]:
         kind, _, name = order.credential.partition(":")

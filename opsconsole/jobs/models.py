@@ -17,6 +17,8 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
+    true,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -72,6 +74,21 @@ class Job(Base):
     n_x: Mapped[int] = mapped_column(default=0)
     n_s: Mapped[int] = mapped_column(default=0)
     n_l: Mapped[int] = mapped_column(default=0)
+    priority: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
+    # One entry a wave, the canary first: {"size": hosts, "kind": "canary" | "wave"}; none when all may go at once.
+    plan: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON)
+    # The wave whose hosts may start now, and what is left of the pause before it may.
+    wave: Mapped[int] = mapped_column(default=0, server_default="0")
+    hold_ms: Mapped[int | None]
+    pause_reason: Mapped[str | None] = mapped_column(String(16))
+    paused_by: Mapped[str | None] = mapped_column(String(150))
+    # How long the job has run without its pauses, counted by the leader's monotonic clock for ``job_timeout``.
+    elapsed_ms: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    # The failure budget as numbers, so that the start gate can ask for it under the job's lock.
+    failures_allowed: Mapped[int | None]
+    count_unreachable: Mapped[bool] = mapped_column(default=True, server_default=true())
+    durable: Mapped[bool] = mapped_column(default=False, server_default=false())
+
     # Of those in n_q, how many are published and hold a slot of the job's concurrency.
     n_queued: Mapped[int] = mapped_column(default=0)
 
@@ -88,7 +105,7 @@ class HostRun(Base):
     __table_args__ = (
         UniqueConstraint("job_id", "i"),
         Index("ix_host_runs_job_id_ver", "job_id", "ver"),
-        Index("ix_host_runs_job_id_state_i", "job_id", "state", "i"),
+        Index("ix_host_runs_job_id_state_rank", "job_id", "state", "rank"),
         Index("ix_host_runs_state_next_publish_at", "state", "next_publish_at"),
         Index("ix_host_runs_owner_state", "owner", "state"),
         Index("ix_host_runs_host", "host"),
@@ -103,6 +120,12 @@ class HostRun(Base):
     port: Mapped[int]
     user: Mapped[str] = mapped_column(String(64))
     credential: Mapped[str | None] = mapped_column(String(64))
+    # The place in the order in which hosts are started, the wave they belong to, and the limits they count for.
+    rank: Mapped[int] = mapped_column(default=0, server_default="0")
+    wave: Mapped[int] = mapped_column(default=0, server_default="0")
+    limit_keys: Mapped[list[str] | None] = mapped_column(JSON)
+    # Held back by a person: it stays pending until it is resumed.
+    held: Mapped[bool] = mapped_column(default=False, server_default=false())
 
     state: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str | None] = mapped_column(String(24))
@@ -140,6 +163,26 @@ class HostRun(Base):
     gap_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     # SHA-256 over exit, stdout and stderr: equal for hosts that said exactly the same.
     output_digest: Mapped[str | None] = mapped_column(String(64))
+
+    # What a later look at the host found of a run whose end is not known: asked, running, gone or unknown.
+    look: Mapped[str | None] = mapped_column(String(16))
+    look_kill: Mapped[bool] = mapped_column(default=False, server_default=false())
+    look_detail: Mapped[str | None] = mapped_column(String(500))
+    looked_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+
+class RunAttempt(Base):
+    """An earlier attempt at a host that ended before the command started, kept for the record."""
+
+    __tablename__ = "run_attempts"
+
+    host_run_id: Mapped[int] = mapped_column(BigId, ForeignKey("host_runs.id", ondelete="CASCADE"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(primary_key=True)
+    reason: Mapped[str | None] = mapped_column(String(24))
+    detail: Mapped[str | None] = mapped_column(String(500))
+    worker: Mapped[str | None] = mapped_column(String(255))
+    claimed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    finished_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
 
 class OutputChunk(Base):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from math import floor
 from typing import Any, Self
 
@@ -41,16 +42,51 @@ class MaxFailures:
         return str(self.count) if self.count is not None else f"{self.percent:g}%"
 
 
+class AtStop(StrEnum):
+    """What becomes of the hosts in flight when a job stops by its threshold, its canary or its deadline."""
+
+    FINISH = "finish"
+    KILL = "kill"
+
+
+class Gate(StrEnum):
+    """What happens between two waves."""
+
+    AUTO = "auto"
+    ON_FAILURE = "on_failure"
+    MANUAL = "manual"
+
+
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """Concurrency in hosts, deadlines in seconds (``command_timeout`` and ``idle_timeout`` of 0 mean none)."""
+    """How a job is carried out. Times are seconds; ``command_timeout``, ``idle_timeout`` and ``job_timeout`` of 0
+    mean none. ``docs/run-control.md`` gives the exact meaning of each.
+
+    ``waves`` is an expression such as ``1 5 10% *2 +5``, ``canary`` one such as ``3``, ``random 3`` or ``each dc``,
+    ``order`` is ``given``, ``random`` or ``spread <tag>``, ``limit_per`` is ``<tag>=<hosts>`` or ``group=<hosts>``.
+    """
 
     concurrency: int
     connect_timeout: float
     command_timeout: float
     idle_timeout: float = 0.0
+    job_timeout: float = 0.0
     kill_grace: float = 5.0
     max_failures: str | None = None
+    count_unreachable: bool = True
+    at_stop: str = AtStop.FINISH
+    waves: str | None = None
+    wave_pause: float = 0.0
+    wave_jitter: float = 0.0
+    wave_gate: str = Gate.AUTO
+    canary: str | None = None
+    canary_match: str | None = None
+    canary_gate: str = Gate.AUTO
+    order: str = "given"
+    limit_per: str | None = None
+    retries: int = 0
+    retry_pause: float = 5.0
+    durable: bool = False
 
     def checked(self, *, max_concurrency: int) -> Self:
         """Returns itself. Raises ``Invalid`` naming every value that is out of its bounds."""
@@ -59,7 +95,12 @@ class RunOptions:
             "connect_timeout": (self.connect_timeout, 0.1, 300),
             "command_timeout": (self.command_timeout, 0, 7 * 86400),
             "idle_timeout": (self.idle_timeout, 0, 7 * 86400),
+            "job_timeout": (self.job_timeout, 0, 30 * 86400),
             "kill_grace": (self.kill_grace, 0, 300),
+            "wave_pause": (self.wave_pause, 0, 86400),
+            "wave_jitter": (self.wave_jitter, 0, 86400),
+            "retries": (self.retries, 0, 10),
+            "retry_pause": (self.retry_pause, 0, 3600),
         }
         faults = [
             FieldError(name, f"Must lie between {low:g} and {high:g}, is {value:g}.", code="out_of_bounds")

@@ -34,6 +34,7 @@ class JobState(StrEnum):
 
     PENDING = "pending"
     RUNNING = "running"
+    PAUSED = "paused"
     STOPPING = "stopping"
     SUCCEEDED = "succeeded"
     PARTIAL = "partial"
@@ -50,8 +51,18 @@ class StopReason(StrEnum):
     """Why a job ended before all its hosts had their turn."""
 
     THRESHOLD = "threshold"
+    CANARY = "canary"
     OPERATOR = "operator"
     DEADLINE = "deadline"
+
+
+class PauseReason(StrEnum):
+    """Why a job is paused: a person asked for it, or it waits for a person between two waves."""
+
+    OPERATOR = "operator"
+    WAVE = "wave"
+    WAVE_FAILED = "wave_failed"
+    CANARY = "canary"
 
 
 class Reason(StrEnum):
@@ -80,6 +91,8 @@ class Reason(StrEnum):
     WORKER_SHUTDOWN = "worker_shutdown"
     NOT_PERMITTED = "not_permitted"
     THRESHOLD = "threshold"
+    CANARY = "canary"
+    JOB_TIMEOUT = "job_timeout"
     INTERNAL = "internal"
 
 
@@ -108,8 +121,19 @@ LETTERS = "qcrofkuxsl"
 
 _RUN_MOVES: dict[RunState, frozenset[RunState]] = {
     RunState.PENDING: frozenset({RunState.QUEUED, RunState.CANCELLED, RunState.SKIPPED}),
-    RunState.QUEUED: frozenset({RunState.CONNECTING, RunState.CANCELLED, RunState.SKIPPED}),
-    RunState.CONNECTING: frozenset({RunState.RUNNING, RunState.UNREACHABLE, RunState.QUEUED, RunState.CANCELLED}),
+    # Back to pending: a pause takes back what no worker has claimed (docs/adr/0011).
+    RunState.QUEUED: frozenset({RunState.CONNECTING, RunState.PENDING, RunState.CANCELLED, RunState.SKIPPED}),
+    # Back to pending: nothing ran, and the connection is tried again later; to skipped: the job was stopped meanwhile.
+    RunState.CONNECTING: frozenset(
+        {
+            RunState.RUNNING,
+            RunState.UNREACHABLE,
+            RunState.QUEUED,
+            RunState.PENDING,
+            RunState.CANCELLED,
+            RunState.SKIPPED,
+        }
+    ),
     RunState.RUNNING: frozenset(
         {RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT, RunState.LOST, RunState.CANCELLED}
     ),
@@ -117,11 +141,13 @@ _RUN_MOVES: dict[RunState, frozenset[RunState]] = {
     RunState.LOST: frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT, RunState.CANCELLED}),
 }
 
+_VERDICTS = frozenset({JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED})
+
 _JOB_MOVES: dict[JobState, frozenset[JobState]] = {
-    JobState.PENDING: frozenset({JobState.RUNNING, JobState.STOPPING}),
-    JobState.RUNNING: frozenset(
-        {JobState.STOPPING, JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED}
-    ),
+    JobState.PENDING: frozenset({JobState.RUNNING, JobState.PAUSED, JobState.STOPPING}),
+    JobState.RUNNING: frozenset({JobState.PAUSED, JobState.STOPPING, *_VERDICTS}),
+    # What was in flight at the pause may turn out to be the last of the job.
+    JobState.PAUSED: frozenset({JobState.RUNNING, JobState.STOPPING, *_VERDICTS}),
     JobState.STOPPING: frozenset({JobState.CANCELLED, JobState.FAILED}),
 }
 

@@ -23,14 +23,15 @@ from opsconsole.jobs.states import (
 # From each state, by its first letters, to which others; written apart from the code, after docs/architecture.md.
 RUN_MOVES = {
     "pending": "queued cancelled skipped",
-    "queued": "connecting cancelled skipped",
-    "connecting": "running unreachable queued cancelled",
+    "queued": "connecting pending cancelled skipped",
+    "connecting": "running unreachable queued pending cancelled skipped",
     "running": "succeeded failed timed_out lost cancelled",
     "lost": "succeeded failed timed_out cancelled",
 }
 JOB_MOVES = {
-    "pending": "running stopping",
-    "running": "stopping succeeded partial failed cancelled",
+    "pending": "running paused stopping",
+    "running": "paused stopping succeeded partial failed cancelled",
+    "paused": "running stopping succeeded partial failed cancelled",
     "stopping": "cancelled failed",
 }
 
