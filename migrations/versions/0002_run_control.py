@@ -26,6 +26,8 @@ _NEW_COLUMNS = {
         sa.Column("wave", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("limit_keys", sa.JSON(), nullable=True),
         sa.Column("held", sa.Boolean(), nullable=False, server_default=sa.false()),
+        sa.Column("cancel_grace", sa.Double(), nullable=True),
+        sa.Column("mark", sa.String(length=64), nullable=True),
         sa.Column("look", sa.String(length=16), nullable=True),
         sa.Column("look_kill", sa.Boolean(), nullable=False, server_default=sa.false()),
         sa.Column("look_detail", sa.String(length=500), nullable=True),

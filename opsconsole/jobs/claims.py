@@ -1,5 +1,6 @@
 """What a worker needs to know of a run it claimed: where, as whom, with what, for how long."""
 
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,7 +29,10 @@ _JOBS_REMEMBERED = 64
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One run in this worker's hands. ``fence`` proves it; ``problem`` is set when there is no way to log in."""
+    """One run in this worker's hands. ``fence`` proves it; ``problem`` is set when there is no way to log in.
+
+    ``mark`` is what its processes on the host are known by.
+    """
 
     run_id: int
     job_id: int
@@ -39,6 +43,7 @@ class Claim:
     auth: Auth
     limits: Limits
     script: bytes
+    mark: str
     problem: Unreached | None = None
 
 
@@ -53,7 +58,10 @@ class _JobFacts:
 
 
 class Delivered(NamedTuple):
-    """What is read of a run's row when its message arrives; the rest of the row is not needed to carry it out."""
+    """What is read of a run's row when its message arrives; the rest of the row is not needed to carry it out.
+
+    ``mark`` is the one that a claim of it gives to the command.
+    """
 
     id: int
     job_id: int
@@ -65,9 +73,10 @@ class Delivered(NamedTuple):
     credential: str | None
     fence: int
     attempt: int
+    mark: str
 
 
-_DELIVERED = tuple(getattr(HostRun, name) for name in Delivered._fields)
+_DELIVERED = tuple(getattr(HostRun, name) for name in Delivered._fields if name != "mark")
 
 
 class ClaimReader:
@@ -95,7 +104,8 @@ class ClaimReader:
         if not deliveries:
             return {}
         query = select(*_DELIVERED).where(HostRun.id.in_([run_id for run_id, _ in deliveries]))
-        runs = {row.id: Delivered(*row) for row in session.execute(query)}
+        rows = session.execute(query).all()
+        runs = {row.id: Delivered._make((*row, _new_mark(row.id, row.fence + 1))) for row in rows}
         self._permitted = self._read_permissions(session, {run.job_id for run in runs.values()})
         return runs
 
@@ -173,7 +183,7 @@ class ClaimReader:
         limits = Limits(options.connect_timeout, options.command_timeout, options.idle_timeout, options.kill_grace)
         # The rows were read before the claim raised the fence in this same transaction.
         fence = run.fence + 1
-        return Claim(run.id, run.job_id, run.i, fence, run.attempt, target, auth, limits, job.script, problem)
+        return Claim(run.id, run.job_id, run.i, fence, run.attempt, target, auth, limits, job.script, run.mark, problem)
 
     def _auth(self, run: Delivered, job: _JobFacts) -> tuple[Auth, Unreached | None]:
         if job.kind == "password":
@@ -202,3 +212,12 @@ class ClaimReader:
         source = hostkeys.Source.KNOWN_HOSTS
         # A key that the console has revoked stays revoked, whatever the file says.
         return tuple(key for key in keys if hostkeys.remember(session, address, port, key, source=source, now=now))
+
+
+def _new_mark(run_id: int, fence: int) -> str:
+    """Returns a mark for the command of one claim.
+
+    Two consoles, or one and its restored copy, may give a host equal runs and fences; what looks for a run by its mark,
+    or ends it, must not meet the other's. Hence the random part.
+    """
+    return f"{run_id}-{fence}.{secrets.token_hex(4)}"

@@ -249,7 +249,7 @@ def _change_of(entry: Entry, takes: dict[int, Delivered], reader: ClaimReader, n
             if not reader.permitted(run.job_id):
                 refused = {"reason": Reason.NOT_PERMITTED.value, "finished_at": now}
                 return Change(run.id, run.job_id, RunState.SKIPPED, attempt=attempt, values=refused)
-            values = {"owner": reader.worker_id, "worker": reader.worker_name, "claimed_at": now}
+            values = {"owner": reader.worker_id, "worker": reader.worker_name, "claimed_at": now, "mark": run.mark}
             return Change(
                 run.id,
                 run.job_id,

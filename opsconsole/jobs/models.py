@@ -141,6 +141,10 @@ class HostRun(Base):
     next_publish_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     publishes: Mapped[int] = mapped_column(default=0)
     cancel_requested_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    # Seconds between TERM and KILL that this cancel gives; the job's own when it says nothing.
+    cancel_grace: Mapped[float | None]
+    # What the command's processes on the host carry in their environment as OPSC_RUN; made anew by each claim.
+    mark: Mapped[str | None] = mapped_column(String(64))
     late: Mapped[bool] = mapped_column(default=False)
     left_children: Mapped[bool] = mapped_column(default=False)
 

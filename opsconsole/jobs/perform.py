@@ -13,6 +13,7 @@ import structlog
 
 from opsconsole.jobs.claims import Claim
 from opsconsole.jobs.ledger import Ledger, Outcome
+from opsconsole.jobs.orders import CancelOrder
 from opsconsole.jobs.output import STDERR, STDOUT, BoundedOutput
 from opsconsole.jobs.ports import (
     Connector,
@@ -70,7 +71,7 @@ class Performer:
         self._connector = connector
         self._bounds = bounds
         self._in_hand: dict[int, int] = {}
-        self._cancelled: set[int] = set()
+        self._cancelled: dict[int, CancelOrder] = {}
         self._deliveries = 0
         self._lock = threading.Lock()
         # ``draining`` takes no further run; ``stopping`` also ends those in hand.
@@ -86,10 +87,12 @@ class Performer:
         """Returns the ids of the runs in hand."""
         return list(self._in_hand)
 
-    def cancel(self, run_ids: list[int]) -> None:
-        """Orders the end of runs in hand."""
+    def cancel(self, orders: Mapping[int, CancelOrder]) -> None:
+        """Orders the end of runs in hand; the first order for a run counts."""
         with self._lock:
-            self._cancelled.update(run_id for run_id in run_ids if run_id in self._in_hand)
+            for run_id, order in orders.items():
+                if run_id in self._in_hand:
+                    self._cancelled.setdefault(run_id, order)
 
     def perform(self, run_id: int, attempt: int) -> None:
         """Carries out one delivery. Returns when the run has ended or was not this delivery's to do."""
@@ -124,7 +127,7 @@ class Performer:
         finally:
             with self._lock:
                 self._in_hand.pop(run_id, None)
-                self._cancelled.discard(run_id)
+                self._cancelled.pop(run_id, None)
 
     def _give_up(self, claim: Claim) -> None:
         text = "A fault inside the worker; its log has the details."
@@ -171,7 +174,7 @@ class Performer:
         """Runs the command and stores its outcome. Returns whether the connection may be kept for a later run."""
         limits = claim.limits
         command = RemoteCommand(
-            mark=f"{claim.run_id}-{claim.fence}",
+            mark=claim.mark,
             script=claim.script,
             limit_seconds=int(limits.command or _NO_LIMIT_SECONDS) + int(limits.grace) + _REMOTE_LIMIT_SLACK,
             grace_seconds=int(limits.grace) or 1,
@@ -186,8 +189,10 @@ class Performer:
 
     def order_for(self, claim: Claim) -> _Order | None:
         """Returns the order that ends this run early, if there is one."""
-        if claim.run_id in self._cancelled:
-            return _Order(RunState.CANCELLED, None, "Cancelled.", claim.limits.grace)
+        cancel = self._cancelled.get(claim.run_id)
+        if cancel is not None:
+            grace = claim.limits.grace if cancel.grace is None else cancel.grace
+            return _Order(RunState.CANCELLED, None, cancel.cause, grace)
         if self.stopping.is_set():
             detail = "The worker process was shut down."
             return _Order(RunState.CANCELLED, Reason.WORKER_SHUTDOWN, detail, min(claim.limits.grace, 1.0))

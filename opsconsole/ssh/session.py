@@ -1,8 +1,5 @@
 """An authenticated connection lent to one run."""
 
-import secrets
-from dataclasses import replace
-
 from opsconsole.jobs.ports import ConnectionFacts, RemoteCommand
 from opsconsole.ssh.pool import Kept, Pool
 from opsconsole.ssh.process import SshProcess
@@ -27,9 +24,7 @@ class SshSession:
 
     def start(self, command: RemoteCommand) -> SshProcess:
         """Sends the exec request, or lets the process send it as soon as the server has opened the session."""
-        # Two consoles may give one host equal marks; what ends a run by its mark must not meet the other's.
-        unique = replace(command, mark=f"{command.mark}.{secrets.token_hex(4)}")
-        return SshProcess(self._kept.transport, self._channel, unique, self._answer_seconds)
+        return SshProcess(self._kept.transport, self._channel, command, self._answer_seconds)
 
     def close(self, *, keep: bool) -> None:
         """Gives the connection back for a later run when ``keep`` is set and it is in order, or ends it."""

@@ -10,18 +10,14 @@ from functools import partial
 from typing import Any
 
 import structlog
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 import opsconsole
 from opsconsole.clock import Clock
 from opsconsole.db.database import Database
 from opsconsole.errors import Unavailable
-from opsconsole.jobs import dispatch, recover
-from opsconsole.jobs.models import HostRun
+from opsconsole.jobs import dispatch, orders, recover
 from opsconsole.jobs.perform import Performer
 from opsconsole.jobs.ports import Dispatcher
-from opsconsole.jobs.states import RunState
 from opsconsole.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -185,7 +181,7 @@ class Housekeeping:
         if self._performer is None or not self._performer.busy:
             return
         with self._database.read() as session:
-            self._performer.cancel(_cancelled(session, self._performer.in_hand()))
+            self._performer.cancel(orders.cancels(session, self._performer.in_hand()))
 
 
 def _tell_gone(worker_id: str, runs: int) -> None:
@@ -194,12 +190,3 @@ def _tell_gone(worker_id: str, runs: int) -> None:
         _log.warning("worker is gone, its runs were ended or queued again", worker=worker_id, runs=runs)
     else:
         _log.info("worker is gone, it had no run in hand", worker=worker_id)
-
-
-def _cancelled(session: Session, run_ids: list[int]) -> list[int]:
-    query = select(HostRun.id).where(
-        HostRun.id.in_(run_ids),
-        HostRun.cancel_requested_at.is_not(None),
-        HostRun.state.in_([RunState.CONNECTING.value, RunState.RUNNING.value]),
-    )
-    return list(session.scalars(query))

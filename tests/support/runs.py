@@ -1,5 +1,6 @@
 """Short forms for tests that run a command over a connector."""
 
+import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -33,7 +34,8 @@ class Result:
 def command(script: bytes | str, *, mark: str = "1-1", limit: int = 60, grace: int = 5) -> RemoteCommand:
     """Returns a command with the usual limits."""
     text = script.encode() if isinstance(script, str) else script
-    return RemoteCommand(mark, text, limit, grace)
+    # Tests run side by side on one machine, and what is ended by its mark is ended wherever it is.
+    return RemoteCommand(f"{mark}.{secrets.token_hex(4)}", text, limit, grace)
 
 
 def connect(connector: Connector, target: Target, auth: Auth, seconds: float = 10.0) -> Session:

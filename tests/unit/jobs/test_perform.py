@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from opsconsole.jobs import perform as perform_module
+from opsconsole.jobs.orders import CancelOrder
 from opsconsole.jobs.perform import Bounds, Performer
 from opsconsole.jobs.ports import Dropped, Event, Exited, Idle, NotStarted, Output, Started, Stream, Unreached
 from opsconsole.jobs.states import Reason
@@ -56,7 +57,9 @@ def test_every_end_has_its_name(
     assert run.pid == (4711 if STARTED in events else None)
     assert len(remote.started) == 1
     assert remote.started[0].script == b"uptime"
-    assert remote.started[0].mark == f"{message[0]}-1"
+    assert remote.started[0].mark == run.mark
+    assert run.mark is not None
+    assert run.mark.startswith(f"{message[0]}-1.")
     # A connection serves again only after an end without doubt.
     assert remote.closed == [isinstance(events[-1], Exited)]
 
@@ -120,7 +123,7 @@ def test_a_stopping_worker_starts_nothing_and_leaves_the_run_to_others(desk: Des
 def test_a_cancel_is_said_to_the_host_and_confirmed(desk: Desk, hand: Hand) -> None:
     message, remote = order(desk), session(STARTED, HELLO, None, TERM=Exited(143))
     made = performer(hand, FakeConnector(remote))
-    _while_running(made, message, lambda: made.cancel([message[0]]))
+    _while_running(made, message, lambda: made.cancel({message[0]: CancelOrder(None, "Cancelled.")}))
     run = desk.run(message[0])
     assert (run.state, run.reason, run.exit_status) == ("cancelled", "killed", 143)
     assert remote.process.signals == ["TERM"]
@@ -131,9 +134,21 @@ def test_who_ignores_term_is_killed_after_the_grace(desk: Desk, hand: Hand) -> N
     desk.settings = desk.settings.model_copy(update={"kill_grace": 0.05})
     message, remote = order(desk), session(STARTED, None, KILL=Exited(137))
     made = performer(hand, FakeConnector(remote))
-    _while_running(made, message, lambda: made.cancel([message[0]]))
+    _while_running(made, message, lambda: made.cancel({message[0]: CancelOrder(None, "Cancelled.")}))
     assert desk.run(message[0]).reason == "killed"
     assert remote.process.signals == ["TERM", "KILL"]
+
+
+def test_a_cancel_may_have_a_grace_and_a_cause_of_its_own(desk: Desk, hand: Hand) -> None:
+    desk.settings = desk.settings.model_copy(update={"kill_grace": 300.0})
+    message, remote = order(desk), session(STARTED, None, KILL=Exited(137))
+    made = performer(hand, FakeConnector(remote))
+    _while_running(made, message, lambda: made.cancel({message[0]: CancelOrder(0.05, "Ended with its job.")}))
+    run = desk.run(message[0])
+    assert (run.reason, run.detail) == (
+        "killed",
+        "Ended with its job. The remote end confirmed that the command ended.",
+    )
 
 
 def test_an_end_that_nobody_confirms_is_not_claimed(desk: Desk, hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +156,7 @@ def test_an_end_that_nobody_confirms_is_not_claimed(desk: Desk, hand: Hand, monk
     desk.settings = desk.settings.model_copy(update={"kill_grace": 0.0})
     message, remote = order(desk), session(STARTED, None)
     made = performer(hand, FakeConnector(remote))
-    _while_running(made, message, lambda: made.cancel([message[0]]))
+    _while_running(made, message, lambda: made.cancel({message[0]: CancelOrder(None, "Cancelled.")}))
     run = desk.run(message[0])
     assert (run.state, run.reason) == ("cancelled", "kill_unconfirmed")
     assert remote.process.signals == ["TERM", "KILL"]
@@ -150,7 +165,7 @@ def test_an_end_that_nobody_confirms_is_not_claimed(desk: Desk, hand: Hand, monk
 def test_a_connection_lost_during_a_cancel_is_not_called_killed(desk: Desk, hand: Hand) -> None:
     message, remote = order(desk), session(STARTED, None, TERM=Dropped("gone"))
     made = performer(hand, FakeConnector(remote))
-    _while_running(made, message, lambda: made.cancel([message[0]]))
+    _while_running(made, message, lambda: made.cancel({message[0]: CancelOrder(None, "Cancelled.")}))
     assert (desk.run(message[0]).state, desk.run(message[0]).reason) == ("cancelled", "kill_unconfirmed")
 
 
