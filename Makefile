@@ -1,9 +1,9 @@
 .DEFAULT_GOAL := help
-.PHONY: help up demo test lint bench wheel clean
+.PHONY: help up demo test test-faults lint bench wheel clean
 ARGS ?=
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: ## Set up and start everything (ARGS="--port 9000" to pass options)
 	@bin/setup
@@ -15,6 +15,9 @@ demo: ## Set up and start with 20 real SSH hosts of its own on loopback
 
 test: ## Run all tests (ARGS="tests/unit -k fold" for some)
 	@bin/test $(ARGS)
+
+test-faults: ## Run the fault suite with its long forms, one test at a time
+	@bin/test -n 0 -m "" tests/faults $(ARGS)
 
 lint: ## Run all linters and static checks
 	@bin/lint

@@ -3,6 +3,7 @@
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from opsconsole import crash
 from opsconsole.clock import SystemClock
 from opsconsole.credentials.cipher import Cipher
 from opsconsole.db.database import Database
@@ -19,6 +20,7 @@ class Console:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        crash.arm(settings.crash_at)
 
     @cached_property
     def runtime(self) -> Runtime:

@@ -18,6 +18,7 @@ from urllib.parse import quote, urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from opsconsole.crash import CrashPoint
 from opsconsole.errors import FieldError, Invalid
 
 _PREFIX = "OPSCONSOLE_"
@@ -98,6 +99,10 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(3.0, ge=0, description="How long a stopping worker lets running commands go on.")
     heartbeat_seconds: float = Field(5.0, gt=0, description="How often a worker says that it lives.")
     worker_dead_seconds: float = Field(30.0, gt=0, description="A heartbeat unchanged this long means a lost worker.")
+    restart_most_seconds: float = Field(
+        10.0, gt=0, description="A process that keeps ending waits no longer than this."
+    )
+    crash_at: CrashPoint | None = Field(None, description="For tests: where in its work this process kills itself.")
     sweep_seconds: float = Field(1.0, gt=0, description="How often workers look for orders and overdue runs.")
 
     @field_validator("key_files", mode="before")

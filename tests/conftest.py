@@ -16,7 +16,7 @@ pytest_plugins = ["tests.support.fixtures"]
 _TESTS = Path(__file__).parent
 _SOCKETLESS = _TESTS / "unit"
 # A folder stands for a marker, so that `-m browser` and `-m "not slow"` need no line in each file.
-_FOLDER_MARKERS = {"browser": "browser", "faults": "faults", "integration": "integration"}
+_FOLDER_MARKERS = {"browser": "browser", "integration": "integration"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

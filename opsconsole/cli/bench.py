@@ -2,29 +2,24 @@
 
 import json
 import os
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
 
 from opsconsole.cli import bench_product
-from opsconsole.errors import Invalid, Unavailable
-from opsconsole.launcher import bench_fleet
+from opsconsole.cli.bench_kill import kill_loop
+from opsconsole.cli.bench_targets import served
 from opsconsole.launcher.bench_fleet import FleetFacts
-from opsconsole.launcher.bench_race import Course, Lap, cpu_of_tree, race, racers
+from opsconsole.launcher.bench_race import Course, Lap, race, racers
+from opsconsole.launcher.process_tree import cpu_of_tree
 
 _COMMAND = "echo ok"
 _SLOW_COMMAND = "sleep 1; echo ok"
 _SLOW_SECONDS = 1.0
-_START_SECONDS = 20.0
 _PRODUCT = "opsconsole"
 _RAW = "raw paramiko"
 
@@ -54,6 +49,9 @@ class Score:
 @click.group()
 def bench() -> None:
     """Measure this installation on this machine."""
+
+
+bench.add_command(kill_loop)
 
 
 @bench.command()
@@ -86,7 +84,7 @@ def fanout(
     workers = workers or len(os.sched_getaffinity(0))
     with (
         tempfile.TemporaryDirectory(prefix="opsconsole-bench-") as name,
-        _fleet(Path(name), hosts, port, user, key) as (
+        served(Path(name), hosts, port, user, key) as (
             fleet,
             server_pid,
         ),
@@ -107,47 +105,6 @@ def fanout(
     _print_table(scores, hosts, rounds, workers)
     _print_ratios(scores, hosts)
     _print_slow(slow, hosts)
-
-
-@contextmanager
-def _fleet(
-    folder: Path, hosts: int, port: int | None, user: str | None, key: Path | None
-) -> Iterator[tuple[FleetFacts, int | None]]:
-    """Serves the cheap fleet, or describes the sshd that the options name, and yields it with its server's process."""
-    if port is not None:
-        if user is None or key is None:
-            raise Invalid("--port goes with --user and --key.")
-        yield _given(hosts, port, user, key.absolute()), None
-        return
-    command = (sys.executable, "-P", "-m", bench_fleet.__name__, str(folder), str(hosts))
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    try:
-        yield _wait_for_fleet(process, folder, hosts), process.pid
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
-
-
-def _given(hosts: int, port: int, user: str, key: Path) -> FleetFacts:
-    import asyncio
-
-    import asyncssh
-
-    addresses = bench_fleet.addresses(hosts)
-    host_key = asyncio.run(asyncssh.get_server_host_key(addresses[0], port, server_host_key_algs=["ssh-ed25519"]))
-    if host_key is None:
-        raise Unavailable(f"{addresses[0]} port {port} shows no ed25519 host key.", code="bench")
-    algorithm, text = host_key.export_public_key().decode().split()[:2]
-    return FleetFacts(addresses, port, user, key, (algorithm, text))
-
-
-def _wait_for_fleet(process: "subprocess.Popen[bytes]", folder: Path, hosts: int) -> FleetFacts:
-    deadline = time.monotonic() + _START_SECONDS
-    while (facts := bench_fleet.facts(folder, hosts)) is None:
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise Unavailable("The fleet for the bench did not start.", code="bench")
-        time.sleep(0.05)
-    return facts
 
 
 def _measure(

@@ -19,11 +19,12 @@ from opsconsole.hostset import fold
 from opsconsole.inventory import hostkeys
 from opsconsole.inventory.known_hosts import KnownKey
 from opsconsole.launcher.bench_fleet import FleetFacts
-from opsconsole.launcher.bench_race import Lap, cpu_by_part
+from opsconsole.launcher.bench_race import Lap
 from opsconsole.launcher.commands import cli_command
+from opsconsole.launcher.process_tree import cpu_by_part
 from opsconsole.settings import Settings, child_environment
 
-_CREDENTIAL = "bench"
+CREDENTIAL = "bench"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
 _LIMIT_SECONDS = 300.0
@@ -37,6 +38,7 @@ class Product:
     client: ConsoleClient
     pid: int
     fleet: FleetFacts
+    settings: Settings
 
     def race(self, command: str, concurrency: int) -> Lap:
         """Returns the lap from the order to the end of the stream that a page would follow.
@@ -49,7 +51,7 @@ class Product:
         order: Body = {
             "targets": expression,
             "command": command,
-            "credential": f"key:{_CREDENTIAL}",
+            "credential": f"key:{CREDENTIAL}",
             "concurrency": concurrency,
             "confirm": preview["risk"]["confirm"],
             "reason": "bench",
@@ -78,8 +80,12 @@ class Product:
 
 
 @contextmanager
-def running(folder: Path, fleet: FleetFacts, *, workers: int, slots: int, keep: int) -> Iterator[Product]:
+def running(
+    folder: Path, fleet: FleetFacts, *, workers: int, slots: int, keep: int, **more: object
+) -> Iterator[Product]:
     """Runs a console in ``folder`` with ``workers`` processes of ``slots`` hosts each; ``keep`` connections are kept.
+
+    ``more`` are further settings.
 
     Raises ``Unavailable`` when it does not come up.
     """
@@ -89,11 +95,12 @@ def running(folder: Path, fleet: FleetFacts, *, workers: int, slots: int, keep: 
         "workers": workers,
         "worker_slots": slots,
         "keep_connections": keep,
-        "key_files": {_CREDENTIAL: fleet.key},
+        "key_files": {CREDENTIAL: fleet.key},
         "ssh_user": fleet.user,
         "ssh_port": fleet.port,
         "max_concurrency": 5000,
         "log_level": "WARNING",
+        **more,
     }
     settings = Settings.load(**chosen)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -106,7 +113,7 @@ def running(folder: Path, fleet: FleetFacts, *, workers: int, slots: int, keep: 
         _wait_until_up(process, settings, folder / "up.log")
         _trust(settings, fleet)
         client = stack.enter_context(open_client(settings))
-        yield Product(client, process.pid, fleet)
+        yield Product(client, process.pid, fleet, settings)
 
 
 def default_slots(concurrency: int, workers: int) -> int:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from opsconsole import crash
+from opsconsole.crash import CrashPoint
 from opsconsole.jobs.claims import Claim
 from opsconsole.jobs.ledger import Ledger, Outcome
 from opsconsole.jobs.orders import CancelOrder
@@ -112,10 +114,12 @@ class Performer:
             time.sleep(_IDLE_POLL_SECONDS)
 
     def _perform(self, run_id: int, attempt: int) -> None:
+        crash.passing(CrashPoint.BEFORE_CLAIM)
         claim = self._ledger.take(run_id, attempt)
         if claim is None:
             return
         claimed = time.monotonic()
+        crash.passing(CrashPoint.AFTER_CLAIM)
         with self._lock:
             self._in_hand[run_id] = claim.fence
         try:
@@ -152,6 +156,7 @@ class Performer:
                 keep = True
                 self._not_started(claim)
                 return
+            crash.passing(CrashPoint.AFTER_GATE)
             # 3. Run it and follow it to its end.
             keep = self._run(claim, session)
         finally:
@@ -182,6 +187,7 @@ class Performer:
         output = BoundedOutput(self._bounds.head, self._bounds.tail)
         follower = _Follower(self, claim, session.start(command), output)
         outcome = follower.follow()
+        crash.passing(CrashPoint.BEFORE_FINISH)
         self._ledger.finish(claim, outcome, output=output)
         ended = outcome.exit_status is not None or outcome.exit_signal is not None
         clean = ended and outcome.state in {RunState.SUCCEEDED, RunState.FAILED} and not outcome.left_children
@@ -224,6 +230,7 @@ class _Follower:
             match event:
                 case Output(stream, data):
                     self._heard = now
+                    crash.passing(CrashPoint.MID_COMMAND)
                     self._output.add(_FD[stream], data, int((now - self._began) * 1000))
                 case Started(pid):
                     self._pid = pid

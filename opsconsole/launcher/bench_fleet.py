@@ -3,6 +3,7 @@
 ``python -m opsconsole.launcher.bench_fleet FOLDER COUNT`` serves until SIGTERM. It costs a fraction of what OpenSSH's
 server costs, so that the client is what is measured. Whatever it is told to run, it says ``ok`` and exits 0, after as
 many seconds as a leading ``sleep N`` says. It speaks the stdin lease of our own guard as well as plain exec requests.
+With the word ``real`` after the count it runs the commands, as the user who started it.
 """
 
 import asyncio
@@ -11,12 +12,15 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import asyncssh
 
 from opsconsole.launcher.folder import write_private
+from opsconsole.launcher.ssh_session import CommandSession, Place, Processes
 
 _PER_NETWORK = 250
 _BACKLOG = 1024
@@ -52,27 +56,36 @@ def facts(folder: Path, count: int) -> FleetFacts | None:
     return FleetFacts(addresses(count), said["port"], "bench", folder / "id_ed25519", (algorithm, key))
 
 
-async def serve(folder: Path, count: int) -> None:
+Session = Callable[[], "asyncssh.SSHServerSession[bytes]"]
+
+
+async def serve(folder: Path, count: int, *, real: bool) -> None:
     """Serves ``count`` addresses until SIGTERM; makes keys in ``folder``, where ``fleet.json`` then says the port."""
     stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    processes = Processes()
+    loop.add_signal_handler(signal.SIGCHLD, processes.reap)
+    place = Place(host="bench", home=folder, user="bench")
     host_key = asyncssh.generate_private_key("ssh-ed25519")
     client_key = asyncssh.generate_private_key("ssh-ed25519")
     write_private(folder / "id_ed25519", client_key.export_private_key().decode())
     listeners = _listen(addresses(count))
-    servers = [await _server(listener, host_key, client_key) for listener in listeners]
+    session: Session = partial(CommandSession, place, processes) if real else _Command
+    servers = [await _server(listener, host_key, client_key, session) for listener in listeners]
     said = {"port": listeners[0].getsockname()[1], "host_key": host_key.export_public_key().decode()}
     write_private(folder / "fleet.json", json.dumps(said))
     await stop.wait()
+    processes.kill_all()
     for server in servers:
         server.close()
 
 
 async def _server(
-    listener: socket.socket, host_key: asyncssh.SSHKey, client_key: asyncssh.SSHKey
+    listener: socket.socket, host_key: asyncssh.SSHKey, client_key: asyncssh.SSHKey, session: Session
 ) -> asyncssh.SSHAcceptor:
     return await asyncssh.create_server(
-        lambda: _Server(client_key.public_data),
+        lambda: _Server(client_key.public_data, session),
         sock=listener,
         server_host_keys=[host_key],
         # paramiko knows this key exchange by its first name alone.
@@ -86,8 +99,9 @@ async def _server(
 
 
 class _Server(asyncssh.SSHServer):
-    def __init__(self, accepted: bytes) -> None:
+    def __init__(self, accepted: bytes, session: Session) -> None:
         self._accepted = accepted
+        self._session = session
 
     def begin_auth(self, username: str) -> bool:
         return True
@@ -99,7 +113,7 @@ class _Server(asyncssh.SSHServer):
         return key.public_data == self._accepted
 
     def session_requested(self) -> "asyncssh.SSHServerSession[bytes]":
-        return _Command()
+        return self._session()
 
 
 class _Command(asyncssh.SSHServerSession[bytes]):
@@ -179,4 +193,4 @@ def _listen(wanted: tuple[str, ...]) -> list[socket.socket]:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]), real=sys.argv[3:] == ["real"]))

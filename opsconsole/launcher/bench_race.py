@@ -1,4 +1,4 @@
-"""Runs the racers of ``bench fanout`` and takes their time: wall clock, and CPU of the whole tree of processes."""
+"""Runs the racers of ``bench fanout`` and takes their time: wall clock and CPU."""
 
 import os
 import shlex
@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,6 @@ from opsconsole.settings import child_environment
 _PEER_FANOUT = 64
 _SCRIPT_SLOTS = 100
 _LIMIT_SECONDS = 300.0
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,57 +103,6 @@ def race(racer: Racer, expected: int) -> Lap:
         last = lines[-1].decode(errors="replace") if lines else ""
         raise Invalid(f"{racer.name}: {answered} of {expected} hosts answered (status {process.returncode}): {last}")
     return Lap(wall, usage.ru_utime + usage.ru_stime)
-
-
-def cpu_of_tree(root: int) -> float:
-    """Returns the CPU seconds used so far by process ``root`` and all below it, those that have ended included."""
-    return sum(cpu_by_part(root).values())
-
-
-def cpu_by_part(root: int) -> dict[str, float]:
-    """Returns the CPU seconds of ``cpu_of_tree`` split by the kind of the child of ``root`` that used them."""
-    parents: dict[int, int] = {}
-    used: dict[int, float] = {}
-    for pid, parent, seconds in _processes():
-        parents[pid], used[pid] = parent, seconds
-    parts: dict[str, float] = {}
-    for pid, seconds in used.items():
-        child = _child_above(pid, root, parents)
-        if child is not None:
-            name = "supervisor" if child == root else _kind(child)
-            parts[name] = parts.get(name, 0.0) + seconds
-    return parts
-
-
-def _processes() -> Iterator[tuple[int, int, float]]:
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            # The name in brackets may hold anything; all else follows the last bracket.
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        yield int(entry.name), int(fields[1]), sum(map(int, fields[11:15])) / _TICKS
-
-
-def _child_above(pid: int, root: int, parents: Mapping[int, int]) -> int | None:
-    """Returns the child of ``root`` that ``pid`` is or is below, ``root`` for itself, ``None`` for a stranger."""
-    if pid == root:
-        return root
-    while pid and (parent := parents.get(pid, 0)) != root:
-        pid = parent
-    return pid or None
-
-
-def _kind(pid: int) -> str:
-    try:
-        words = (Path("/proc") / str(pid) / "cmdline").read_text(errors="replace").split("\0")
-    except OSError:
-        return "other"
-    if "valkey" in words[0] or "redis" in words[0]:
-        return "broker"
-    return next((kind for kind in ("worker", "web", "beat") if kind in words), "other")
 
 
 def _script(module: str, course: Course) -> tuple[str, ...]:

@@ -24,14 +24,13 @@ _TRACE_CHAIN = ("During handling of the above", "The above exception was")
 _TAIL_LINES = 20
 
 FIRST_DELAY = 0.2
-LONGEST_DELAY = 10.0
 STEADY_SECONDS = 30.0
 _PROVEN_SECONDS = 1.0
 
 
-def restart_delay(failures: int) -> float:
-    """Returns the seconds to wait before a child is started again after ``failures`` (from 1) short lives in a row."""
-    return float(min(FIRST_DELAY * 2 ** (min(failures, 16) - 1), LONGEST_DELAY))
+def restart_delay(failures: int, longest: float) -> float:
+    """Returns the seconds, ``longest`` at most, until a child starts again after ``failures`` (from 1) short lives."""
+    return float(min(FIRST_DELAY * 2 ** (min(failures, 16) - 1), longest))
 
 
 def _never_mind(_pid: int) -> None:

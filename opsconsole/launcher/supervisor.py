@@ -39,11 +39,13 @@ _SAME_ORDER = 1.0
 class Supervisor:
     """Runs children in ``logs_dir``'s company. Use as a context manager: leaving it stops and reaps all of them.
 
-    ``say`` prints one line for the person at the console.
+    ``say`` prints one line for the person at the console; a child that keeps ending waits ``longest_delay`` seconds
+    at most for its next start.
     """
 
-    def __init__(self, logs_dir: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, logs_dir: Path, say: Callable[[str], None], *, longest_delay: float) -> None:
         self._logs_dir = logs_dir
+        self._longest_delay = longest_delay
         self._say = say
         self._children: list[Child] = []
         self._selector = selectors.DefaultSelector()
@@ -195,7 +197,7 @@ class Supervisor:
 
     def _try_later(self, child: Child, what: str) -> None:
         child.failures += 1
-        delay = restart_delay(child.failures)
+        delay = restart_delay(child.failures, self._longest_delay)
         child.restart_at = time.monotonic() + delay
         self._say(f"{what}; starting it again in {delay:.1f} s")
 

@@ -67,7 +67,7 @@ def run(plan: Plan, say: Say, open_page: Callable[[str], object] | None = None) 
     with (
         RunLock(settings) as lock,
         closing(impatient(settings)) as database,
-        Supervisor(folder.logs_dir(settings), say) as supervisor,
+        Supervisor(folder.logs_dir(settings), say, longest_delay=settings.restart_most_seconds) as supervisor,
     ):
         try:
             broker_name = _start_ground(plan, supervisor, say)

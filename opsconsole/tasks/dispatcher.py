@@ -12,6 +12,8 @@ from kombu.exceptions import KombuError
 from kombu.serialization import dumps as serialize
 from kombu.utils.json import dumps
 
+from opsconsole import crash
+from opsconsole.crash import CrashPoint
 from opsconsole.errors import Unavailable
 from opsconsole.tasks.app import DISPATCH_TASK, QUEUE, RUN_TASK
 
@@ -39,6 +41,7 @@ class CeleryDispatcher:
 
     def publish(self, runs: Sequence[tuple[int, int]]) -> None:
         """Sends one message per ``(host_run_id, attempt)``. Raises ``Unavailable`` when the broker does not answer."""
+        crash.passing(CrashPoint.BEFORE_PUBLISH)
         try:
             with self._app.producer_or_acquire() as producer:
                 if self._redis:
@@ -48,6 +51,7 @@ class CeleryDispatcher:
                         self._app.send_task(RUN_TASK, run, producer=producer, queue=QUEUE, retry=False)
         except self._faults as error:
             raise Unavailable(f"The broker does not answer: {type(error).__name__}", code="broker") from error
+        crash.passing(CrashPoint.AFTER_PUBLISH)
 
     def _push_together(self, producer: Producer, runs: Sequence[tuple[int, int]]) -> None:
         """Sends all messages by one LPUSH. kombu sends one a round trip, which costs ten times as much; the messages

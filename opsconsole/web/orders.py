@@ -2,7 +2,9 @@
 
 from sqlalchemy.exc import IntegrityError
 
+from opsconsole import crash
 from opsconsole.accounts.permissions import Actor
+from opsconsole.crash import CrashPoint
 from opsconsole.jobs import control
 from opsconsole.jobs.launch import Launcher, Order
 from opsconsole.jobs.models import Job
@@ -39,4 +41,8 @@ def stop(job_id: int, actor: Actor, *, hosts: list[str] | None = None) -> Job:
 
 def _launch(order: Order, actor: Actor) -> tuple[Job, bool]:
     with transaction() as session:
-        return launcher().launch(session, order, actor, now=now())
+        launched = launcher().launch(session, order, actor, now=now())
+        session.flush()
+        crash.passing(CrashPoint.WEB_BEFORE_COMMIT)
+    crash.passing(CrashPoint.WEB_AFTER_COMMIT)
+    return launched

@@ -190,7 +190,7 @@ class Console:
         with log.open("ab") as handle:
             process = subprocess.Popen(
                 command,
-                env=_environment(self.settings, overrides),
+                env=environment_of(self.settings, overrides),
                 stdin=subprocess.DEVNULL,
                 stdout=handle,
                 stderr=handle,
@@ -205,7 +205,8 @@ class Console:
             return worker.pid in {row["pid"] for row in queries.workers(session)["list"]}
 
 
-def _environment(settings: Settings, overrides: Mapping[str, object]) -> dict[str, str]:
+def environment_of(settings: Settings, overrides: Mapping[str, object]) -> dict[str, str]:
+    """Returns the environment of a process of this console, ``overrides`` being settings of that process alone."""
     chosen = {name: getattr(settings, name) for name in settings.model_fields_set}
     clear = {name: value.get_secret_value() for name in _SECRETS if (value := chosen.get(name)) is not None}
     # The tests' own home is no business of the workers: no key and no known_hosts of the person at the keyboard.

@@ -10,7 +10,8 @@ import pytest
 from opsconsole.cli.bench_product import default_slots
 from opsconsole.errors import Invalid
 from opsconsole.launcher.bench_fleet import FleetFacts, addresses
-from opsconsole.launcher.bench_race import Course, Racer, cpu_by_part, race, racers
+from opsconsole.launcher.bench_race import Course, Racer, race, racers
+from opsconsole.launcher.process_tree import cpu_by_part
 
 
 @pytest.fixture

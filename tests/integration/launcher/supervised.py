@@ -26,7 +26,7 @@ def spec(facts: dict[str, object]) -> ChildSpec:
 
 
 def main() -> int:
-    with Supervisor(Path(sys.argv[1]), say) as supervisor:
+    with Supervisor(Path(sys.argv[1]), say, longest_delay=10.0) as supervisor:
         supervisor.start([spec(facts) for facts in json.loads(sys.argv[2])])
         try:
             if supervisor.wait_ready(10):

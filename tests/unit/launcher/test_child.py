@@ -2,12 +2,12 @@
 
 import pytest
 
-from opsconsole.launcher.child import LONGEST_DELAY, AlarmFilter, how_it_ended, printable, restart_delay
+from opsconsole.launcher.child import AlarmFilter, how_it_ended, printable, restart_delay
 
 
 def test_delays_double_up_to_a_limit() -> None:
-    assert [restart_delay(failures) for failures in range(1, 9)] == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
-    assert restart_delay(10_000) == LONGEST_DELAY
+    assert [restart_delay(failures, 10.0) for failures in range(1, 9)] == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
+    assert restart_delay(10_000, 0.5) == 0.5
 
 
 @pytest.mark.parametrize(
