@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
@@ -16,6 +17,9 @@ _PARAMETERS = 20_000
 # Marks that a group or a tag may have in a target expression beside letters and digits.
 _MARKS = "_.+-/"
 _VALUE_MARKS = _MARKS + "=:@%~"
+
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,7 @@ def locate(session: Session, names: Iterable[str]) -> dict[str, Host]:
     return found
 
 
-def in_parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
+def in_parts(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
     """Yields ``values`` in parts that fit into one statement."""
     for start in range(0, len(values), _PARAMETERS):
         yield values[start : start + _PARAMETERS]

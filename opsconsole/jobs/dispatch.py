@@ -4,13 +4,15 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from opsconsole.jobs import transitions
+from opsconsole.db.console import Console
+from opsconsole.jobs import stages, transitions
+from opsconsole.jobs.admission import over_budget
 from opsconsole.jobs.models import HostRun, Job, WorkerProcess
 from opsconsole.jobs.options import RunOptions
-from opsconsole.jobs.states import JobState, Reason, RunState, StopReason
+from opsconsole.jobs.states import JobState, RunState, StopReason
 
 # A message that was lost is sent again after this long, then ever more rarely: repeats are harmless but not free.
 _REPUBLISH_SECONDS = 30
@@ -33,9 +35,11 @@ def live_slots(session: Session) -> int:
 def fill(session: Session, job_ids: Iterable[int], now: datetime, *, slots: int) -> Published:
     """Queues pending runs of the jobs, up to each job's concurrency and the window of ``slots``.
 
-    A crossed failure threshold stops the job instead. Returns ``(run id, attempt)`` of the messages to publish once
-    the caller's transaction is committed.
+    A crossed failure threshold stops the job instead, and where a wave is over it lets the next one start or not.
+    Returns ``(run id, attempt)`` of the messages to publish once the caller's transaction is committed.
     """
+    if _held(session):
+        return []
     published: Published = []
     for job_id in sorted(set(job_ids)):
         published.extend(_fill_job(session, job_id, now, slots))
@@ -43,7 +47,12 @@ def fill(session: Session, job_ids: Iterable[int], now: datetime, *, slots: int)
 
 
 def sweep(session: Session, now: datetime, *, slots: int) -> Published:
-    """Does for every active job what ``fill`` does, and gathers queued runs whose message seems lost."""
+    """Does for every active job what ``fill`` does, and gathers queued runs whose message seems lost.
+
+    Does nothing while the console is held.
+    """
+    if _held(session):
+        return []
     active = select(Job.id).where(Job.state.in_([JobState.PENDING.value, JobState.RUNNING.value])).order_by(Job.id)
     job_ids = list(session.scalars(active))
     published = fill(session, job_ids, now, slots=slots)
@@ -64,46 +73,96 @@ def republish_soon(session: Session, now: datetime) -> None:
     session.execute(update(HostRun).where(HostRun.state == RunState.QUEUED.value).values(next_publish_at=now))
 
 
-_LOOK = (Job.state, Job.target_count, Job.options, Job.n_q, Job.n_queued, Job.n_f, Job.n_k, Job.n_u, Job.n_l)
+def _held(session: Session) -> bool:
+    return session.scalar(select(Console.held_at).limit(1)) is not None
+
+
+# Not the whole row: its command may be large, and this is asked for every group of finished hosts.
+_LOOK = (
+    Job.id,
+    Job.state,
+    Job.options,
+    Job.started_at,
+    Job.plan.is_not(None).label("staged"),
+    Job.wave,
+    Job.hold_ms,
+    Job.failures_allowed,
+    Job.count_unreachable,
+    Job.n_q,
+    Job.n_queued,
+    Job.n_c,
+    Job.n_r,
+    Job.n_f,
+    Job.n_k,
+    Job.n_u,
+    Job.n_l,
+)
+_ACTIVE_JOBS = [JobState.PENDING.value, JobState.RUNNING.value, JobState.PAUSED.value, JobState.STOPPING.value]
 
 
 def _fill_job(session: Session, job_id: int, now: datetime, slots: int) -> Published:
-    # Not the whole row: its command may be large, and this is asked for every group of finished hosts.
+    # The first look only spares the lock when there is nothing to do; what counts is read again under it.
     job = session.execute(select(*_LOOK).where(Job.id == job_id)).one_or_none()
-    if job is None or not job.n_q:
+    if job is None or not _something_to_do(job):
         return []
-    if job.state not in {JobState.PENDING, JobState.RUNNING}:
-        return []
-    options = RunOptions.from_json(job.options)
-    if _stopped_by_threshold(session, job_id, job, options, now) or job.n_q == job.n_queued:
-        return []
-    # The numbers are read again under the lock; the first look only spares the lock when there is nothing to do.
     transitions.lock_job(session, job_id)
-    free = options.concurrency - transitions.in_flight(session, job_id)
+    job = session.execute(select(*_LOOK).where(Job.id == job_id)).one()
+    if _failed_too_often(job):
+        stages.stop(session, job_id, StopReason.THRESHOLD, now)
+        return []
+    if _between_waves(job):
+        stages.advance(session, job_id, now)
+        job = session.execute(select(*_LOOK).where(Job.id == job_id)).one()
+    if job.state not in {JobState.PENDING, JobState.RUNNING} or job.hold_ms is not None:
+        return []
     waiting = int(session.scalar(select(func.sum(Job.n_queued)).where(Job.state.in_(_ACTIVE_JOBS))) or 0)
-    room = min(free, slots * _WAITING_PER_SLOT - waiting)
+    free = RunOptions.from_json(job.options).concurrency - _in_flight(job)
+    return _queue(session, job, now, min(free, slots * _WAITING_PER_SLOT - waiting))
+
+
+def _something_to_do(job: Row[Any]) -> bool:
+    if job.state not in {JobState.PENDING, JobState.RUNNING}:
+        return False
+    return _failed_too_often(job) or (job.n_q > job.n_queued and job.hold_ms is None)
+
+
+def _in_flight(job: Row[Any]) -> int:
+    return int(job.n_queued + job.n_c + job.n_r)
+
+
+def _failed_too_often(job: Row[Any]) -> bool:
+    """Says no when all hosts have ended: then nothing is left to be stopped."""
+    failures = over_budget(job.failures_allowed, job.count_unreachable, f=job.n_f, k=job.n_k, u=job.n_u, lost=job.n_l)
+    return failures and job.n_q + job.n_c + job.n_r > 0
+
+
+def _between_waves(job: Row[Any]) -> bool:
+    return bool(job.staged) and not _in_flight(job) and job.hold_ms is None
+
+
+def _queue(session: Session, job: Row[Any], now: datetime, room: int) -> Published:
     if room <= 0:
         return []
+    query = (
+        select(HostRun.id, HostRun.attempt)
+        .where(HostRun.job_id == job.id, HostRun.state == RunState.PENDING.value, HostRun.held.is_(False))
+        .where(or_(HostRun.next_publish_at.is_(None), HostRun.next_publish_at <= now))
+        .order_by(HostRun.rank)
+        .limit(room)
+    )
+    if job.staged:
+        query = query.where(HostRun.wave <= job.wave)
+    found = [(row.id, row.attempt) for row in session.execute(query)]
+    if not found:
+        return []
     if job.state == JobState.PENDING:
-        transitions.move_job(session, job_id, JobState.RUNNING, {"started_at": now})
+        transitions.move_job(session, job.id, JobState.RUNNING, {})
+    if job.started_at is None:
+        session.execute(update(Job).where(Job.id == job.id).values(started_at=now))
     values = {
         "queued_at": now,
         "next_publish_at": now + timedelta(seconds=_REPUBLISH_SECONDS),
         "publishes": 1,
     }
-    return transitions.move_many(session, job_id, RunState.PENDING, RunState.QUEUED, values, now, limit=room)
-
-
-_ACTIVE_JOBS = [JobState.PENDING.value, JobState.RUNNING.value, JobState.STOPPING.value]
-
-
-def _stopped_by_threshold(session: Session, job_id: int, job: Row[Any], options: RunOptions, now: datetime) -> bool:
-    allowed = options.allowed_failures(job.target_count)
-    if allowed is None or job.n_f + job.n_k + job.n_u + job.n_l <= allowed:
-        return False
-    stop = {"stop_reason": StopReason.THRESHOLD.value}
-    if transitions.move_job(session, job_id, JobState.STOPPING, stop):
-        skipped = {"reason": Reason.THRESHOLD.value, "finished_at": now, "detail": "Too many hosts failed before."}
-        for source in (RunState.PENDING, RunState.QUEUED):
-            transitions.move_many(session, job_id, source, RunState.SKIPPED, skipped, now)
-    return True
+    only = [run_id for run_id, _ in found]
+    return transitions.move_many(session, job.id, RunState.PENDING, RunState.QUEUED, values, now, only=only)

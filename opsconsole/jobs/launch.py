@@ -16,14 +16,15 @@ from opsconsole.audit.record import record
 from opsconsole.credentials.cipher import Cipher
 from opsconsole.credentials.models import JobSecret
 from opsconsole.errors import ConfirmationRequired, Conflict, FieldError, Forbidden, Invalid, TooLarge
-from opsconsole.hostset import HostSpec, Resolution, evaluate, fold
+from opsconsole.hostset import Resolution, evaluate, fold
 from opsconsole.inventory.models import Host
 from opsconsole.inventory.service import locate
 from opsconsole.jobs.guard import PROTECTED_TAG_VALUE, Risk, assess, confirmed
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.options import MaxFailures, RunOptions
+from opsconsole.jobs.placing import Located, place_hosts
 from opsconsole.jobs.ports import Secret
-from opsconsole.jobs.states import JobState, RunState
+from opsconsole.jobs.states import JobState, Priority, RunState
 from opsconsole.jobs.targets import TargetResolver
 from opsconsole.settings import Settings
 
@@ -88,14 +89,6 @@ class Order:
 
 # What an order may choose of the run's options; the rest are the console's settings.
 _CHOSEN = tuple(field.name for field in fields(RunOptions) if field.name in Order.__dataclass_fields__)
-
-
-@dataclass(frozen=True, slots=True)
-class Located:
-    """A target and the inventory's entry for it; ``None`` for a name outside the inventory."""
-
-    spec: HostSpec
-    entry: Host | None
 
 
 class Launcher:
@@ -177,8 +170,16 @@ class Launcher:
                 extra={"risk": risk.to_json()},
             )
         # 4. Write it down, all in the caller's transaction.
+        places = place_hosts(session, located, options)
         job = self._write_job(session, order, actor, now, command, options, auth, resolution)
-        session.execute(insert(HostRun), [self._run_row(job.id, i, item, auth) for i, item in enumerate(located)])
+        job.plan = places.placement.plan
+        rows = [
+            {**self._run_row(job.id, i, item, auth), "rank": rank, "wave": wave, "limit_keys": keys}
+            for i, (item, rank, wave, keys) in enumerate(
+                zip(located, places.placement.rank, places.placement.wave, places.limit_keys, strict=True)
+            )
+        ]
+        session.execute(insert(HostRun), rows)
         if order.password is not None:
             place = f"job_secrets/{job.id}/{PASSWORD_SECRET}"
             sealed = self._cipher.seal(order.password.reveal(), place=place)
@@ -275,6 +276,10 @@ class Launcher:
             digest=resolution.digest,
             target_count=len(resolution.hosts),
             options=options.to_json(),
+            failures_allowed=options.allowed_failures(len(resolution.hosts)),
+            count_unreachable=options.count_unreachable,
+            durable=options.durable,
+            priority=_priority(order.priority),
             auth=dict(auth),
             launch_type=order.launch_type.value,
             reason=(order.reason or "").strip()[:500] or None,
@@ -321,6 +326,13 @@ class Launcher:
         latest = select(func.max(HostRun.id)).where(HostRun.host.in_(names)).group_by(HostRun.host)
         query = select(HostRun.host).where(HostRun.id.in_(latest), HostRun.state == RunState.UNREACHABLE.value)
         return sorted(session.scalars(query))
+
+
+def _priority(word: str) -> int:
+    try:
+        return Priority[word.upper()].value
+    except KeyError:
+        raise _fault("priority", "Choose low, normal or high.") from None
 
 
 def _fault(field: str, message: str, *, code: str = "invalid") -> Invalid:

@@ -323,7 +323,7 @@ def _settle_entry(
             return claims.get(run_id) if move is not None and move.won else None
         case OpenGate(claim, facts):
             # Asked again after an unknown commit: it is open already when the fence is still ours.
-            opened = move is not None and (move.won or (move.before is RunState.RUNNING and move.fence == claim.fence))
+            opened = move is not None and move.fence == claim.fence and RunState.RUNNING in (move.before, move.after)
             if opened and facts.host_key_new:
                 # Accepted unasked: from now on this is the host's key, and another one is a changed key.
                 place, source = claim.target, hostkeys.Source.ACCEPT_NEW

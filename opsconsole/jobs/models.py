@@ -76,7 +76,7 @@ class Job(Base):
     n_l: Mapped[int] = mapped_column(default=0)
     priority: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
     # One entry a wave, the canary first: {"size": hosts, "kind": "canary" | "wave"}; none when all may go at once.
-    plan: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON)
+    plan: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
     # The wave whose hosts may start now, and what is left of the pause before it may.
     wave: Mapped[int] = mapped_column(default=0, server_default="0")
     hold_ms: Mapped[int | None]
@@ -123,7 +123,7 @@ class HostRun(Base):
     # The place in the order in which hosts are started, the wave they belong to, and the limits they count for.
     rank: Mapped[int] = mapped_column(default=0, server_default="0")
     wave: Mapped[int] = mapped_column(default=0, server_default="0")
-    limit_keys: Mapped[list[str] | None] = mapped_column(JSON)
+    limit_keys: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     # Held back by a person: it stays pending until it is resumed.
     held: Mapped[bool] = mapped_column(default=False, server_default=false())
 

@@ -7,6 +7,8 @@ from math import floor
 from typing import Any, Self
 
 from opsconsole.errors import FieldError, Invalid
+from opsconsole.jobs.canary import CanaryMatch
+from opsconsole.jobs.waves import Canary, Sequencing, Waves, parse_limit_per
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +111,33 @@ class RunOptions:
         ]
         if faults:
             raise Invalid("; ".join(f"{fault.field}: {fault.message}" for fault in faults), errors=faults)
+        self._check_words()
+        return self
+
+    def _check_words(self) -> None:
+        """Raises ``Invalid`` for the first of the expressions that has no meaning."""
         if self.max_failures is not None:
             MaxFailures.parse(self.max_failures)
-        return self
+        for name, value, known in (
+            ("at_stop", self.at_stop, AtStop),
+            ("wave_gate", self.wave_gate, Gate),
+            ("canary_gate", self.canary_gate, Gate),
+        ):
+            if value not in set(known):
+                message = f"{value[:20]!r} is none of {', '.join(known)}."
+                raise Invalid(message, errors=[FieldError(name, message)])
+        if self.waves is not None:
+            Waves.parse(self.waves)
+        if self.canary is not None:
+            Canary.parse(self.canary)
+        if self.limit_per is not None:
+            parse_limit_per(self.limit_per)
+        Sequencing.parse(self.order)
+        if self.canary_match is not None:
+            if self.canary is None:
+                message = "There is no canary whose output could be searched."
+                raise Invalid(message, errors=[FieldError("canary_match", message)])
+            CanaryMatch(self.canary_match)
 
     def allowed_failures(self, total: int) -> int | None:
         """Returns how many of ``total`` hosts may fail before the job stops, ``None`` without a threshold."""

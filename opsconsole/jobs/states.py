@@ -1,6 +1,6 @@
 """States of a host run and of a job, and which change is allowed. Pure: the tables of docs/architecture.md."""
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 
 class RunState(StrEnum):
@@ -63,6 +63,14 @@ class PauseReason(StrEnum):
     WAVE = "wave"
     WAVE_FAILED = "wave_failed"
     CANARY = "canary"
+
+
+class Priority(IntEnum):
+    """Whose turn it is when slots are scarce: the higher first."""
+
+    LOW = -1
+    NORMAL = 0
+    HIGH = 1
 
 
 class Reason(StrEnum):

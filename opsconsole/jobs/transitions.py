@@ -7,7 +7,7 @@ ends, the verdict is written there too, which is safe because the lock serialise
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from sqlalchemy import CursorResult, Table, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from opsconsole.credentials.models import JobSecret
+from opsconsole.jobs.admission import BACK_TO_PENDING, Admission
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.states import (
     JobState,
@@ -34,7 +35,12 @@ _IDS_AT_ONCE = 1000
 @dataclass(frozen=True, slots=True)
 class Change:
     """An order to move one run to ``target``. ``fence`` and ``attempt`` must match when given; ``values`` are further
-    columns. ``claim`` raises the fence. ``unless_cancelled`` loses when a cancel was asked for."""
+    columns. ``claim`` raises the fence. ``unless_cancelled`` loses when a cancel was asked for.
+
+    A worker's claim loses while the console is held. The start gate, which is a change to running, stays shut when
+    ``Admission`` says so, counting what the other changes of the same transaction made of the job: the run then goes
+    where a stopped job's runs go.
+    """
 
     run_id: int
     job_id: int
@@ -49,12 +55,16 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What became of a ``Change``: ``won`` or not, the run's state before, and its fence now."""
+    """What became of a ``Change``: ``won`` or not, the run's state before and after, and its fence now.
+
+    A start gate that stayed shut has won, too, and led somewhere else than to running.
+    """
 
     won: bool
     before: RunState | None
     fence: int
     cancel_requested: bool = False
+    after: RunState | None = None
 
 
 class Counters:
@@ -72,6 +82,11 @@ class Counters:
         if after is RunState.QUEUED:
             self._moves["n_queued"] += times
 
+    @property
+    def moved(self) -> Mapping[str, int]:
+        """By how much each counter changes, by the name of its column."""
+        return self._moves
+
     def assignments(self) -> dict[str, Any]:
         """Returns ``column -> expression`` for an UPDATE of the job row."""
         return {name: _JOBS.c[name] + by for name, by in self._moves.items() if by}
@@ -84,28 +99,71 @@ def lock_job(session: Session, job_id: int) -> int:
 
 
 def apply(session: Session, changes: Sequence[Change], now: datetime) -> list[Moved]:
-    """Carries out ``changes`` in their order and returns what became of each. Takes each job's lock once."""
+    """Carries out ``changes`` and returns what became of each. Takes each job's lock once.
+
+    They are carried out in their order, but start gates after all else: what ended in the same transaction counts.
+    """
     versions = {job_id: lock_job(session, job_id) for job_id in sorted({change.job_id for change in changes})}
     rows = _read_runs(session, [change.run_id for change in changes])
+    starting = {change.job_id for change in changes if _starts(change)}
+    admission = Admission(session, starting) if starting else None
     counters: dict[int, Counters] = {job_id: Counters() for job_id in versions}
     updates: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
-    outcomes = []
-    for change in changes:
+    outcomes: dict[int, Moved] = {}
+    for place in sorted(range(len(changes)), key=lambda place: _is_gate(changes[place])):
+        change = changes[place]
         row = rows.get(change.run_id)
         if row is None or not _allowed(change, row):
-            outcomes.append(_lost(row))
+            outcomes[place] = _lost(row)
             continue
+        if admission is not None and _starts(change):
+            admitted = _admitted(change, admission, counters[change.job_id], now)
+            if admitted is None:
+                outcomes[place] = _lost(row)
+                continue
+            change = admitted
         before, fence = row.state, row.fence + 1 if change.claim else row.fence
-        values = dict(change.values, state=change.target.value, ver=versions[change.job_id], fence=fence)
+        values = dict(_with_earlier_detail(change, row), state=change.target.value, ver=versions[change.job_id])
+        values["fence"] = fence
         updates[tuple(sorted(values))].append({**values, "b_id": row.id, "b_state": before.value, "b_fence": row.fence})
         counters[change.job_id].move(before, change.target)
         row.state, row.fence = change.target, fence
-        outcomes.append(Moved(True, before, fence, row.cancelled))
+        outcomes[place] = Moved(True, before, fence, row.cancelled, change.target)
     for parameters in updates.values():
         _update_runs(session, parameters)
     for job_id, moved in counters.items():
         settle(session, job_id, moved, now)
-    return outcomes
+    return [outcomes[place] for place in range(len(changes))]
+
+
+def _is_gate(change: Change) -> bool:
+    return change.target is RunState.RUNNING
+
+
+def _starts(change: Change) -> bool:
+    return _is_gate(change) or change.target is RunState.CONNECTING
+
+
+def _admitted(change: Change, admission: Admission, counters: Counters, now: datetime) -> Change | None:
+    """Returns the change that may be made instead of a claim or a start gate, ``None`` for none."""
+    if not _is_gate(change):
+        return None if admission.held else change
+    refusal = admission.refusal(change.job_id, counters.moved)
+    if refusal is None:
+        return change
+    target, values = refusal
+    if target.terminal:
+        values["finished_at"] = now
+    # Back to waiting, its fence rises so that whoever held it can write nothing more about it.
+    return replace(change, target=target, values=values, claim=not target.terminal)
+
+
+def _with_earlier_detail(change: Change, row: "_Row") -> dict[str, Any]:
+    """Why a run in flight was to end is written when it is ordered; what became of it is added at its end."""
+    values = dict(change.values)
+    if row.detail and row.cancelled and change.target is RunState.CANCELLED and values.get("detail"):
+        values["detail"] = f"{row.detail} {values['detail']}"[:500]
+    return values
 
 
 def move_many(
@@ -120,7 +178,7 @@ def move_many(
     limit: int | None = None,
     only: Sequence[int] | None = None,
 ) -> list[tuple[int, int]]:
-    """Moves many runs of one job from ``source`` to ``target`` in the order of the roster.
+    """Moves many runs of one job from ``source`` to ``target`` in the order of starting.
 
     ``indices`` restricts to places in the roster, ``only`` to run ids, ``limit`` to the first so many. Returns the
     ``(id, attempt)`` of those moved.
@@ -133,7 +191,7 @@ def move_many(
         query = query.where(HostRun.i.in_(indices))
     if only is not None:
         query = query.where(HostRun.id.in_(only))
-    found = [(row.id, row.attempt) for row in session.execute(query.order_by(HostRun.i).limit(limit))]
+    found = [(row.id, row.attempt) for row in session.execute(query.order_by(HostRun.rank).limit(limit))]
     fixed = dict(values, state=target.value, ver=version)
     for start in range(0, len(found), _IDS_AT_ONCE):
         ids = [run_id for run_id, _ in found[start : start + _IDS_AT_ONCE]]
@@ -147,6 +205,12 @@ def move_many(
     counters.move(source, target, len(found))
     settle(session, job_id, counters, now)
     return found
+
+
+def take_back(session: Session, job_id: int, now: datetime, *, indices: Sequence[int] | None = None) -> int:
+    """Makes queued runs that no worker has claimed wait again, and returns how many. Their messages start nothing
+    until they are queued again."""
+    return len(move_many(session, job_id, RunState.QUEUED, RunState.PENDING, BACK_TO_PENDING, now, indices=indices))
 
 
 def settle(session: Session, job_id: int, counters: Counters, now: datetime) -> None:
@@ -166,7 +230,7 @@ def settle(session: Session, job_id: int, counters: Counters, now: datetime) -> 
     values: dict[str, Any] = {"state": final.value}
     # A late result may still better the verdict of a job that had ended; its end stays when it was.
     if not JobState(state).terminal:
-        values["finished_at"] = now
+        values.update(finished_at=now, hold_ms=None, pause_reason=None, paused_by=None)
         session.execute(delete(JobSecret).where(JobSecret.job_id == job_id))
     session.execute(update(_JOBS).where(_JOBS.c.id == job_id).values(**values))
 
@@ -188,20 +252,22 @@ class _Row:
     fence: int
     attempt: int
     cancelled: bool
+    detail: str | None
 
 
 def _lost(row: _Row | None) -> Moved:
     return Moved(False, row.state, row.fence, row.cancelled) if row else Moved(False, None, 0)
 
 
+_READ = (HostRun.id, HostRun.state, HostRun.fence, HostRun.attempt, HostRun.cancel_requested_at, HostRun.detail)
+
+
 def _read_runs(session: Session, ids: Sequence[int]) -> dict[int, _Row]:
     rows: dict[int, _Row] = {}
     for start in range(0, len(ids), _IDS_AT_ONCE):
-        query = select(HostRun.id, HostRun.state, HostRun.fence, HostRun.attempt, HostRun.cancel_requested_at).where(
-            HostRun.id.in_(ids[start : start + _IDS_AT_ONCE])
-        )
-        for run_id, state, fence, attempt, cancelled in session.execute(query):
-            rows[run_id] = _Row(run_id, RunState(state), fence, attempt, cancelled is not None)
+        query = select(*_READ).where(HostRun.id.in_(ids[start : start + _IDS_AT_ONCE]))
+        for run_id, state, fence, attempt, cancelled, detail in session.execute(query):
+            rows[run_id] = _Row(run_id, RunState(state), fence, attempt, cancelled is not None, detail)
     return rows
 
 
@@ -232,9 +298,3 @@ def _execute_exactly(session: Session, statement: Any, parameters: list[dict[str
     # back keeps the counters true.
     if result.rowcount != rows:
         raise RuntimeError(f"compare-and-set touched {result.rowcount} of {rows} rows under the job's lock")
-
-
-def in_flight(session: Session, job_id: int) -> int:
-    """Returns how many runs of a job hold one of its slots; exact while the job's lock is held."""
-    job = session.execute(select(Job.n_queued, Job.n_c, Job.n_r).where(Job.id == job_id)).one()
-    return int(job.n_queued + job.n_c + job.n_r)

@@ -1,0 +1,74 @@
+"""Where the hosts of an order go: what of the inventory counts for it, and the placement that ``waves`` makes of it."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from secrets import SystemRandom
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from opsconsole.hostset import HostSpec
+from opsconsole.inventory.models import GroupMember, Host, HostGroup
+from opsconsole.inventory.service import in_parts
+from opsconsole.jobs.options import RunOptions
+from opsconsole.jobs.waves import (
+    GROUP,
+    Canary,
+    Placement,
+    Sequencing,
+    Traits,
+    Waves,
+    limit_keys,
+    parse_limit_per,
+    place,
+)
+
+_RANDOM = SystemRandom()
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A target and the inventory's entry for it; ``None`` for a name outside the inventory."""
+
+    spec: HostSpec
+    entry: Host | None
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The placement of an order's hosts and, in the order of the roster, the limits each counts for."""
+
+    placement: Placement
+    limit_keys: list[list[str] | None]
+
+
+def place_hosts(
+    session: Session, located: Sequence[Located], options: RunOptions, *, capped: Collection[str] = ()
+) -> Places:
+    """Returns where the hosts go. ``capped`` are the tags (and ``group``) that the console limits over all jobs.
+
+    Raises ``Invalid`` when the options name a tag that no host has, or make too many waves.
+    """
+    order = Sequencing.parse(options.order)
+    canary = Canary.parse(options.canary) if options.canary else None
+    waves = Waves.parse(options.waves) if options.waves else None
+    limited = sorted({*capped, *(parse_limit_per(options.limit_per) if options.limit_per else ())})
+    asks_groups = GROUP in {*limited, order.spread, canary.each if canary else None}
+    traits = _traits(session, located, asks_groups=asks_groups)
+    placement = place(traits, _RANDOM.sample, order=order, canary=canary, waves=waves)
+    return Places(placement, [limit_keys(host, limited) for host in traits])
+
+
+def _traits(session: Session, located: Sequence[Located], *, asks_groups: bool) -> list[Traits]:
+    groups: dict[int, list[str]] = {}
+    if asks_groups:
+        for ids in in_parts([item.entry.id for item in located if item.entry]):
+            query = select(GroupMember.host_id, HostGroup.name).join(HostGroup, HostGroup.id == GroupMember.group_id)
+            for host_id, name in session.execute(query.where(GroupMember.host_id.in_(ids)).order_by(HostGroup.name)):
+                groups.setdefault(host_id, []).append(name)
+    return [
+        Traits({key: str(value) for key, value in item.entry.tags.items()}, tuple(groups.get(item.entry.id, ())))
+        if item.entry
+        else Traits({})
+        for item in located
+    ]
