@@ -26,6 +26,9 @@ class Permission(StrEnum):
     VIEW = "view"
     RUN = "run"
     VIEW_ALL_JOBS = "view_all_jobs"
+    HIGH_PRIORITY = "high_priority"
+    STOP_ALL = "stop_all"
+    LIFT_HOLD = "lift_hold"
     TRUST_HOST_KEYS = "trust_host_keys"
     ADMINISTER = "administer"
 
@@ -34,6 +37,10 @@ _NEEDS = {
     Permission.VIEW: Role.VIEWER,
     Permission.RUN: Role.OPERATOR,
     Permission.VIEW_ALL_JOBS: Role.APPROVER,
+    Permission.HIGH_PRIORITY: Role.APPROVER,
+    # Whoever may start commands may stop them all; starting again is for those who answer for the console.
+    Permission.STOP_ALL: Role.OPERATOR,
+    Permission.LIFT_HOLD: Role.ADMIN,
     Permission.TRUST_HOST_KEYS: Role.ADMIN,
     Permission.ADMINISTER: Role.ADMIN,
 }

@@ -1,93 +1,266 @@
-"""What a person does to a job that exists: cancel it, or run it again on some of its hosts."""
+"""What a person does to a job that exists: pause it and let it go on, cancel it, or run it again on some hosts.
 
-from collections.abc import Sequence
+Every verb may be asked again without doing more, and leaves its audit record in the same transaction when it did
+something.
+"""
+
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from opsconsole.accounts.permissions import Actor, Permission
 from opsconsole.audit.record import record
-from opsconsole.errors import FieldError, Forbidden, Invalid
-from opsconsole.jobs import transitions
+from opsconsole.errors import Conflict, FieldError, Forbidden, Invalid
+from opsconsole.jobs import queries, transitions
 from opsconsole.jobs.launch import LaunchType, Order
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.options import RunOptions
-from opsconsole.jobs.states import LETTERS, JobState, Reason, RunState, StopReason, states_of_letters
+from opsconsole.jobs.states import (
+    LETTERS,
+    JobState,
+    PauseReason,
+    Priority,
+    Reason,
+    RunState,
+    StopReason,
+    states_of_letters,
+)
 
 _STARTED = (RunState.CONNECTING.value, RunState.RUNNING.value)
+_WAITING = (RunState.PENDING, RunState.QUEUED)
+# What a run keeps of a message that no worker has taken: nothing, for it waits for its turn again.
+_TAKEN_BACK: Mapping[str, Any] = {"queued_at": None, "next_publish_at": None, "publishes": 0}
+_MOST_GRACE_SECONDS = 300
 
 
-def cancel(session: Session, job: Job, actor: Actor, *, now: datetime, hosts: Sequence[str] | None = None) -> Job:
-    """Cancels a job, or some of its hosts, and returns it as it is now.
+def pause(
+    session: Session,
+    job: Job,
+    actor: Actor,
+    *,
+    now: datetime,
+    hosts: Sequence[str] | None = None,
+    wave: int | None = None,
+) -> Job:
+    """Pauses a job, or holds ``hosts`` or a wave of it back (waves count from 0), and returns it as it is now.
 
-    What has not started is cancelled at once; workers end what runs and report host by host. Cancelling what has
-    ended changes nothing. Raises ``Forbidden``, or ``Invalid`` for a host that is not in the job.
+    What no worker has taken up waits; what connects or runs goes on to its end. Raises ``Forbidden``, ``Conflict``
+    for a job that has ended or is being stopped, or ``Invalid`` for a host or wave it does not have.
     """
-    if not actor.may(Permission.RUN):
-        raise Forbidden("Your role or token may look at jobs but not cancel them.")
-    transitions.lock_job(session, job.id)
-    session.refresh(job)
-    if JobState(job.state).terminal:
+    state = _lock(session, job, actor, "pause")
+    _refuse_ended(job, state, "paused")
+    places = _places(session, job, hosts, wave)
+    if places is None:
+        why = {"pause_reason": PauseReason.OPERATOR.value, "paused_by": actor.name}
+        done = transitions.move_job(session, job.id, JobState.PAUSED, why)
+        if done:
+            transitions.move_many(session, job.id, RunState.QUEUED, RunState.PENDING, _TAKEN_BACK, now)
+    else:
+        done = _hold_back(session, job, places, now)
+    return _done(session, actor, "job.pause", job, _told(hosts, wave), now=now, changed=done)
+
+
+def resume(
+    session: Session,
+    job: Job,
+    actor: Actor,
+    *,
+    now: datetime,
+    hosts: Sequence[str] | None = None,
+    wave: int | None = None,
+    held: bool = False,
+) -> Job:
+    """Lets a paused job go on, or hosts that were held back (``held``: all of them), and returns it as it is now.
+
+    The pause of the job and the hold of its hosts are two things: ending one leaves the other. Raises ``Forbidden``,
+    ``Conflict`` for a job that has ended, is being stopped or waits between two waves, or ``Invalid``.
+    """
+    state = _lock(session, job, actor, "resume")
+    _refuse_ended(job, state, "resumed")
+    places = _places(session, job, hosts, wave)
+    if places is None and not held:
+        done = _end_pause(session, job, state, now)
+    else:
+        query = update(HostRun).where(HostRun.job_id == job.id, HostRun.held.is_(True))
+        if places is not None:
+            query = query.where(HostRun.i.in_(places))
+        done = bool(_written(session, query.values(held=False, ver=job.ver)))
+    return _done(session, actor, "job.resume", job, {**_told(hosts, wave), "held": held}, now=now, changed=done)
+
+
+def proceed(session: Session, job: Job, actor: Actor, *, now: datetime, wave: int | None = None) -> Job:
+    """Lets a job that waits between two waves go on with the next one at once, and returns it as it is now.
+
+    With ``wave`` (the status's ``waves.now`` that the person saw) it does so only after that wave, so that asking
+    twice never skips a second gate. Raises ``Forbidden``, or ``Conflict`` for a job that has ended or is being
+    stopped, or that a person has paused.
+    """
+    state = _lock(session, job, actor, "continue")
+    _refuse_ended(job, state, "continued")
+    if state is JobState.PAUSED and job.pause_reason == PauseReason.OPERATOR:
+        raise Conflict(f"Job {job.id} is paused by {job.paused_by}: resume it.", code="paused")
+    done = False
+    if wave is None or wave == job.wave:
+        if state is JobState.PAUSED:
+            onward = {"wave": job.wave + 1, "hold_ms": None, "pause_reason": None, "paused_by": None}
+            done = transitions.move_job(session, job.id, JobState.RUNNING, onward)
+        elif job.hold_ms is not None:
+            session.execute(update(Job).where(Job.id == job.id).values(hold_ms=None))
+            done = True
+    return _done(session, actor, "job.continue", job, {"wave": job.wave}, now=now, changed=done)
+
+
+def cancel(
+    session: Session,
+    job: Job,
+    actor: Actor,
+    *,
+    now: datetime,
+    hosts: Sequence[str] | None = None,
+    wave: int | None = None,
+    grace: float | None = None,
+) -> Job:
+    """Cancels a job, or ``hosts`` or a wave of it (waves count from 0), and returns it as it is now.
+
+    What has not started is cancelled at once; workers end what runs, KILL following TERM after ``grace`` seconds
+    (``None``: as ordered), and report host by host. Cancelling what has ended changes nothing. Raises ``Forbidden``,
+    or ``Invalid`` for a host or wave that is not in the job.
+    """
+    state = _lock(session, job, actor, "cancel")
+    if grace is not None and not 0 <= grace <= _MOST_GRACE_SECONDS:
+        raise _invalid("grace_s", f"Must lie between 0 and {_MOST_GRACE_SECONDS}, is {grace:g}.")
+    if state.terminal:
         return job
-    indices = None if hosts is None else _places(session, job, hosts)
-    if indices is None:
-        stop = {"stop_reason": StopReason.OPERATOR.value, "stopped_by": actor.name}
-        transitions.move_job(session, job.id, JobState.STOPPING, stop)
+    places = _places(session, job, hosts, wave)
+    done = stop(session, job.id, actor, now=now, places=places)
+    return _done(session, actor, "job.cancel", job, {**_told(hosts, wave), "grace_s": grace}, now=now, changed=done)
+
+
+def stop(session: Session, job_id: int, actor: Actor, *, now: datetime, places: Sequence[int] | None = None) -> bool:
+    """Cancels hosts of a job that has not ended, all without ``places``; returns whether that changed anything.
+
+    For those who have asked for the permission and write the audit record.
+    """
+    done = 0
+    if places is None:
+        why = {"stop_reason": StopReason.OPERATOR.value, "stopped_by": actor.name}
+        done += transitions.move_job(session, job_id, JobState.STOPPING, why)
     ended = {"reason": Reason.BEFORE_START.value, "detail": "Cancelled before it started.", "finished_at": now}
-    for source in (RunState.PENDING, RunState.QUEUED):
-        transitions.move_many(session, job.id, source, RunState.CANCELLED, ended, now, indices=indices)
-    started = update(HostRun).where(HostRun.job_id == job.id, HostRun.state.in_(_STARTED))
+    for source in _WAITING:
+        done += len(transitions.move_many(session, job_id, source, RunState.CANCELLED, ended, now, indices=places))
+    started = update(HostRun).where(HostRun.job_id == job_id, HostRun.state.in_(_STARTED))
     started = started.where(HostRun.cancel_requested_at.is_(None))
-    if indices is not None:
-        started = started.where(HostRun.i.in_(indices))
-    session.execute(started.values(cancel_requested_at=now).execution_options(synchronize_session=False))
-    record(session, actor, "job.cancel", now=now, object=f"job/{job.id}", detail={"hosts": list(hosts or [])})
-    session.refresh(job)
-    return job
+    if places is not None:
+        started = started.where(HostRun.i.in_(places))
+    done += _written(session, started.values(cancel_requested_at=now))
+    return done > 0
 
 
 def relaunch(session: Session, job: Job, *, letters: str, hosts: Sequence[str] | None = None) -> Order:
     """Returns the order that runs ``job``'s command again on its hosts in the states ``letters``.
 
     It aims at the frozen roster and not at the expression, so that it means the same hosts whatever has become of
-    the inventory. A password typed for the job is gone and must be given again. Raises ``Invalid`` when no host fits.
+    the inventory, and carries over every option. A password typed for the job is gone and must be given again.
+    Raises ``Invalid`` when no host fits.
     """
     if not letters or any(letter not in LETTERS for letter in letters):
-        message = f"Name states by their letters, out of {LETTERS}."
-        raise Invalid(message, errors=[FieldError("states", message)])
+        raise _invalid("states", f"Name states by their letters, out of {LETTERS}.")
     states = [state.value for state in states_of_letters(letters)]
     query = select(HostRun.host).where(HostRun.job_id == job.id, HostRun.state.in_(states)).order_by(HostRun.i)
     if hosts is not None:
-        query = query.where(HostRun.i.in_(_places(session, job, hosts)))
+        query = query.where(HostRun.i.in_(queries.places(session, job, hosts)))
     names = list(session.scalars(query))
     if not names:
-        message = "No host of this job is in those states."
-        raise Invalid(message, code="no_hosts", errors=[FieldError("states", message, code="no_hosts")])
-    options = RunOptions.from_json(job.options)
+        raise _invalid("states", "No host of this job is in those states.", code="no_hosts")
     kind, name = job.auth["kind"], job.auth["name"]
+    # Every option of a run has its field of the same name in an order.
+    options = RunOptions.from_json(job.options).to_json()
     return Order(
         targets="\n".join(names),
         command=job.command,
         title=job.title,
         user=job.auth["user"],
         credential=f"{kind}:{name}" if name else kind,
-        concurrency=options.concurrency,
-        connect_timeout=options.connect_timeout,
-        command_timeout=options.command_timeout,
-        idle_timeout=options.idle_timeout,
-        max_failures=options.max_failures,
+        priority=Priority(job.priority).name.lower(),
         launch_type=LaunchType.RELAUNCH,
         rerun_of=job.id,
+        **{option: value for option, value in options.items() if option in Order.__dataclass_fields__},
     )
 
 
-def _places(session: Session, job: Job, hosts: Sequence[str]) -> list[int]:
-    """Returns the places in the roster of the named hosts."""
-    rows = session.execute(select(HostRun.host, HostRun.i).where(HostRun.job_id == job.id))
-    by_name = {host.lower(): i for host, i in rows}
-    missing = [host for host in hosts if host.lower() not in by_name]
-    if missing:
-        message = f"Not a host of job {job.id}: {', '.join(missing[:5])[:200]}"
-        raise Invalid(message, errors=[FieldError("hosts", message, code="unknown_hosts")])
-    return [by_name[host.lower()] for host in hosts]
+def _lock(session: Session, job: Job, actor: Actor, verb: str) -> JobState:
+    """Takes the job's lock and returns its state under it."""
+    if not actor.may(Permission.RUN):
+        raise Forbidden(f"Your role or token may look at jobs but not {verb} them.")
+    transitions.lock_job(session, job.id)
+    session.refresh(job)
+    return JobState(job.state)
+
+
+def _places(session: Session, job: Job, hosts: Sequence[str] | None, wave: int | None) -> list[int] | None:
+    """Returns the places in the roster that a verb is meant for, ``None`` for the whole job."""
+    if hosts is not None and wave is not None:
+        raise _invalid("wave", "Name hosts or a wave, not both.")
+    if hosts is not None:
+        return queries.places(session, job, hosts)
+    if wave is None:
+        return None
+    waves = len(job.plan or [{}])
+    if not 0 <= wave < waves:
+        raise _invalid("wave", f"Job {job.id} has the waves 0 to {waves - 1}.")
+    in_wave = select(HostRun.i).where(HostRun.job_id == job.id, HostRun.wave == wave).order_by(HostRun.i)
+    return list(session.scalars(in_wave))
+
+
+def _told(hosts: Sequence[str] | None, wave: int | None) -> dict[str, Any]:
+    return {"hosts": list(hosts or []), "wave": wave}
+
+
+def _refuse_ended(job: Job, state: JobState, done: str) -> None:
+    if state.terminal:
+        raise Conflict(f"Job {job.id} has ended, it cannot be {done}. Run it again instead.", code="job_ended")
+    if state is JobState.STOPPING:
+        raise Conflict(f"Job {job.id} is being stopped, it cannot be {done}. Run the rest again.", code="job_stopping")
+
+
+def _end_pause(session: Session, job: Job, state: JobState, now: datetime) -> bool:
+    if state is not JobState.PAUSED:
+        return False
+    if job.pause_reason != PauseReason.OPERATOR:
+        raise Conflict(f"Job {job.id} waits between two waves: continue it, or cancel it.", code="waits_for_continue")
+    onward: dict[str, Any] = {"pause_reason": None, "paused_by": None}
+    if job.started_at is None:
+        onward["started_at"] = now
+    return transitions.move_job(session, job.id, JobState.RUNNING, onward)
+
+
+def _hold_back(session: Session, job: Job, places: Sequence[int], now: datetime) -> bool:
+    taken = transitions.move_many(
+        session, job.id, RunState.QUEUED, RunState.PENDING, {**_TAKEN_BACK, "held": True}, now, indices=places
+    )
+    still = update(HostRun).where(HostRun.job_id == job.id, HostRun.i.in_(places), HostRun.held.is_(False))
+    still = still.where(HostRun.state == RunState.PENDING.value)
+    session.refresh(job, ["ver"])
+    return bool(_written(session, still.values(held=True, ver=job.ver)) + len(taken))
+
+
+def _written(session: Session, statement: Any) -> int:
+    """Carries out an UPDATE of host runs and returns how many rows it changed."""
+    changed = session.execute(statement.returning(HostRun.id).execution_options(synchronize_session=False))
+    return len(changed.all())
+
+
+def _done(
+    session: Session, actor: Actor, action: str, job: Job, detail: Mapping[str, Any], *, now: datetime, changed: bool
+) -> Job:
+    if changed:
+        record(session, actor, action, now=now, object=f"job/{job.id}", detail=dict(detail))
+    session.refresh(job)
+    return job
+
+
+def _invalid(field: str, message: str, *, code: str = "invalid") -> Invalid:
+    return Invalid(message, code=code, errors=[FieldError(field, message, code=code)])

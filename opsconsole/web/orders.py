@@ -1,11 +1,14 @@
 """Giving an order, for pages and API alike: one transaction, then a nudge to the workers."""
 
+from collections.abc import Callable
+from typing import Any
+
 from sqlalchemy.exc import IntegrityError
 
 from opsconsole import crash
 from opsconsole.accounts.permissions import Actor
 from opsconsole.crash import CrashPoint
-from opsconsole.jobs import control
+from opsconsole.jobs import hold
 from opsconsole.jobs.launch import Launcher, Order
 from opsconsole.jobs.models import Job
 from opsconsole.jobs.queries import get_job
@@ -31,12 +34,34 @@ def place(order: Order, actor: Actor) -> tuple[Job, bool]:
     return job, created
 
 
-def stop(job_id: int, actor: Actor, *, hosts: list[str] | None = None) -> Job:
-    """Returns the job, cancelled as far as that is possible at once; workers end the rest. Raises ``NotFound``."""
+def act(job_id: int, verb: Callable[..., Job], actor: Actor, **options: Any) -> Job:
+    """Returns the job after ``verb`` (one of ``jobs.control``) was done to it; workers are told at once.
+
+    Raises ``NotFound`` and what the verb raises.
+    """
     with transaction() as session:
-        job = control.cancel(session, get_job(session, job_id, actor), actor, now=now(), hosts=hosts)
+        job = verb(session, get_job(session, job_id, actor), actor, now=now(), **options)
     runtime().dispatcher.nudge()
     return job
+
+
+def stop_all(actor: Actor, *, reason: str | None, cancel: bool) -> dict[str, Any]:
+    """Returns the hold of the console, which nothing starts under, after all jobs were cancelled unless not wanted.
+
+    The broker is only nudged, from a thread of its own: whether it is there makes no difference.
+    """
+    with transaction() as session:
+        body = hold.stop_all(session, actor, reason=reason, cancel=cancel, now=now())
+    runtime().dispatcher.nudge()
+    return body
+
+
+def lift(actor: Actor) -> dict[str, Any]:
+    """Returns the hold of the console, which is none any more; workers look for work at once."""
+    with transaction() as session:
+        body = hold.lift(session, actor, now=now())
+    runtime().dispatcher.nudge()
+    return body
 
 
 def _launch(order: Order, actor: Actor) -> tuple[Job, bool]:

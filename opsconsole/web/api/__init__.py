@@ -3,11 +3,11 @@
 from flask import Blueprint, Flask, Response, jsonify
 
 from opsconsole.accounts.permissions import Permission
-from opsconsole.web.api import events, fleet, health, jobs, results, tokens
+from opsconsole.web.api import console, control, events, fleet, health, jobs, results, tokens
 from opsconsole.web.api.openapi import document, require_json
 from opsconsole.web.auth import requires
 
-_FEATURES = (jobs, results, events, tokens, fleet)
+_FEATURES = (jobs, control, results, events, console, tokens, fleet)
 
 
 def register(app: Flask) -> None:

@@ -1,20 +1,14 @@
-"""Orders and jobs: look at an order, give it, list jobs, see one, cancel it, run it again."""
+"""Orders and jobs: look at an order, give it, list jobs, see one."""
 
-from dataclasses import replace
-from typing import Any
-
-from flask import Blueprint, Response, jsonify, request, url_for
-from pydantic import SecretStr
+from flask import Blueprint, Response, jsonify, request
 
 from opsconsole.accounts.permissions import Permission
 from opsconsole.errors import FieldError, Invalid
-from opsconsole.jobs import control, queries
-from opsconsole.jobs.launch import LaunchType, Order
-from opsconsole.jobs.models import Job
+from opsconsole.jobs import queries
 from opsconsole.jobs.states import JobState
-from opsconsole.secret import Secret
 from opsconsole.web import orders
 from opsconsole.web.api import questions, replies
+from opsconsole.web.api.launching import made, order_of, page_of
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.api.paths import JOB
 from opsconsole.web.auth import actor, requires
@@ -78,28 +72,8 @@ def list_jobs(query: questions.JobsQuery) -> Response:
 )
 def launch(json: questions.NewJob) -> tuple[Response, int]:
     """Run a command on hosts."""
-    order = Order(
-        targets=json.targets,
-        exclude=json.exclude,
-        command=json.command,
-        title=json.title,
-        user=json.user,
-        credential=json.credential,
-        password=_secret(json.password),
-        concurrency=json.concurrency,
-        connect_timeout=_seconds(json.timeouts.connect_ms),
-        command_timeout=_seconds(json.timeouts.command_ms),
-        idle_timeout=_seconds(json.timeouts.idle_ms),
-        max_failures=json.max_failures,
-        expect_count=json.expect.count,
-        expect_digest=json.expect.digest,
-        confirm=json.confirm,
-        reason=json.reason,
-        idempotency_key=request.headers.get("Idempotency-Key"),
-        launch_type=LaunchType.API if actor().token_id else LaunchType.MANUAL,
-    )
-    job, created = orders.place(order, actor())
-    return _made(job, {"id": job.id, "url": _page(job)}, created)
+    job, created = orders.place(order_of(json), actor())
+    return made(job, {"id": job.id, "url": page_of(job)}, created)
 
 
 @blueprint.get(JOB)
@@ -123,65 +97,6 @@ def status(job_id: int, query: questions.StatusQuery) -> Response:
     response.headers["Cache-Control"] = "private, no-cache"
     response.make_conditional(request)
     return response
-
-
-@blueprint.post(f"{JOB}/cancel")
-@requires(Permission.RUN)
-@spec.validate(resp=answers(HTTP_200=replies.JobStatus, also=(404,)), tags=_TAGS, operation_id="cancel_job")
-def cancel(job_id: int, json: questions.Cancel) -> Response:
-    """Cancel a job, or some of its hosts. Asking again changes nothing."""
-    return _status_of(orders.stop(job_id, actor(), hosts=json.hosts))
-
-
-@blueprint.post(f"{JOB}/rerun")
-@requires(Permission.RUN)
-@spec.validate(
-    headers=questions.LaunchHeaders,
-    resp=answers(HTTP_200=replies.JobStatus, HTTP_201=replies.JobStatus, also=(404, 409, 413, 428)),
-    tags=_TAGS,
-    operation_id="rerun_job",
-)
-def rerun(job_id: int, json: questions.Rerun) -> tuple[Response, int]:
-    """Run a job's command again on its hosts in the given states. Answers the new job's status."""
-    with read() as session:
-        job = queries.get_job(session, job_id, actor())
-        order = control.relaunch(session, job, letters="".join(json.states), hosts=json.hosts)
-    order = replace(
-        order,
-        password=_secret(json.password),
-        confirm=json.confirm,
-        reason=json.reason,
-        expect_count=json.expect.count,
-        expect_digest=json.expect.digest,
-        idempotency_key=request.headers.get("Idempotency-Key"),
-    )
-    job, created = orders.place(order, actor())
-    with read() as session:
-        body = {**queries.status(session, job, now=now()), "url": _page(job)}
-    return _made(job, body, created)
-
-
-def _status_of(job: Job) -> Response:
-    with read() as session:
-        return jsonify(queries.status(session, job, now=now()))
-
-
-def _made(job: Job, body: dict[str, Any], created: bool) -> tuple[Response, int]:
-    response = jsonify(body)
-    response.headers["Location"] = url_for("api.jobs.status", job_id=job.id)
-    return response, 201 if created else 200
-
-
-def _page(job: Job) -> str:
-    return url_for("api.jobs.status", job_id=job.id).replace("/api/v1", "")
-
-
-def _secret(value: SecretStr | None) -> Secret | None:
-    return Secret(value.get_secret_value()) if value is not None else None
-
-
-def _seconds(milliseconds: int | None) -> float | None:
-    return milliseconds / 1000 if milliseconds is not None else None
 
 
 def _check_states(text: str | None) -> None:

@@ -11,8 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, m
 from opsconsole.accounts.permissions import Scope
 
 MAX_WAIT_SECONDS = 25
-_NOT_YET = ("script", "template_id", "params", "run_as", "waves", "notify")
+_NOT_YET = ("script", "template_id", "params", "run_as", "notify")
 _MAX_SECONDS_MS = 7 * 86_400_000
+_MAX_JOB_MS = 30 * 86_400_000
 
 
 def _as_text(value: object) -> object:
@@ -47,11 +48,12 @@ class Resolve(Question):
 
 
 class Timeouts(Question):
-    """Deadlines of each host, in milliseconds; 0 means none where that is possible."""
+    """Deadlines of each host, and ``job_ms`` of all, in milliseconds; 0 means none where that is possible."""
 
     connect_ms: int | None = Field(None, ge=0, le=_MAX_SECONDS_MS)
     command_ms: int | None = Field(None, ge=0, le=_MAX_SECONDS_MS)
     idle_ms: int | None = Field(None, ge=0, le=_MAX_SECONDS_MS)
+    job_ms: int | None = Field(None, ge=0, le=_MAX_JOB_MS, description="Of the whole job, its pauses not counted.")
 
 
 class Expect(Question):
@@ -75,6 +77,21 @@ class NewJob(Question):
     )
     concurrency: int | None = None
     max_failures: NumberOrText | None = Field(None, description="`3` or `5%`; one more failed host stops the job.")
+    count_unreachable: bool | None = Field(None, description="Whether unreachable hosts count as failed; they do.")
+    at_stop: Literal["finish", "kill"] | None = Field(None, description="What a stop does to hosts in flight.")
+    waves: Text | None = Field(None, description="Sizes such as `1 5 10% *2 +5`; the last repeats.", max_length=1000)
+    wave_pause: float | None = Field(None, description="Seconds between two waves.")
+    wave_jitter: float | None = Field(None, description="At most so many random seconds more.")
+    wave_gate: Literal["auto", "on_failure", "manual"] | None = Field(None, description="Who lets the next wave go.")
+    canary: Text | None = Field(None, description="First wave: `3`, `random 3` or `each dc`.", max_length=200)
+    canary_match: Text | None = Field(None, description="What each canary must print (regex).", max_length=1000)
+    canary_gate: Literal["auto", "on_failure", "manual"] | None = None
+    order: Text | None = Field(None, description="`given`, `random` or `spread <tag>`.", max_length=200)
+    limit_per: Text | None = Field(None, description="`dc=5`: five hosts at once per value of dc.", max_length=500)
+    retries: int | None = Field(None, description="How often a connection that failed is tried again.")
+    retry_pause: float | None = Field(None, description="Seconds before the first of them; each further one doubles.")
+    durable: bool | None = Field(None, description="The command outlives a worker, which then takes it up again.")
+    priority: Literal["low", "normal", "high"] = Field("normal", description="`high` is for approvers and admins.")
     timeouts: Timeouts = Timeouts()
     expect: Expect = Expect()
     confirm: NumberOrText | None = Field(None, description="What the problem `confirmation_required` asks to type.")
@@ -101,10 +118,36 @@ class Rerun(Question):
     expect: Expect = Expect()
 
 
-class Cancel(Question):
-    """Which hosts to cancel; without ``hosts`` the whole job."""
+class Choice(Question):
+    """Which hosts are meant: those named, those of one wave, or without either the job itself."""
 
     hosts: list[Text] | None = Field(None, max_length=100_000)
+    wave: int | None = Field(None, ge=0, le=2**31 - 1, description="As the host rows number them, from 0.")
+
+
+class Resume(Choice):
+    """What to let go on; ``held`` means all hosts that were held back."""
+
+    held: bool = False
+
+
+class Cancel(Choice):
+    """What to cancel, and how long a command has between TERM and KILL."""
+
+    grace_s: float | None = Field(None, ge=0, le=300)
+
+
+class Continue(Question):
+    """After which wave: ``waves.now`` of the status. After another one nothing is done."""
+
+    wave: int | None = Field(None, ge=0, le=2**31 - 1)
+
+
+class StopAll(Question):
+    """The emergency stop. ``cancel`` of false only keeps further hosts from starting."""
+
+    reason: Text | None = Field(None, max_length=1000)
+    cancel: bool = True
 
 
 class NewToken(Question):

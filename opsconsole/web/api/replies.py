@@ -111,6 +111,38 @@ class Slow(Answer):
     ms: int
 
 
+class Pause(Answer):
+    """Why a job is paused: `operator`, or `wave`, `wave_failed` or `canary` when it waits between two waves."""
+
+    reason: str | None
+    by: str | None
+
+
+class Wave(Answer):
+    """One wave of a job; the `canary` tries first."""
+
+    size: int
+    kind: str
+
+
+class Waves(Answer):
+    """The waves of a job: which may start `now`, and what is left of the pause before it."""
+
+    now: int
+    hold_ms: int | None
+    list: list[Wave]
+
+
+class Waiting(Answer):
+    """Why the next host of a job does not start, by code and in words."""
+
+    code: str
+    text: str
+    ahead: int | None
+    slots: int | None
+    busy: int | None
+
+
 class JobStatus(Answer):
     """A job as a whole; no host rows."""
 
@@ -124,6 +156,13 @@ class JobStatus(Answer):
     command: str
     targets: Targets
     options: dict[str, Any]
+    priority: str
+    durable: bool
+    pause: Pause | None
+    waves: Waves | None
+    waiting: Waiting | None
+    elapsed_ms: int
+    timeout_ms: int | None
     credential: str
     user: str | None
     launch_type: str
@@ -185,6 +224,9 @@ class HostRow(Answer):
     bytes: int
     lines: int
     last_line: str | None
+    wave: int
+    held: bool
+    look: dict[str, Any] | None
 
 
 class HostRows(Answer):
@@ -226,6 +268,52 @@ class OutputGroups(Answer):
     ver: int
     mode: str
     groups: list[OutputGroup]
+
+
+class Hold(Answer):
+    """Whether the console is held, so that nothing starts, and by whom."""
+
+    held: bool
+    at: datetime | None
+    by: str | None
+    reason: str | None
+
+
+class Held(Hold):
+    """The hold, and the jobs that the emergency stop cancelled."""
+
+    cancelled: list[int]
+
+
+class Slots(Answer):
+    """How many hosts the workers can handle at once."""
+
+    total: int
+    busy: int
+    free: int
+
+
+class QueuedJob(Answer):
+    """A job that has not ended; `place` counts from 1 over everybody's jobs with hosts to start."""
+
+    id: int
+    title: str
+    by: str
+    priority: str
+    state: str
+    place: int | None
+    pending: int
+    in_flight: int
+    concurrency: int
+    waits: Waiting | None
+
+
+class Queue(Answer):
+    """What waits for what."""
+
+    hold: Hold
+    slots: Slots
+    jobs: list[QueuedJob]
 
 
 class Worker(Answer):

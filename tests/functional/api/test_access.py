@@ -23,8 +23,15 @@ API = {
     "api.jobs.list_jobs": Permission.VIEW,
     "api.jobs.launch": Permission.RUN,
     "api.jobs.status": Permission.VIEW,
-    "api.jobs.cancel": Permission.RUN,
-    "api.jobs.rerun": Permission.RUN,
+    "api.control.pause": Permission.RUN,
+    "api.control.resume": Permission.RUN,
+    "api.control.proceed": Permission.RUN,
+    "api.control.cancel": Permission.RUN,
+    "api.control.rerun": Permission.RUN,
+    "api.console.queue": Permission.VIEW,
+    "api.console.hold": Permission.VIEW,
+    "api.console.stop_all": Permission.STOP_ALL,
+    "api.console.lift": Permission.LIFT_HOLD,
     "api.results.roster": Permission.VIEW,
     "api.results.grid": Permission.VIEW,
     "api.results.delta": Permission.VIEW,
@@ -121,7 +128,8 @@ def _addresses(job: int) -> list[tuple[str, str]]:
     reads = ("", "/roster", "/grid", "/delta", "/hosts", "/hosts/0", "/hosts/web1", "/hosts/0/output", "/hosts/0/raw")
     more = ("/groups", "/host-keys", "/events", "/delta?since=1&wait=20", "?since=1&wait=20")
     pages = (f"/jobs/{job}", f"/jobs/{job}/h/web1")
-    writes = (f"{base}/cancel", f"{base}/rerun", f"/jobs/{job}/cancel")
+    verbs = ("pause", "resume", "continue", "cancel", "rerun")
+    writes = (*(f"{base}/{verb}" for verb in verbs), f"/jobs/{job}/cancel")
     gets = [("GET", f"{base}{part}") for part in (*reads, *more)] + [("GET", page) for page in pages]
     return gets + [("POST", write) for write in writes]
 

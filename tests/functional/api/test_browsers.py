@@ -62,7 +62,7 @@ def test_reading_changes_nothing(app: Flask, operator: Program) -> None:
     job = operator.launch()
     before = operator.get(f"jobs/{job}").json
     for rule in app.url_map.iter_rules():
-        if rule.endpoint.startswith("api.jobs.") and "GET" not in (rule.methods or ()):
+        if rule.endpoint.startswith("api.control.") and "GET" not in (rule.methods or ()):
             assert operator.get(str(rule).split("<")[0] + f"{job}/cancel").status_code in {404, 405}
     assert operator.get(f"jobs/{job}").json == before
 

@@ -99,7 +99,7 @@ def test_the_same_key_is_the_same_job(
         ({"targets": "web1", "command": "uptime", "password": "hunter2"}, 422, "password"),
         ({"targets": "web1", "command": "uptime", "timeouts": {"connect_ms": -1}}, 422, "timeouts.connect_ms"),
         ({"targets": "web1", "command": "uptime", "run_as": "root"}, 422, "body"),
-        ({"targets": "web1", "command": "uptime", "waves": [1, 2]}, 422, "body"),
+        ({"targets": "web1", "command": "uptime", "waves": [1, 2]}, 422, "waves"),
     ],
 )
 def test_a_bad_order_is_refused_with_its_field_and_starts_nothing(

@@ -147,6 +147,14 @@ def test_real_answers_are_as_described(
     headers = {"X-CSRFToken": admin.form_token}
     check(admin.client.delete(f"/api/v1/tokens/{made.json['id']}", headers=headers), "revoke_token")
     check(operator.get("workers"), "list_workers")
+    waits = operator.launch()
+    for verb in ("pause", "resume", "continue"):
+        check(operator.post(f"jobs/{waits}/{verb}", {}), f"{verb}_job")
+    check(operator.get("queue"), "queue")
+    check(operator.post("hold", {"reason": "drill"}), "stop_all")
+    check(operator.post(f"jobs/{waits}/pause", {}), "pause_job")
+    check(operator.get("hold"), "hold")
+    check(admin.client.delete("/api/v1/hold", headers=headers), "lift_hold")
     assert check.seen == {operation["operationId"] for _, _, operation in _operations(document)}
 
 

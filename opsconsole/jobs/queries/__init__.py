@@ -1,0 +1,33 @@
+"""The read side of jobs: plain values in the shape of the JSON contract. Nothing here writes."""
+
+from opsconsole.jobs.queries.changes import delta, grid, roster, snapshot, versions
+from opsconsole.jobs.queries.console import epoch, hold, iso, workers
+from opsconsole.jobs.queries.host_rows import get_run, hosts, invalid_query, offered_keys, places, run_row
+from opsconsole.jobs.queries.job_list import get_job, links, list_jobs
+from opsconsole.jobs.queries.job_status import etag, status
+from opsconsole.jobs.queries.turns import queue, waiting
+
+__all__ = [
+    "delta",
+    "epoch",
+    "etag",
+    "get_job",
+    "get_run",
+    "grid",
+    "hold",
+    "hosts",
+    "invalid_query",
+    "iso",
+    "links",
+    "list_jobs",
+    "offered_keys",
+    "places",
+    "queue",
+    "roster",
+    "run_row",
+    "snapshot",
+    "status",
+    "versions",
+    "waiting",
+    "workers",
+]

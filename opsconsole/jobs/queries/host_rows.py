@@ -1,0 +1,203 @@
+"""One host of a job at a time: pages of rows, one row by its name, the host keys they showed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import and_, func, or_, select
+from sqlalchemy.orm import Session
+
+from opsconsole.errors import FieldError, Invalid, NotFound
+from opsconsole.inventory.models import HostKey, KeyStatus
+from opsconsole.jobs.models import HostRun, Job
+from opsconsole.jobs.queries.console import iso
+from opsconsole.jobs.states import LETTERS, Reason, states_of_letters
+
+_SORTABLE = {
+    "i": HostRun.i,
+    "host": HostRun.host,
+    "state": HostRun.state,
+    "exit": HostRun.exit_status,
+    "ms": HostRun.duration_ms,
+    "bytes": HostRun.stdout_bytes + HostRun.stderr_bytes,
+    "attempt": HostRun.attempt,
+}
+_NAMED_AT_MOST = 5
+
+
+def hosts(
+    session: Session,
+    job: Job,
+    *,
+    states: str = "",
+    sort: str = "i",
+    q: str = "",
+    limit: int = 200,
+    cursor: str | None = None,
+) -> dict[str, Any]:
+    """Returns a page of host rows. ``states`` are letters, ``sort`` a column with ``-`` for descending, ``q`` a part
+    of a host name, ``cursor`` what the page before gave. Raises ``Invalid`` for a value out of its list."""
+    query = select(HostRun).where(HostRun.job_id == job.id)
+    wanted = states.replace(",", "")
+    if any(letter not in LETTERS for letter in wanted):
+        raise invalid_query("state", f"Name states by their letters, out of {LETTERS}.")
+    if wanted:
+        query = query.where(HostRun.state.in_([state.value for state in states_of_letters(wanted)]))
+    if q:
+        query = query.where(HostRun.host.icontains(q, autoescape=True))
+    column = _SORTABLE.get(sort.removeprefix("-"))
+    if column is None:
+        raise invalid_query("sort", f"Sort by one of {', '.join(_SORTABLE)}, with - before it to turn it round.")
+    total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
+    ordered = column.desc().nulls_last() if sort.startswith("-") else column.asc().nulls_last()
+    offset = _offset(cursor)
+    limit = min(max(limit, 1), 1000)
+    rows = session.scalars(query.order_by(ordered, HostRun.i).offset(offset).limit(limit)).all()
+    following = offset + len(rows)
+    return {
+        "ver": job.ver,
+        "total": total,
+        "rows": [run_row(run) for run in rows],
+        "next": str(following) if following < total else None,
+    }
+
+
+def _offset(cursor: str | None) -> int:
+    if not cursor:
+        return 0
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 8):
+        raise invalid_query("cursor", "Use the cursor of the page before.")
+    return int(cursor)
+
+
+def invalid_query(field: str, message: str) -> Invalid:
+    """Returns the error for a query parameter out of its list."""
+    return Invalid(message, errors=[FieldError(field, message)])
+
+
+def run_row(run: HostRun) -> dict[str, Any]:
+    """Returns one host's row of the contract."""
+    return {
+        "i": run.i,
+        "host": run.host,
+        "address": run.address,
+        "port": run.port,
+        "user": run.user,
+        "state": run.state,
+        "reason": run.reason,
+        "detail": run.detail,
+        "exit": run.exit_status,
+        "signal": run.exit_signal,
+        "ms": run.duration_ms,
+        "connect_ms": run.connect_ms,
+        "reused": run.reused,
+        "attempt": run.attempt,
+        "worker": run.worker,
+        "pid": run.pid,
+        "bytes": run.stdout_bytes + run.stderr_bytes,
+        "stderr_bytes": run.stderr_bytes,
+        "lines": run.lines,
+        "last_line": run.last_line,
+        "group": run.output_digest[:12] if run.output_digest else None,
+        "wave": run.wave,
+        "held": run.held,
+        "look": _look(run),
+        "late": run.late,
+        "left_children": run.left_children,
+        "host_key": run.host_key,
+        "queued_at": iso(run.queued_at),
+        "started_at": iso(run.started_at),
+        "finished_at": iso(run.finished_at),
+    }
+
+
+def _look(run: HostRun) -> dict[str, Any] | None:
+    if run.look is None:
+        return None
+    return {"state": run.look, "detail": run.look_detail, "at": iso(run.looked_at)}
+
+
+def get_run(session: Session, job: Job, host: str | int) -> HostRun:
+    """Returns the run of a host, named by its place in the roster, by its name, or by its bare name or address where
+    only one host has it (``web1`` for ``root@web1:2222``). Raises ``NotFound``, or ``Invalid`` for one of several."""
+    query = select(HostRun).where(HostRun.job_id == job.id)
+    if isinstance(host, int) or (host.isascii() and host.isdigit() and len(host) < 8):
+        run = session.scalars(query.where(HostRun.i == int(host))).one_or_none()
+    else:
+        run = session.scalars(query.where(func.lower(HostRun.host) == host.lower())).first()
+        run = run or _by_bare_name(session, job, host.lower())
+    if run is None:
+        raise NotFound(f"Job {job.id} has no such host.")
+    return run
+
+
+def _by_bare_name(session: Session, job: Job, name: str) -> HostRun | None:
+    label = func.lower(HostRun.host)
+    parts = (
+        label.endswith(f"@{name}", autoescape=True),
+        label.startswith(f"{name}:", autoescape=True),
+        label.contains(f"@{name}:", autoescape=True),
+        func.lower(HostRun.address) == name,
+    )
+    query = select(HostRun).where(HostRun.job_id == job.id, or_(*parts)).order_by(HostRun.i)
+    found = session.scalars(query.limit(_NAMED_AT_MOST + 1)).all()
+    if len(found) > 1:
+        raise _ambiguous(job, name, [run.host for run in found])
+    return found[0] if found else None
+
+
+def places(session: Session, job: Job, names: Sequence[str]) -> list[int]:
+    """Returns the places in the roster of the named hosts; names are understood as ``get_run`` does.
+
+    Raises ``Invalid`` for a host that is not in the job, or a name that several have.
+    """
+    rows = session.execute(select(HostRun.host, HostRun.i, HostRun.address).where(HostRun.job_id == job.id)).all()
+    by_label = {host.lower(): i for host, i, _ in rows}
+    by_bare: dict[str, list[tuple[int, str]]] = {}
+    for host, i, address in rows:
+        for bare in {host.lower().rpartition("@")[2].rpartition(":")[0] or host.lower(), address.lower()}:
+            by_bare.setdefault(bare, []).append((i, host))
+        by_bare.setdefault(host.lower().rpartition("@")[2], []).append((i, host))
+    missing = [name for name in names if name.lower() not in by_label and name.lower() not in by_bare]
+    if missing:
+        message = f"Not a host of job {job.id}: {', '.join(missing[:5])[:200]}"
+        raise Invalid(message, errors=[FieldError("hosts", message, code="unknown_hosts")])
+    return [_place(job, name, by_label, by_bare) for name in names]
+
+
+def _place(job: Job, name: str, by_label: dict[str, int], by_bare: dict[str, list[tuple[int, str]]]) -> int:
+    label = name.lower()
+    if label in by_label:
+        return by_label[label]
+    found = dict(by_bare[label])
+    if len(found) > 1:
+        raise _ambiguous(job, name, list(found.values()))
+    return next(iter(found))
+
+
+def _ambiguous(job: Job, name: str, hosts: Sequence[str]) -> Invalid:
+    some = ", ".join(hosts[:_NAMED_AT_MOST]) + (", ..." if len(hosts) > _NAMED_AT_MOST else "")
+    message = f"Several hosts of job {job.id} are {name[:100]}: {some[:300]}. Name one of them in full."
+    return Invalid(message, code="ambiguous_host", errors=[FieldError("hosts", message, code="ambiguous_host")])
+
+
+def offered_keys(session: Session, job: Job) -> list[dict[str, Any]]:
+    """Returns the host keys that hosts of this job offered and nobody has decided on: what trusting them would mean."""
+    refused = [Reason.HOST_KEY_UNKNOWN.value, Reason.HOST_KEY_CHANGED.value]
+    query = (
+        select(HostRun.i, HostRun.host, HostRun.reason, HostKey)
+        .join(HostKey, and_(HostKey.address == HostRun.address, HostKey.port == HostRun.port))
+        .where(HostRun.job_id == job.id, HostRun.reason.in_(refused), HostKey.status == KeyStatus.OFFERED.value)
+        .order_by(HostRun.i)
+    )
+    return [
+        {
+            "i": i,
+            "host": host,
+            "reason": reason,
+            "address": key.address,
+            "port": key.port,
+            "algorithm": key.algorithm,
+            "fingerprint": key.fingerprint,
+        }
+        for i, host, reason, key in session.execute(query)
+    ]

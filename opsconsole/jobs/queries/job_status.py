@@ -1,0 +1,127 @@
+"""The status body of one job: all from its own row, but for what it waits for."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from opsconsole.jobs.models import HostRun, Job
+from opsconsole.jobs.options import RunOptions
+from opsconsole.jobs.queries.console import epoch, iso
+from opsconsole.jobs.queries.job_list import links
+from opsconsole.jobs.queries.turns import waiting
+from opsconsole.jobs.states import TERMINAL, JobState, Priority, RunState
+
+_MIN_DONE_FOR_ETA = 10
+
+
+def etag(session: Session, job: Job) -> str:
+    """Returns the weak entity tag of the job's status."""
+    return f'W/"{epoch(session)}.{job.ver}"'
+
+
+def status(session: Session, job: Job, *, now: datetime) -> dict[str, Any]:
+    """Returns the status body of the contract; its counts come from the job row alone."""
+    counts = job.counts
+    done = job.target_count - counts["q"] - counts["c"] - counts["r"]
+    options = RunOptions.from_json(job.options)
+    used = counts["f"] + counts["k"] + counts["l"] + (counts["u"] if job.count_unreachable else 0)
+    rate = _rate(job, done, now)
+    return {
+        "id": job.id,
+        "ver": job.ver,
+        "epoch": epoch(session),
+        "state": job.state,
+        "stop_reason": job.stop_reason,
+        "stopped_by": job.stopped_by,
+        "title": job.title,
+        "command": job.command,
+        "targets": {
+            "expression": job.expression,
+            "exclude": job.exclude,
+            "folded": job.folded,
+            "count": job.target_count,
+            "digest": job.digest,
+        },
+        "options": options.to_json(),
+        "priority": Priority(job.priority).name.lower(),
+        "durable": job.durable,
+        **progress_of(session, job, now=now),
+        "elapsed_ms": job.elapsed_ms,
+        "timeout_ms": round(options.job_timeout * 1000) or None,
+        "credential": job.auth["kind"] if not job.auth["name"] else f"{job.auth['kind']}:{job.auth['name']}",
+        "user": job.auth["user"],
+        "launch_type": job.launch_type,
+        "reason": job.reason,
+        "rerun_of": job.rerun_of,
+        "created_at": iso(job.created_at),
+        "started_at": iso(job.started_at),
+        "finished_at": iso(job.finished_at),
+        "by": job.created_by,
+        "counts": counts,
+        "done": done,
+        "progress": round(done / job.target_count, 4),
+        "budget": {"used": used, "allowed": options.allowed_failures(job.target_count)},
+        "rate_per_s": rate,
+        "eta_ms": _eta_ms(job, done, rate),
+        "groups": _group_count(session, job),
+        "slowest": _slowest(session, job, now),
+        "links": links(job.id),
+    }
+
+
+def progress_of(session: Session, job: Job, *, now: datetime) -> dict[str, Any]:
+    """Returns what holds a job back at the moment: its pause, its waves and what it waits for."""
+    paused = job.state == JobState.PAUSED
+    waves = {"now": job.wave, "hold_ms": job.hold_ms, "list": job.plan} if job.plan else None
+    return {
+        "pause": {"reason": job.pause_reason, "by": job.paused_by} if paused else None,
+        "waves": waves,
+        "waiting": waiting(session, job, now=now),
+    }
+
+
+def _rate(job: Job, done: int, now: datetime) -> float:
+    if job.started_at is None or not done:
+        return 0.0
+    end: datetime = job.finished_at or now
+    began: datetime = job.started_at
+    seconds = (end - began).total_seconds()
+    return round(done / seconds, 2) if seconds > 0 else 0.0
+
+
+def _eta_ms(job: Job, done: int, rate: float) -> int | None:
+    """Nothing is said before ten hosts, or one in twenty, are done."""
+    if JobState(job.state).terminal or rate <= 0 or done < max(_MIN_DONE_FOR_ETA, job.target_count // 20):
+        return None
+    return int((job.target_count - done) / rate * 1000)
+
+
+def _group_count(session: Session, job: Job) -> int:
+    alike = (
+        HostRun.state,
+        HostRun.reason,
+        HostRun.exit_status,
+        HostRun.exit_signal,
+        func.coalesce(HostRun.output_digest, HostRun.detail),
+    )
+    ended = [state.value for state in TERMINAL]
+    distinct = select(*alike).where(HostRun.job_id == job.id, HostRun.state.in_(ended)).distinct()
+    return session.scalar(select(func.count()).select_from(distinct.subquery())) or 0
+
+
+def _slowest(session: Session, job: Job, now: datetime) -> list[dict[str, Any]]:
+    if not job.n_r:
+        return []
+    query = (
+        select(HostRun.i, HostRun.host, HostRun.started_at)
+        .where(HostRun.job_id == job.id, HostRun.state == RunState.RUNNING.value)
+        .order_by(HostRun.started_at)
+        .limit(3)
+    )
+    return [
+        {"i": i, "host": host, "ms": max(int((now - started).total_seconds() * 1000), 0)}
+        for i, host, started in session.execute(query)
+        if started is not None
+    ]

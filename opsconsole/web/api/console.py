@@ -1,0 +1,48 @@
+"""The console as a whole: its queue, and the emergency stop."""
+
+from flask import Blueprint, Response, jsonify
+
+from opsconsole.accounts.permissions import Permission
+from opsconsole.jobs import queries
+from opsconsole.web import orders
+from opsconsole.web.api import questions, replies
+from opsconsole.web.api.openapi import answers, spec
+from opsconsole.web.auth import actor, requires
+from opsconsole.web.unit_of_work import now, read
+
+blueprint = Blueprint("console", __name__)
+_TAGS = ("console",)
+
+
+@blueprint.get("/queue")
+@requires(Permission.VIEW)
+@spec.validate(resp=answers(HTTP_200=replies.Queue), tags=_TAGS, operation_id="queue")
+def queue() -> Response:
+    """List the jobs that have not ended in the order of their turns, with why each waits and the slots there are."""
+    with read() as session:
+        return jsonify(queries.queue(session, actor(), now=now()))
+
+
+@blueprint.get("/hold")
+@requires(Permission.VIEW)
+@spec.validate(resp=answers(HTTP_200=replies.Hold), tags=_TAGS, operation_id="hold")
+def hold() -> Response:
+    """Tell whether the console is held, so that nothing starts."""
+    with read() as session:
+        return jsonify(queries.hold(session))
+
+
+@blueprint.post("/hold")
+@requires(Permission.STOP_ALL)
+@spec.validate(resp=answers(HTTP_200=replies.Held), tags=_TAGS, operation_id="stop_all")
+def stop_all(json: questions.StopAll) -> Response:
+    """Emergency stop: nothing starts any more, and every job is cancelled unless `cancel` is false."""
+    return jsonify(orders.stop_all(actor(), reason=json.reason, cancel=json.cancel))
+
+
+@blueprint.delete("/hold")
+@requires(Permission.LIFT_HOLD)
+@spec.validate(resp=answers(HTTP_200=replies.Hold), tags=_TAGS, operation_id="lift_hold")
+def lift() -> Response:
+    """Let the console start commands again."""
+    return jsonify(orders.lift(actor()))

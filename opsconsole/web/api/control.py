@@ -1,0 +1,88 @@
+"""What a person does to a job: pause it, let it go on, cancel it, run it again; the job, a wave or chosen hosts."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from opsconsole.accounts.permissions import Permission
+from opsconsole.jobs import control, queries
+from opsconsole.jobs.models import Job
+from opsconsole.web import orders
+from opsconsole.web.api import questions, replies
+from opsconsole.web.api.launching import made, page_of, secret
+from opsconsole.web.api.openapi import answers, spec
+from opsconsole.web.api.paths import JOB
+from opsconsole.web.auth import actor, requires
+from opsconsole.web.unit_of_work import now, read
+
+blueprint = Blueprint("control", __name__)
+_TAGS = ("control",)
+_ANSWERS = answers(HTTP_200=replies.JobStatus, also=(404, 409))
+
+
+@blueprint.post(f"{JOB}/pause")
+@requires(Permission.RUN)
+@spec.validate(resp=_ANSWERS, tags=_TAGS, operation_id="pause_job")
+def pause(job_id: int, json: questions.Choice) -> Response:
+    """Pause a job, or hold some of its hosts back: what has started goes on, nothing else starts."""
+    return _done(job_id, control.pause, hosts=json.hosts, wave=json.wave)
+
+
+@blueprint.post(f"{JOB}/resume")
+@requires(Permission.RUN)
+@spec.validate(resp=_ANSWERS, tags=_TAGS, operation_id="resume_job")
+def resume(job_id: int, json: questions.Resume) -> Response:
+    """Let a paused job, or hosts that were held back, go on."""
+    return _done(job_id, control.resume, hosts=json.hosts, wave=json.wave, held=json.held)
+
+
+@blueprint.post(f"{JOB}/continue")
+@requires(Permission.RUN)
+@spec.validate(resp=_ANSWERS, tags=_TAGS, operation_id="continue_job")
+def proceed(job_id: int, json: questions.Continue) -> Response:
+    """Let a job that waits between two waves go on with the next one at once."""
+    return _done(job_id, control.proceed, wave=json.wave)
+
+
+@blueprint.post(f"{JOB}/cancel")
+@requires(Permission.RUN)
+@spec.validate(resp=_ANSWERS, tags=_TAGS, operation_id="cancel_job")
+def cancel(job_id: int, json: questions.Cancel) -> Response:
+    """Cancel a job, or some of its hosts. Asking again changes nothing."""
+    return _done(job_id, control.cancel, hosts=json.hosts, wave=json.wave, grace=json.grace_s)
+
+
+@blueprint.post(f"{JOB}/rerun")
+@requires(Permission.RUN)
+@spec.validate(
+    headers=questions.LaunchHeaders,
+    resp=answers(HTTP_200=replies.JobStatus, HTTP_201=replies.JobStatus, also=(404, 409, 413, 428)),
+    tags=_TAGS,
+    operation_id="rerun_job",
+)
+def rerun(job_id: int, json: questions.Rerun) -> tuple[Response, int]:
+    """Run a job's command again on its hosts in the given states. Answers the new job's status."""
+    with read() as session:
+        job = queries.get_job(session, job_id, actor())
+        order = control.relaunch(session, job, letters="".join(json.states), hosts=json.hosts)
+    order = replace(
+        order,
+        password=secret(json.password),
+        confirm=json.confirm,
+        reason=json.reason,
+        expect_count=json.expect.count,
+        expect_digest=json.expect.digest,
+        idempotency_key=request.headers.get("Idempotency-Key"),
+    )
+    job, created = orders.place(order, actor())
+    with read() as session:
+        body = {**queries.status(session, job, now=now()), "url": page_of(job)}
+    return made(job, body, created)
+
+
+def _done(job_id: int, verb: Callable[..., Job], **options: Any) -> Response:
+    job = orders.act(job_id, verb, actor(), **options)
+    with read() as session:
+        return jsonify(queries.status(session, job, now=now()))

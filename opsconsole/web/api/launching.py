@@ -1,0 +1,80 @@
+"""From the JSON of an order to the order, and from the job it made to the answer."""
+
+from typing import Any
+
+from flask import Response, jsonify, request, url_for
+from pydantic import SecretStr
+
+from opsconsole.jobs.launch import LaunchType, Order
+from opsconsole.jobs.models import Job
+from opsconsole.secret import Secret
+from opsconsole.web.api import questions
+from opsconsole.web.auth import actor
+
+# Fields that mean the same, under the same name, in the JSON and in an order.
+_SAME = (
+    "targets",
+    "exclude",
+    "command",
+    "title",
+    "user",
+    "credential",
+    "concurrency",
+    "max_failures",
+    "count_unreachable",
+    "at_stop",
+    "waves",
+    "wave_pause",
+    "wave_jitter",
+    "wave_gate",
+    "canary",
+    "canary_match",
+    "canary_gate",
+    "order",
+    "limit_per",
+    "retries",
+    "retry_pause",
+    "durable",
+    "priority",
+    "confirm",
+    "reason",
+)
+
+
+def order_of(json: questions.NewJob) -> Order:
+    """Returns the order that the request means; it is not checked yet."""
+    times = json.timeouts
+    return Order(
+        **{name: getattr(json, name) for name in _SAME},
+        password=secret(json.password),
+        connect_timeout=seconds(times.connect_ms),
+        command_timeout=seconds(times.command_ms),
+        idle_timeout=seconds(times.idle_ms),
+        job_timeout=seconds(times.job_ms),
+        expect_count=json.expect.count,
+        expect_digest=json.expect.digest,
+        idempotency_key=request.headers.get("Idempotency-Key"),
+        launch_type=LaunchType.API if actor().token_id else LaunchType.MANUAL,
+    )
+
+
+def made(job: Job, body: dict[str, Any], created: bool) -> tuple[Response, int]:
+    """Returns the answer to an order: 201 for a new job, 200 for one that the same order made before."""
+    response = jsonify(body)
+    response.headers["Location"] = url_for("api.jobs.status", job_id=job.id)
+    return response, 201 if created else 200
+
+
+def page_of(job: Job) -> str:
+    """Returns the address of the job's page."""
+    return url_for("api.jobs.status", job_id=job.id).replace("/api/v1", "")
+
+
+def secret(value: SecretStr | None) -> Secret | None:
+    """Returns a typed secret as one that no text shows."""
+    return Secret(value.get_secret_value()) if value is not None else None
+
+
+def seconds(milliseconds: int | None) -> float | None:
+    """Returns a duration of the contract in seconds."""
+    return milliseconds / 1000 if milliseconds is not None else None
