@@ -135,11 +135,19 @@ def cancel(
     if state.terminal:
         return job
     places = _places(session, job, hosts, wave)
-    done = stop(session, job.id, actor, now=now, places=places)
+    done = stop(session, job.id, actor, now=now, places=places, grace=grace)
     return _done(session, actor, "job.cancel", job, {**_told(hosts, wave), "grace_s": grace}, now=now, changed=done)
 
 
-def stop(session: Session, job_id: int, actor: Actor, *, now: datetime, places: Sequence[int] | None = None) -> bool:
+def stop(
+    session: Session,
+    job_id: int,
+    actor: Actor,
+    *,
+    now: datetime,
+    places: Sequence[int] | None = None,
+    grace: float | None = None,
+) -> bool:
     """Cancels hosts of a job that has not ended, all without ``places``; returns whether that changed anything.
 
     For those who have asked for the permission and write the audit record.
@@ -155,7 +163,7 @@ def stop(session: Session, job_id: int, actor: Actor, *, now: datetime, places: 
     started = started.where(HostRun.cancel_requested_at.is_(None))
     if places is not None:
         started = started.where(HostRun.i.in_(places))
-    done += _written(session, started.values(cancel_requested_at=now))
+    done += _written(session, started.values(cancel_requested_at=now, cancel_grace=grace))
     return done > 0
 
 

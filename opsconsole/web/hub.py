@@ -97,7 +97,7 @@ class JobHub:
     hosts: int
     ver: int
     state: str
-    stop_reason: str | None
+    standing: tuple[object, ...]
     viewers: int = 0
     due: float = 0.0
     broken: bool = False
@@ -139,15 +139,15 @@ class JobHub:
         with self.parts.database.read() as session:
             job = session.get_one(Job, self.job_id)
             frame = _read_frame(session, job, self.ver, self.parts)
-            state, stop_reason = job.state, job.stop_reason
+            state, standing = job.state, _standing(job)
             notice = None
-            if (state, stop_reason) != (self.state, self.stop_reason):
-                notice = encode("job", _lifecycle(job, self.parts))
+            if standing != self.standing:
+                notice = encode("job", _lifecycle(session, job, self.parts))
             done = encode("done", _verdict(job)) if JobState(state).terminal else None
             groups = self._read_groups(session, job, final=done is not None)
         with self.changed:
             self._latest = frame
-            self.ver, self.state, self.stop_reason = frame.ver, state, stop_reason
+            self.ver, self.state, self.standing = frame.ver, state, standing
             if notice is not None:
                 self.notices.job = (self.notices.job[0] + 1, notice)
             if groups is not None:
@@ -258,7 +258,7 @@ class Hubs:
     def _make(self, job_id: int) -> JobHub:
         with self._parts.database.read() as session:
             job = session.get_one(Job, job_id)
-            hub = JobHub(self._parts, job_id, job.target_count, job.ver, job.state, job.stop_reason)
+            hub = JobHub(self._parts, job_id, job.target_count, job.ver, job.state, _standing(job))
             if hub.finished:
                 hub.notices.done = encode("done", _verdict(job))
                 groups = hub._read_groups(session, job, final=True)
@@ -318,18 +318,31 @@ def _sent(i: int, events: list[dict[str, Any]], following: int, total: int) -> l
     return sent
 
 
-def _lifecycle(job: Job, parts: Runtime) -> dict[str, Any]:
+def _standing(job: Job) -> tuple[object, ...]:
+    """Returns what makes an event ``job`` when it changes; of the pause between waves only that there is one."""
+    return job.state, job.stop_reason, job.pause_reason, job.wave, job.hold_ms is not None
+
+
+def _lifecycle(session: Session, job: Job, parts: Runtime) -> dict[str, Any]:
+    now = parts.clock.now()
+    standing = queries.progress_of(session, job, now=now)
     by = job.stopped_by
-    words = {"operator": f"Cancelled by {by}." if by else "Cancelled.", "threshold": "Stopped: too many hosts failed."}
+    stops = {
+        "operator": f"Cancelled by {by}." if by else "Cancelled.",
+        "threshold": "Stopped: too many hosts failed.",
+        "canary": "Stopped: the canary failed.",
+        "deadline": "Stopped: the time of the job is over.",
+    }
     return {
         "ver": job.ver,
         "state": job.state,
         "stop_reason": job.stop_reason,
-        "by": by,
+        "by": by or job.paused_by,
         "stopped_by": by,
         "started_at": queries.iso(job.started_at),
-        "at": queries.iso(parts.clock.now()),
-        "msg": words.get(job.stop_reason or "", ""),
+        "at": queries.iso(now),
+        "msg": stops.get(job.stop_reason or "", "") or (standing["waiting"] or {}).get("text", ""),
+        **standing,
     }
 
 

@@ -4,7 +4,7 @@ from opsconsole.jobs.queries.changes import delta, grid, roster, snapshot, versi
 from opsconsole.jobs.queries.console import epoch, hold, iso, workers
 from opsconsole.jobs.queries.host_rows import get_run, hosts, invalid_query, offered_keys, places, run_row
 from opsconsole.jobs.queries.job_list import get_job, links, list_jobs
-from opsconsole.jobs.queries.job_status import etag, status
+from opsconsole.jobs.queries.job_status import etag, progress_of, status
 from opsconsole.jobs.queries.turns import queue, waiting
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "list_jobs",
     "offered_keys",
     "places",
+    "progress_of",
     "queue",
     "roster",
     "run_row",
