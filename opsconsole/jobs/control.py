@@ -31,8 +31,6 @@ from opsconsole.jobs.states import (
 
 _STARTED = (RunState.CONNECTING.value, RunState.RUNNING.value)
 _WAITING = (RunState.PENDING, RunState.QUEUED)
-# What a run keeps of a message that no worker has taken: nothing, for it waits for its turn again.
-_TAKEN_BACK: Mapping[str, Any] = {"queued_at": None, "next_publish_at": None, "publishes": 0}
 _MOST_GRACE_SECONDS = 300
 
 
@@ -57,7 +55,7 @@ def pause(
         why = {"pause_reason": PauseReason.OPERATOR.value, "paused_by": actor.name}
         done = transitions.move_job(session, job.id, JobState.PAUSED, why)
         if done:
-            transitions.move_many(session, job.id, RunState.QUEUED, RunState.PENDING, _TAKEN_BACK, now)
+            transitions.take_back(session, job.id, now)
     else:
         done = _hold_back(session, job, places, now)
     return _done(session, actor, "job.pause", job, _told(hosts, wave), now=now, changed=done)
@@ -246,13 +244,11 @@ def _end_pause(session: Session, job: Job, state: JobState, now: datetime) -> bo
 
 
 def _hold_back(session: Session, job: Job, places: Sequence[int], now: datetime) -> bool:
-    taken = transitions.move_many(
-        session, job.id, RunState.QUEUED, RunState.PENDING, {**_TAKEN_BACK, "held": True}, now, indices=places
-    )
+    transitions.take_back(session, job.id, now, indices=places)
     still = update(HostRun).where(HostRun.job_id == job.id, HostRun.i.in_(places), HostRun.held.is_(False))
     still = still.where(HostRun.state == RunState.PENDING.value)
     session.refresh(job, ["ver"])
-    return bool(_written(session, still.values(held=True, ver=job.ver)) + len(taken))
+    return bool(_written(session, still.values(held=True, ver=job.ver)))
 
 
 def _written(session: Session, statement: Any) -> int:
