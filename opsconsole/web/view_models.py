@@ -58,6 +58,7 @@ def job_pill(state: str) -> tuple[str, str]:
     return {
         JobState.PENDING: ("q", _("Pending")),
         JobState.RUNNING: ("r", _("Running")),
+        JobState.PAUSED: ("z", _("Paused")),
         JobState.STOPPING: ("r", _("Stopping")),
         JobState.SUCCEEDED: ("o", _("Succeeded")),
         JobState.PARTIAL: ("p", _("Partial")),
@@ -189,6 +190,8 @@ def reason_text(reason: str | None) -> str:
         "kill_unconfirmed": _("The command was told to end, but the host did not confirm it. It may still be running."),
         "worker_shutdown": _("The worker was stopped while the command ran."),
         "threshold": _("Too many hosts had failed, so this one was not started."),
+        "canary": _("The canary failed, so this host was not started."),
+        "job_timeout": _("The time of the whole job was up, so this host was not started."),
         "not_permitted": _("The person who started the job may no longer run commands, so nothing ran."),
     }
     return sentences.get(reason or "", "")

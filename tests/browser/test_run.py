@@ -149,7 +149,7 @@ def test_without_script_a_job_is_previewed_started_cancelled_and_run_again(
     expect(page.locator(".chip", has_text="Cancelled")).to_contain_text("3")
     page.click("summary:has-text('Rerun')")
     page.check("input[name=state][value=x]")
-    page.click("#rerun-go")
+    page.click("#rerun-now")
     page.wait_for_url(f"{live.url}/jobs/2")
     expect(page.locator(".meta")).to_contain_text("rerun of #1")
 

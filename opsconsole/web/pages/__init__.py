@@ -7,11 +7,11 @@ from flask_babel import Babel
 
 from opsconsole.accounts.permissions import Permission
 from opsconsole.jobs import queries
-from opsconsole.web import view_models
-from opsconsole.web.pages import host_run, jobs, keys, me, routes, run, session, workers
+from opsconsole.web import view_models, words
+from opsconsole.web.pages import control, host_run, jobs, keys, me, routes, run, session, workers
 from opsconsole.web.unit_of_work import read
 
-__all__ = ["host_run", "jobs", "keys", "me", "register", "run", "session", "workers"]
+__all__ = ["control", "host_run", "jobs", "keys", "me", "register", "run", "session", "workers"]
 
 LANGUAGES = ("en",)
 
@@ -42,7 +42,9 @@ def _shared() -> dict[str, Any]:
         "actor": g.get("actor"),
         "Permission": Permission,
         "view": view_models,
+        "words": words,
         "fleet": _fleet,
+        "notices": _notices,
         "request_id": g.get("request_id", ""),
     }
 
@@ -51,3 +53,9 @@ def _fleet() -> dict[str, Any]:
     """The workers for the top bar; asked for by pages that show it, once each."""
     with read() as database:
         return queries.workers(database)
+
+
+def _notices() -> list[dict[str, str]]:
+    """What everybody should know, for the banner of each page."""
+    with read() as database:
+        return words.notices(queries.hold(database))

@@ -1,5 +1,6 @@
 """The list of jobs and the page of one job."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from flask import redirect, render_template, request, url_for
@@ -10,11 +11,12 @@ from opsconsole.accounts.permissions import Permission
 from opsconsole.errors import ConfirmationRequired, Conflict, Invalid
 from opsconsole.jobs import control, queries, results
 from opsconsole.jobs.models import Job
+from opsconsole.jobs.states import LETTERS
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.pages.host_run import pane_context
 from opsconsole.web.pages.routes import pages
 from opsconsole.web.pages.run import launch, show_order
-from opsconsole.web.unit_of_work import now, read, runtime, transaction
+from opsconsole.web.unit_of_work import now, read
 from opsconsole.web.view_models import TILES_AT_MOST, TROUBLE, elapsed_ms, ended, key_news, wanted_letters
 
 _PER_PAGE = 50
@@ -22,6 +24,7 @@ _ROWS = 100
 _GROUPS_ON_OVERVIEW = 20
 # Servers and browsers bound the length of an address; more hosts than this are carried by the form itself.
 _HOSTS_IN_ADDRESS = 20
+_LONG = timedelta(seconds=15)
 _VIEWS = ("overview", "hosts", "groups", "details")
 _FILTERS = ("state", "by", "q", "host")
 
@@ -57,6 +60,7 @@ def job(job_id: int) -> str:
         status = queries.status(database, found, now=now())
         context = {
             "job": status,
+            "waits": _waits_long(status),
             "elapsed": elapsed_ms(status, now()),
             "shown": shown if shown in _VIEWS else "overview",
             "filter": wanted_letters(request.args.getlist("state")),
@@ -84,6 +88,14 @@ def _body(database: Session, found: Job, status: dict[str, Any]) -> dict[str, An
     return {"tiles": list(tiles), "groups": results.groups(database, found)["groups"][:_GROUPS_ON_OVERVIEW]}
 
 
+def _waits_long(status: dict[str, Any]) -> bool:
+    """Whether nothing of a job has moved for so long that its page should say why."""
+    if status["counts"]["c"] or status["counts"]["r"] or not status["waiting"]:
+        return False
+    since = datetime.fromisoformat(status["started_at"] or status["created_at"])
+    return status["waiting"]["code"] == "no_workers" or now() - since > _LONG
+
+
 def _table(database: Session, found: Job, status: dict[str, Any]) -> dict[str, Any]:
     letters = wanted_letters(request.args.getlist("state"))
     troubled = ended(status["state"]) and any(status["counts"][letter] for letter in TROUBLE)
@@ -100,18 +112,6 @@ def _chosen(database: Session, found: Job) -> dict[str, Any] | None:
     return pane_context(database, found, queries.get_run(database, found, host)) if host else None
 
 
-@pages.post("/jobs/<int:job_id>/cancel")
-@requires(Permission.RUN)
-def cancel(job_id: int) -> Response:
-    """Cancels a job, or with ``host`` only that host."""
-    hosts = request.form.getlist("host") or None
-    with transaction() as database:
-        found = queries.get_job(database, job_id, actor())
-        control.cancel(database, found, actor(), hosts=hosts, now=now())
-    runtime().dispatcher.nudge()
-    return redirect(url_for("pages.job", job_id=job_id, host=hosts[0] if hosts else None), 303)
-
-
 @pages.post("/jobs/<int:job_id>/rerun")
 @requires(Permission.RUN)
 def rerun(job_id: int) -> Response:
@@ -119,6 +119,16 @@ def rerun(job_id: int) -> Response:
     states = wanted_letters(request.form.getlist("state"))
     hosts = request.form.getlist("host")
     return start_again(job_id, states, hosts)
+
+
+@pages.post("/jobs/<int:job_id>/again")
+@requires(Permission.RUN)
+def again(job_id: int) -> Response:
+    """Shows the Run form for the chosen hosts of a job, of whom there may be more than an address can name."""
+    with read() as database:
+        found = queries.get_job(database, job_id, actor())
+        order = control.relaunch(database, found, letters=LETTERS, hosts=request.form.getlist("host"))
+    return show_order(order)
 
 
 def start_again(job_id: int, states: str, hosts: list[str]) -> Response:

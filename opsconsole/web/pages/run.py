@@ -14,7 +14,7 @@ from opsconsole.accounts.permissions import Permission
 from opsconsole.errors import ConfirmationRequired, Conflict, Invalid, OpsconsoleError, TooLarge
 from opsconsole.inventory import service as inventory
 from opsconsole.jobs import control, queries
-from opsconsole.jobs.launch import Launcher, Order
+from opsconsole.jobs.launch import Launcher, Order, chosen_of
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.pages.routes import pages
 from opsconsole.web.pages.run_form import RunForm
@@ -49,7 +49,7 @@ def start() -> Response:
     if action == "preview":
         return _again(replace(form, confirm=""), None)
     try:
-        order = form.order(request.form.get("password", ""))
+        order = form.to_order(request.form.get("password", ""))
         job_id = launch(_on_one_host(order) if action == "try" else order)
     except (Invalid, TooLarge, ConfirmationRequired, Conflict) as error:
         return _again(form, error)
@@ -74,8 +74,8 @@ def repeat(database: Session, job_id: int) -> Order:
     return control.relaunch(database, job, letters=letters or TROUBLE, hosts=hosts)
 
 
-def show_order(order: Order, error: OpsconsoleError) -> Response:
-    """Returns the form filled with ``order``, which was refused with ``error``: what it wants can be given there."""
+def show_order(order: Order, error: OpsconsoleError | None = None) -> Response:
+    """Returns the form filled with ``order``; where it was refused with ``error``, what it wants can be given there."""
     return _again(RunForm.blank(runtime().settings).repeating(order), error)
 
 
@@ -104,9 +104,6 @@ def _again(form: RunForm, error: OpsconsoleError | None) -> Response:
         if isinstance(error, Conflict) and "count" in preview:
             # What is shown now is what the next press of the button stands for.
             form = replace(form, expect_count=str(preview["count"]), expect_digest=str(preview["digest"]), confirm="")
-        if isinstance(error, Conflict) and error.code == "idempotency_mismatch":
-            # The form was changed after it had made a job: what is sent next is an order of its own.
-            form = replace(form, idempotency_key=RunForm.blank(runtime().settings).idempotency_key)
         page = _page(database, form, preview=preview, error=error)
     return make_response(page, error.status if error else 200)
 
@@ -115,15 +112,14 @@ def _preview(database: Session, form: RunForm) -> dict[str, Any]:
     """Returns what the order would touch, or ``{"error": ...}``: the form is shown either way."""
     parts = runtime()
     try:
-        order = form.order("")
+        order = form.to_order("")
         return Launcher(parts.settings, parts.cipher).resolve(
             database,
             actor(),
             targets=order.targets,
             exclude=order.exclude,
             command=order.command,
-            concurrency=order.concurrency,
-            max_failures=order.max_failures,
+            **chosen_of(order),
         )
     except OpsconsoleError as error:
         return {"error": error}

@@ -3,12 +3,31 @@
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Any, Self
 
 from opsconsole.errors import FieldError, Invalid
 from opsconsole.jobs.launch import LaunchType, Order
+from opsconsole.jobs.options import RunOptions
 from opsconsole.secret import Secret
 from opsconsole.settings import Settings
+
+# How a job goes through its hosts: all as slots allow, a canary and batches, or one after the other.
+ALL, WAVES, ONE = "all", "waves", "one"
+_SECONDS = (
+    "connect_timeout",
+    "command_timeout",
+    "idle_timeout",
+    "job_timeout",
+    "wave_pause",
+    "wave_jitter",
+    "retry_pause",
+)
+_OF_WAVES = ("waves", "wave_pause", "wave_jitter", "wave_gate", "canary_match", "canary_gate")
+_TEXTS = ("max_failures", "at_stop", "limit_per")
+_ADDRESS = (
+    *("targets", "exclude", "command", "title", "user", "credential", "concurrency", "max_failures", "retries"),
+    *("waves", "wave_pause", "wave_gate", "canary_match", "canary_gate", "limit_per", "priority", "job_timeout"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +43,27 @@ class RunForm:
     concurrency: str = ""
     connect_timeout: str = ""
     command_timeout: str = ""
+    idle_timeout: str = ""
+    job_timeout: str = ""
     max_failures: str = ""
+    ignore_unreachable: str = ""
+    at_stop: str = ""
+    pace: str = ""
+    canary_mode: str = ""
+    canary_of: str = ""
+    canary_match: str = ""
+    canary_gate: str = ""
+    waves: str = ""
+    wave_pause: str = ""
+    wave_jitter: str = ""
+    wave_gate: str = ""
+    order: str = ""
+    spread: str = ""
+    limit_per: str = ""
+    retries: str = ""
+    retry_pause: str = ""
+    priority: str = ""
+    durable: str = ""
     confirm: str = ""
     reason: str = ""
     expect_count: str = ""
@@ -34,11 +73,17 @@ class RunForm:
 
     @classmethod
     def blank(cls, settings: Settings) -> Self:
-        """Returns the form as it is first shown."""
+        """Returns the form as it is first shown; what it says of waves counts once waves are chosen."""
         return cls(
             concurrency=str(settings.concurrency),
             connect_timeout=f"{settings.connect_timeout:g}",
             command_timeout=f"{settings.command_timeout:g}",
+            pace=ALL,
+            canary_mode="first",
+            canary_of="1",
+            canary_gate="manual",
+            waves="10% 100%",
+            priority="normal",
             idempotency_key=str(uuid.uuid4()),
         )
 
@@ -49,11 +94,18 @@ class RunForm:
 
     def prefilled(self, values: Mapping[str, str]) -> Self:
         """Returns the form with what an address may prefill. It never carries a confirmation."""
-        allowed = ("targets", "exclude", "command", "title", "user", "credential", "concurrency", "max_failures")
-        return replace(self, **{name: values[name] for name in allowed if values.get(name)})
+        given = {name: values[name] for name in _ADDRESS if values.get(name)}
+        waved = bool(values.get("waves") or values.get("canary"))
+        if waved:
+            given |= {"pace": WAVES, "waves": values.get("waves", ""), **_canary(values.get("canary"))}
+        return replace(self, **given, **_sequence(values.get("order") or "given"))
 
     def repeating(self, order: Order) -> Self:
         """Returns the form that means ``order``: an earlier job's, on some of its hosts."""
+        pace = WAVES if order.waves or order.canary else ONE if order.concurrency == 1 else ALL
+        kept = {name: _text(getattr(order, name)) for name in (*_SECONDS, *_TEXTS)}
+        if pace == WAVES:
+            kept |= {name: _text(getattr(order, name)) for name in _OF_WAVES} | _canary(order.canary)
         return replace(
             self,
             targets=order.targets,
@@ -62,16 +114,35 @@ class RunForm:
             title=order.title or "",
             user=order.user or "",
             credential=order.credential,
-            concurrency=_text(order.concurrency),
-            connect_timeout=_text(order.connect_timeout),
-            command_timeout=_text(order.command_timeout),
-            max_failures=order.max_failures or "",
+            concurrency=self.concurrency if pace == ONE else _text(order.concurrency),
+            ignore_unreachable="yes" if order.count_unreachable is False else "",
+            pace=pace,
+            retries=_text(order.retries) if order.retries else "",
+            priority=order.priority,
+            durable="yes" if order.durable else "",
             rerun_of=_text(order.rerun_of),
+            **kept,
+            **_sequence(order.order or "given"),
         )
 
-    def order(self, password: str) -> Order:
+    @property
+    def special(self) -> bool:
+        """Whether anything under "More options" differs from what a plain order says."""
+        plain = RunOptions(concurrency=1, connect_timeout=1, command_timeout=1)
+        unusual = self.at_stop not in {"", plain.at_stop} or self.priority not in {"", "normal"}
+        timed = any(value.strip() not in {"", "0"} for value in (self.idle_timeout, self.job_timeout))
+        placed = self.order not in {"", plain.order} or bool(self.limit_per.strip())
+        return bool(unusual or timed or placed or self.ignore_unreachable or self.durable)
+
+    def to_order(self, password: str) -> Order:
         """Returns the order. Raises ``Invalid`` naming each field that should hold a number and does not."""
         faults: list[FieldError] = []
+        pace = self.pace or (WAVES if self.waves.strip() or self.canary_mode else ALL)
+        seconds = {name: _seconds(name, getattr(self, name), faults) for name in _SECONDS}
+        words = {name: getattr(self, name).strip() or None for name in (*_TEXTS, *_OF_WAVES)}
+        values: dict[str, Any] = {**words, **seconds}
+        if pace != WAVES:
+            values |= dict.fromkeys(_OF_WAVES)
         order = Order(
             targets=self.targets,
             exclude=self.exclude,
@@ -80,10 +151,13 @@ class RunForm:
             user=self.user.strip() or None,
             credential=self.credential or "auto",
             password=Secret(password) if self.credential == "password" else None,
-            concurrency=_whole("concurrency", self.concurrency, faults),
-            connect_timeout=_seconds("connect_timeout", self.connect_timeout, faults),
-            command_timeout=_seconds("command_timeout", self.command_timeout, faults),
-            max_failures=self.max_failures.strip() or None,
+            concurrency=1 if pace == ONE else _whole("concurrency", self.concurrency, faults),
+            canary=self._canary_text() if pace == WAVES else None,
+            order=f"spread {self.spread.strip()}" if self.order == "spread" else self.order or None,
+            count_unreachable=False if self.ignore_unreachable else None,
+            retries=_whole("retries", self.retries, faults),
+            durable=True if self.durable else None,
+            priority=self.priority or "normal",
             confirm=self.confirm or None,
             reason=self.reason.strip() or None,
             expect_count=_whole("expect_count", self.expect_count, faults),
@@ -91,14 +165,37 @@ class RunForm:
             idempotency_key=self.idempotency_key or None,
             launch_type=LaunchType.RELAUNCH if self.rerun_of else LaunchType.MANUAL,
             rerun_of=_whole("rerun_of", self.rerun_of, faults),
+            **values,
         )
         if faults:
             raise Invalid("; ".join(fault.message for fault in faults), errors=faults)
         return order
 
+    def _canary_text(self) -> str | None:
+        of = self.canary_of.strip()
+        prefix = {"first": "", "random": "random ", "each": "each "}.get(self.canary_mode)
+        return None if prefix is None else f"{prefix}{of}".strip() or None
 
-def _text(value: float | None) -> str:
-    return "" if value is None else f"{value:g}"
+
+def _canary(text: str | None) -> dict[str, str]:
+    """Returns the fields that mean the canary ``text``."""
+    if not text:
+        return {"canary_mode": "", "canary_of": ""}
+    mode, _, of = text.partition(" ")
+    if mode in {"random", "each"}:
+        return {"canary_mode": mode, "canary_of": of}
+    return {"canary_mode": "first", "canary_of": text}
+
+
+def _sequence(text: str) -> dict[str, str]:
+    order, _, spread = text.partition(" ")
+    return {"order": order, "spread": spread}
+
+
+def _text(value: float | str | None) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return str(int(value)) if float(value).is_integer() else str(value)
 
 
 def _whole(name: str, text: str, faults: list[FieldError]) -> int | None:

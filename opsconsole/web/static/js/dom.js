@@ -1,5 +1,7 @@
 // Small helpers to build a page from values. Text always goes in as text.
 
+const RENEW_WITHIN_MS = 10_000;
+
 /**
  * Returns the element with this id.
  * @param {string} id
@@ -60,6 +62,47 @@ export async function api(path, { method = "GET", body, signal } = {}) {
   if (answer.ok) return data;
   if (answer.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
   throw Object.assign(new Error(data.detail || answer.statusText), { status: answer.status, problem: data });
+}
+
+/**
+ * Returns a page of the server as a document that is shown nowhere.
+ * @param {string} url
+ * @param {AbortSignal} signal
+ * @param {FormData} [body] a form to send
+ */
+export async function pageAt(url, signal, body) {
+  const answer = await fetch(url, { method: body ? "POST" : "GET", body, signal, headers: { Accept: "text/html" } });
+  // A form that is refused answers with itself, and with why.
+  if (!answer.ok && !body) throw new Error(answer.statusText);
+  return new DOMParser().parseFromString(await answer.text(), "text/html");
+}
+
+/**
+ * Fetches a piece of the server's markup and puts it in the place of what `root` holds.
+ * @param {HTMLElement} root
+ * @param {string} url
+ * @param {AbortSignal} signal
+ * @param {{body?: FormData, part?: string}} [options] a form to send, and which part of the answer is wanted
+ */
+export async function fetchInto(root, url, signal, { body, part = "body" } = {}) {
+  const found = (await pageAt(url, signal, body)).querySelector(part);
+  if (!found) throw new Error(`${url} has no ${part}`);
+  root.replaceChildren(...found.childNodes);
+}
+
+/**
+ * Does the same for what is asked for again and again: markup that did not change stays, with its focus and its words
+ * unsaid a second time. A form that is on its way keeps its button.
+ * @param {HTMLElement} root
+ * @param {string} url
+ */
+export async function renew(root, url) {
+  if (root.querySelector("form[data-sent]")) return;
+  const fresh = document.createElement("div");
+  await fetchInto(fresh, url, AbortSignal.timeout(RENEW_WITHIN_MS));
+  const before = document.createElement("div");
+  before.append(...[...root.childNodes].map((node) => node.cloneNode(true)));
+  if (!before.isEqualNode(fresh)) root.replaceChildren(...fresh.childNodes);
 }
 
 /**

@@ -60,25 +60,31 @@ export function quote(word) {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
+/** The options of the command line, by the names of an order. @type {[string, string][]} */
+const FLAGS = [
+  ["-f", "concurrency"], ["--connect-timeout", "connect_timeout"], ["--timeout", "command_timeout"], ["--idle-timeout", "idle_timeout"],
+  ["--job-timeout", "job_timeout"], ["--max-failures", "max_failures"], ["--ignore-unreachable", "ignore_unreachable"],
+  ["--at-stop", "at_stop"], ["--canary", "canary"], ["--canary-match", "canary_match"], ["--canary-gate", "canary_gate"],
+  ["--waves", "waves"], ["--wave-pause", "wave_pause"], ["--wave-jitter", "wave_jitter"], ["--wave-gate", "wave_gate"],
+  ["--order", "order"], ["--limit-per", "limit_per"], ["--retries", "retries"], ["--retry-pause", "retry_pause"],
+  ["--priority", "priority"], ["--durable", "durable"], ["--user", "user"], ["--reason", "reason"],
+];
+const SWITCHES = new Set(["ignore_unreachable", "durable"]);
+
 /**
- * Returns the command line that does what a form says.
- * @param {{targets: string, exclude: string, command: string, concurrency: string, connect_timeout: string,
- *   command_timeout: string, max_failures: string, user: string, credential: string, reason?: string}} form
+ * Returns the command line that does what an order says.
+ * @param {Record<string, string>} order as `how` tells it, with where, what and who
  * @param {Record<string, string>} usual values that need not be said
  */
-export function commandLine(form, usual) {
-  const words = ["opsconsole", "run", "-w", quote(form.targets.trim().replace(/\s*\n\s*/g, ","))];
-  const add = (/** @type {string} */ flag, /** @type {keyof typeof form} */ name) => {
-    if (form[name] && form[name] !== usual[name]) words.push(flag, quote(form[name]));
-  };
-  if (form.exclude.trim()) words.push("-x", quote(form.exclude.trim().replace(/\s*\n\s*/g, ",")));
-  add("-f", "concurrency");
-  add("--connect-timeout", "connect_timeout");
-  add("--timeout", "command_timeout");
-  add("--max-failures", "max_failures");
-  add("--user", "user");
-  add("--reason", "reason");
-  if (form.credential === "password") words.push("--ask-password");
-  else add("--credential", "credential");
-  return [...words, "--", quote(form.command)].join(" ");
+export function commandLine(order, usual) {
+  const words = ["opsconsole", "run", "-w", quote(order.targets.trim().replace(/\s*\n\s*/g, ","))];
+  if (order.exclude.trim()) words.push("-x", quote(order.exclude.trim().replace(/\s*\n\s*/g, ",")));
+  for (const [flag, name] of FLAGS) {
+    if (!order[name] || order[name] === usual[name]) continue;
+    words.push(flag);
+    if (!SWITCHES.has(name)) words.push(quote(order[name]));
+  }
+  if (order.credential === "password") words.push("--ask-password");
+  else if (order.credential && order.credential !== usual.credential) words.push("--credential", quote(order.credential));
+  return [...words, "--", quote(order.command)].join(" ");
 }

@@ -8,8 +8,8 @@ const SIZES = [15, 11, 8, 6];
 
 /**
  * @typedef {{hosts: string[], href: (i: number) => string, onPick: (i: number) => void,
- *   tip: (i: number) => string}} GridOptions
- * @typedef {{update: (grid: string, filter: string) => void, select: (i: number | null) => void,
+ *   ticked: (i: number) => boolean, onTick: (i: number) => void, tip: (i: number) => string}} GridOptions
+ * @typedef {{update: (grid: string, filter: string) => void, select: (i: number | null) => void, tick: (places: number[]) => void,
  *   order: (troubleFirst: boolean) => void, focus: () => void}} Grid
  */
 
@@ -71,9 +71,10 @@ function tileGrid({ root, options, tip }) {
   new ResizeObserver(size).observe(root.closest(".body") ?? root);
   root.addEventListener("click", (event) => {
     const tile = /** @type {HTMLElement} */ (event.target).closest("a");
-    if (!tile || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    if (!tile || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
-    options.onPick(Number(tile.dataset.i));
+    if (event.shiftKey) options.onTick(Number(tile.dataset.i));
+    else options.onPick(Number(tile.dataset.i));
   });
   root.addEventListener("mousemove", (event) => {
     const tile = /** @type {HTMLElement} */ (event.target).closest("a");
@@ -97,10 +98,11 @@ function tileGrid({ root, options, tip }) {
   const paint = (/** @type {number} */ i) => {
     const letter = grid[i];
     const dim = filter && !filter.includes(letter) ? " dim" : "";
-    const name = `t ${letter}${dim}${i === chosen ? " sel" : ""}`;
+    const ticked = options.ticked(i);
+    const name = `t ${letter}${dim}${i === chosen ? " sel" : ""}${ticked ? " tick" : ""}`;
     if (tiles[i].className !== name) {
       tiles[i].className = name;
-      tiles[i].setAttribute("aria-label", `${options.hosts[i]}: ${t(STATES[letter])}`);
+      tiles[i].setAttribute("aria-label", `${options.hosts[i]}: ${t(STATES[letter])}${ticked ? `, ${t("chosen")}` : ""}`);
     }
   };
   const arrange = () => {
@@ -123,6 +125,7 @@ function tileGrid({ root, options, tip }) {
       chosen = i ?? -1;
       for (const place of [before, chosen]) if (place >= 0) paint(place);
     },
+    tick: (changed) => changed.forEach(paint),
     order(troubleFirst) {
       first = troubleFirst;
       arrange();
@@ -177,6 +180,7 @@ function canvasGrid({ root, options, tip }) {
       const [x, y] = spot(shape, at);
       context.globalAlpha = filter && !filter.includes(grid[i]) ? 0.16 : 1;
       tile(context, grid[i], x, y, shape.size, colours);
+      if (options.ticked(i)) outline(context, x, y, shape.size, colours.focus);
       if (i === chosen) outline(context, x, y, shape.size, colours.ink);
     });
   };
@@ -200,7 +204,7 @@ function canvasGrid({ root, options, tip }) {
   document.addEventListener("themechange", repaint);
   canvas.addEventListener("click", (/** @type {MouseEvent} */ event) => {
     const i = hit(event);
-    if (i >= 0) options.onPick(i);
+    if (i >= 0) (event.shiftKey ? options.onTick : options.onPick)(i);
   });
   canvas.addEventListener("mousemove", (/** @type {MouseEvent} */ event) => tip(hit(event), event));
   canvas.addEventListener("mouseleave", () => tip(-1, null));
@@ -224,6 +228,7 @@ function canvasGrid({ root, options, tip }) {
       chosen = i ?? -1;
       soon();
     },
+    tick: soon,
     order(troubleFirst) {
       first = troubleFirst;
       soon();
@@ -243,7 +248,7 @@ function palette() {
   document.body.append(probe);
   /** @type {Record<string, string>} */
   const found = {};
-  for (const name of ["ok", "run", "fail", "cross", "time", "time-bg", "unr", "can", "que", "ink", "surface"]) {
+  for (const name of ["ok", "run", "fail", "cross", "time", "time-bg", "unr", "can", "que", "ink", "surface", "focus"]) {
     probe.style.color = `var(--${name})`;
     found[name] = getComputedStyle(probe).color;
   }

@@ -8,14 +8,15 @@ const PAGE = 200;
 const ROW = 28;
 
 /** @typedef {{i: number, host: string, state: string, reason: string | null, exit: number | null, signal: string | null,
- *   ms: number | null, attempt: number, worker: string | null, bytes: number, last_line: string | null}} Row */
+ *   ms: number | null, attempt: number, worker: string | null, bytes: number, held?: boolean, last_line: string | null}} Row */
 
 /** @typedef {{state: string, exit: number | null, ms: number | null, reason: string | null}} News */
 
 /**
- * @param {{job: number, root: HTMLElement, sort: string, href: (host: string) => string, onPick: (i: number) => void}} options
+ * @param {{job: number, root: HTMLElement, sort: string, href: (host: string) => string, onPick: (i: number) => void,
+ *   ticked: (i: number) => boolean, onTick: (i: number, range: boolean) => void}} options
  */
-export function hostsTable({ job, root, sort, href, onPick }) {
+export function hostsTable({ job, root, sort, href, onPick, ticked, onTick }) {
   const body = el("div", { class: "rows" });
   const head = root.querySelector(".hrow.head");
   const empty = el("p", { class: "empty", hidden: true });
@@ -42,20 +43,23 @@ export function hostsTable({ job, root, sort, href, onPick }) {
     const row = rows[index];
     if (!row) return blank(ROW);
     const outcome = outcomeOf(row);
-    const node = el("a", { class: `hrow${row.i === chosen ? " on" : ""}`, href: href(row.host), "data-i": row.i },
+    const link = el("a", { class: `hrow${row.i === chosen ? " on" : ""}`, href: href(row.host), "data-i": row.i },
       glyph(row.state),
-      el("span", { text: t(STATES[row.state]) }),
+      el("span", { text: t(STATES[row.state]) + (row.held && row.state === "q" ? ` ${t("(held)")}` : "") }),
       el("span", { class: "mono cut", text: row.host }),
       el("span", { class: "cut" }, el("span", outcome)),
       el("span", { class: "num sub", text: duration(row.ms) }),
       el("span", { class: "num sub", text: row.bytes ? size(row.bytes) : "" }),
       el("span", { class: "mono cut sub", text: row.last_line ?? "" }));
-    node.addEventListener("click", (/** @type {MouseEvent} */ event) => {
+    link.addEventListener("click", (/** @type {MouseEvent} */ event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
       onPick(row.i);
     });
-    return node;
+    if (!("choose" in root.dataset)) return el("div", { class: "hsel" }, link);
+    const box = el("input", { type: "checkbox", "aria-label": row.host, checked: ticked(row.i) });
+    box.addEventListener("click", (/** @type {MouseEvent} */ event) => onTick(row.i, event.shiftKey));
+    return el("div", { class: "hsel" }, box, link);
   }
 
   /** @param {number} last */
@@ -146,6 +150,13 @@ export function hostsTable({ job, root, sort, href, onPick }) {
       chosen = i;
       for (const place of [before, i]) {
         const index = at.get(place);
+        if (index !== undefined) list.refresh(index);
+      }
+    },
+    /** Shows anew which hosts are chosen. @param {number[]} places */
+    tick(places) {
+      for (const i of places) {
+        const index = at.get(i);
         if (index !== undefined) list.refresh(index);
       }
     },

@@ -1,17 +1,20 @@
 // The live job page: one store, fed by the stream, shown by the head, the grid, the groups, the table and the pane.
-import { address, api, byId, copy } from "./dom.js";
+import { createChoice } from "./choice.js";
+import { verbForms } from "./control.js";
+import { address, api, byId, copy, fetchInto } from "./dom.js";
 import { createGrid } from "./grid.js";
 import { groupList } from "./groups.js";
 import { hostsTable, outcomeOf } from "./hosts.js";
 import { keys } from "./keys.js";
 import { offeredKeys } from "./offered.js";
-import { fetchInto, mount } from "./pane.js";
+import { mount } from "./pane.js";
 import { follow } from "./sse.js";
 import { createStatus } from "./status.js";
-import { changed, LETTERS, reduce, start, TROUBLE } from "./store.js";
+import { changed, ended, LETTERS, reduce, start, told, TROUBLE } from "./store.js";
 import { duration, number, plural, STATES, t } from "./texts.js";
 
 const STALE_MS = 7000;
+const LOOK_WHILE_IDLE_MS = 5000;
 const main = byId("job");
 const id = Number(main.dataset.id);
 const parameters = new URLSearchParams(location.search);
@@ -33,7 +36,11 @@ let fetching = new AbortController();
 const hrefOf = (/** @type {string} */ host) => `/jobs/${id}/h/${encodeURIComponent(host)}`;
 const overviewGroups = groupList({ job: id, root: byId("groups-top"), note: byId("groups-note"), limit: 20, href: hrefOf, onPick: pick });
 const allGroups = groupList({ job: id, root: byId("groups-all"), note: null, limit: 500, href: hrefOf, onPick: pick });
-const table = hostsTable({ job: id, root: byId("hosts-table"), sort: parameters.get("sort") || main.dataset.sort, href: hrefOf, onPick: pick });
+const choice = createChoice({ job: id, name: (i) => hosts[i], onChange: ticked, onStatus: take });
+const table = hostsTable({
+  job: id, root: byId("hosts-table"), sort: parameters.get("sort") || main.dataset.sort, href: hrefOf, onPick: pick, ticked: choice.has, onTick: choice.toggle,
+});
+verbForms(take);
 
 /** @param {string} hash */
 function lineOf(hash) {
@@ -68,6 +75,31 @@ const stream = follow(id, {
     node.textContent = { live: t("Live"), retry: t("Reconnecting"), poll: t("Polling"), done: "" }[link] ?? "";
   },
 });
+
+/** Takes in an answer that tells the whole status. @param {import("./store.js").Status} body */
+function take(body) {
+  const before = view;
+  view = told(view, body);
+  if (view !== before) status.show(view.job);
+  // Hosts that are held back, or not any more, are told by their rows alone.
+  if (shown === "hosts") table.reload();
+}
+
+/** What a job waits for changes with other jobs, of which its own stream tells nothing. */
+setInterval(async () => {
+  const { counts, state } = view.job;
+  if (document.hidden || ended(state) || counts.c || counts.r) return;
+  const body = await api(`/api/v1/jobs/${id}`).catch(() => null);
+  if (!body) return;
+  view = told(view, body);
+  status.show(view.job);
+}, LOOK_WHILE_IDLE_MS);
+
+/** @param {number[]} places */
+function ticked(places) {
+  grid?.tick(places);
+  table.tick(places);
+}
 
 /** @param {import("./store.js").View} before */
 function show(before) {
@@ -257,6 +289,12 @@ byId("host-query")?.addEventListener("input", () => {
   }, 200);
 });
 
+byId("choose-shown")?.addEventListener("click", () => {
+  const text = query().toLowerCase();
+  const fits = (/** @type {string} */ host, /** @type {number} */ i) => (!filter || filter.includes(view.grid[i])) && host.toLowerCase().includes(text);
+  choice.set(hosts.flatMap((host, i) => (fits(host, i) ? [i] : [])), true);
+});
+
 byId("trouble-first")?.addEventListener("click", (/** @type {MouseEvent} */ event) => {
   const button = /** @type {HTMLElement} */ (event.currentTarget);
   const on = button.getAttribute("aria-pressed") !== "true";
@@ -270,12 +308,17 @@ byId("copy-command")?.addEventListener("click", (/** @type {MouseEvent} */ event
 
 for (const box of document.querySelectorAll("#rerun input[name=state]")) box.addEventListener("change", rerunCount);
 byId("rerun")?.addEventListener("toggle", rerunCount);
+byId("rerun-all")?.addEventListener("change", (/** @type {Event} */ event) => {
+  const on = /** @type {HTMLInputElement} */ (event.target).checked;
+  for (const box of document.querySelectorAll("#rerun label:not([hidden]) input[name=state]")) /** @type {HTMLInputElement} */ (box).checked = on;
+  rerunCount();
+});
 function rerunCount() {
   const picked = [...document.querySelectorAll("#rerun input[name=state]:checked")].map((box) => /** @type {HTMLInputElement} */ (box).value).join("");
   const sum = [...picked].reduce((all, letter) => all + (view.job.counts[letter] ?? 0), 0);
-  const button = byId("rerun-go");
-  button.textContent = plural(sum, "Rerun on {n} host", "Rerun on {n} hosts");
-  button.disabled = !sum;
+  byId("rerun-go").textContent = plural(sum, "Rerun on {n} host…", "Rerun on {n} hosts…");
+  for (const name of ["rerun-go", "rerun-now"]) byId(name).disabled = !sum;
+  byId("rerun-all").checked = sum === view.job.targets.count;
 }
 
 const perKey = Object.fromEntries([...LETTERS].map((letter, at) => [String((at + 1) % 10), () => setFilter(letter, false)]));
@@ -292,6 +335,7 @@ keys({
   "g h": () => tab("hosts"),
   "g g": () => tab("groups"),
   "g d": () => tab("details"),
+  x: () => choice.toggle(chosen),
   r: () => byId("rerun")?.toggleAttribute("open"),
   "?": () => byId("keys-help")?.showModal(),
 });
@@ -305,6 +349,8 @@ grid = createGrid(byId("grid"), {
   hosts,
   href: (i) => hrefOf(hosts[i]),
   onPick: pick,
+  ticked: choice.has,
+  onTick: (i) => choice.toggle(i, true),
   tip(i) {
     const facts = view.facts.get(i) ?? {};
     const outcome = outcomeOf({ state: view.grid[i], exit: facts.exit, reason: facts.reason }).text;

@@ -1,7 +1,6 @@
 // The strip that tells of host keys nobody has decided on: markup of the server, fetched anew while hosts turn up with
 // such keys.
-import { throttled } from "./dom.js";
-import { fetchInto } from "./pane.js";
+import { fetchInto, throttled } from "./dom.js";
 
 const LOOK_EVERY_MS = 2000;
 

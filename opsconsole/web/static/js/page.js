@@ -1,5 +1,5 @@
 // What every page shares: the theme menu, times in the reader's zone, menus that close, forms that are sent once.
-import { byId } from "./dom.js";
+import { byId, el, pageAt, renew } from "./dom.js";
 import { t } from "./texts.js";
 
 for (const button of document.querySelectorAll("[data-theme-choice]")) {
@@ -60,4 +60,38 @@ document.addEventListener("submit", (event) => {
 });
 window.addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) form.removeAttribute("data-sent");
+});
+
+const NOTICES_EVERY_MS = 5000;
+const ANSWER_WITHIN_MS = 10_000;
+
+/** What everybody should know: fetched anew on every page, so that it comes and goes by itself. */
+async function notices() {
+  const root = byId("notices");
+  if (!root) return;
+  if (!document.hidden) await renew(root, "/notices").catch(() => {});
+  setTimeout(notices, NOTICES_EVERY_MS);
+}
+setTimeout(notices, NOTICES_EVERY_MS);
+
+/** The emergency stop asks in a dialog where there is script; its page asks the same. */
+document.addEventListener("click", async (event) => {
+  const link = /** @type {HTMLElement} */ (event.target).closest?.("a[data-dialog]");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  const href = /** @type {HTMLAnchorElement} */ (link).href;
+  const sheet = await pageAt(href, AbortSignal.timeout(ANSWER_WITHIN_MS)).then((page) => page.querySelector(".sheet")).catch(() => null);
+  if (!sheet) return location.assign(href);
+  sheet.classList.remove("card", "sheet");
+  const head = /** @type {HTMLElement} */ (sheet.querySelector("h1"));
+  const dialog = el("dialog", { class: "card dialog", "aria-label": head.textContent }, sheet);
+  document.body.append(dialog);
+  dialog.addEventListener("close", () => dialog.remove());
+  sheet.querySelector("[data-close-dialog]")?.addEventListener("click", (back) => {
+    back.preventDefault();
+    dialog.close();
+  });
+  link.closest("details")?.removeAttribute("open");
+  dialog.showModal();
+  return undefined;
 });

@@ -50,16 +50,3 @@ export function mount(pane, { line = null } = {}) {
   localTimes(/** @type {any} */ (pane));
   return { log, finder, offset: () => size, running: facts.running === "yes", letter: facts.letter };
 }
-
-/**
- * Fetches the pane of a host and puts it in the place of `pane`'s content.
- * @param {HTMLElement} pane
- * @param {string} url
- * @param {AbortSignal} signal
- */
-export async function fetchInto(pane, url, signal) {
-  const answer = await fetch(url, { signal, headers: { Accept: "text/html" } });
-  if (!answer.ok) throw new Error(answer.statusText);
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  pane.replaceChildren(...page.body.childNodes);
-}

@@ -1,10 +1,15 @@
 // The Run page: what an order would touch, while it is being written. The form works without any of this.
 import { api, byId, copy, el, glyph } from "./dom.js";
 import { commandLine, paint, tokens } from "./expr.js";
+import { FIELDS, forApi, how, steps, waveSizes, wavesHead } from "./how.js";
 import { keys } from "./keys.js";
 import { about, number, plural, t } from "./texts.js";
 
 const WAIT_MS = 150;
+/** Fields of the order whose faults are shown as they are typed, and where they stand when not under their own name. */
+const ASKED = ["targets", "exclude", "command", "concurrency", "max_failures", "canary", "canary_match", "waves", "wave_pause", "wave_jitter", "retries", "order", "limit_per", "retry_pause", "priority"];
+/** @type {Record<string, string>} */
+const PLACE = { canary: "canary_of", order: "order-by" };
 const form = /** @type {HTMLFormElement} */ (byId("order"));
 const box = byId("targets");
 const layer = byId("targets-layer");
@@ -16,7 +21,7 @@ let seen = null;
 let timer = 0;
 
 /** @param {string} name */
-const value = (name) => /** @type {HTMLInputElement} */ (form.elements.namedItem(name))?.value ?? "";
+const value = (name) => String(new FormData(form).get(name) ?? "");
 
 function ask() {
   clearTimeout(timer);
@@ -31,13 +36,7 @@ async function resolve() {
   const control = new AbortController();
   asking = control;
   const started = performance.now();
-  const body = {
-    targets: value("targets"),
-    exclude: value("exclude"),
-    command: value("command"),
-    concurrency: Number(value("concurrency")) || undefined,
-    max_failures: value("max_failures").trim() || undefined,
-  };
+  const body = { ...forApi(how(chosen())), targets: value("targets"), exclude: value("exclude"), command: value("command") };
   try {
     const found = await api("/api/v1/resolve", { method: "POST", body, signal: control.signal });
     seen = found;
@@ -71,10 +70,22 @@ function show(found, ms) {
   estimate("est-failures", allowed === null ? t("any number") : number(allowed), allowed === null ? t("of failures: it never stops early") : allowed === 1 ? t("failure allowed, one more stops it") : t("failures allowed, one more stops it"));
   const worst = found.worst_case ?? found.count;
   estimate("est-worst", number(worst), worst === 1 ? t("host could fail before it stops") : t("hosts could fail before it stops"));
+  waves(found.waves ?? []);
+  byId("tag-names").replaceChildren(...Object.keys(found.by ?? {}).map((name) => el("option", { value: name })));
   risk(found.risk);
   form.querySelector("[name=expect_count]")?.setAttribute("value", String(found.count));
   form.querySelector("[name=expect_digest]")?.setAttribute("value", found.digest);
   lock();
+}
+
+/** The waves of the order: as steps beside their fields, with their sizes in the panel. @param {import("./how.js").Wave[]} list */
+function waves(list) {
+  byId("steps").replaceChildren(...(list.length > 1 ? steps(list, chosen()) : []).map(({ link, head, text }) =>
+    el("li", {}, ...(link ? [el("span", { class: "arr" }, el("span", { text: link }))] : []),
+      el("span", { class: "step" }, el("b", { class: "num", text: head }), el("span", { text })))));
+  byId("waves-panel").hidden = list.length < 2;
+  byId("waves-head").textContent = list.length > 1 ? wavesHead(list) : "";
+  byId("waves-sizes").textContent = list.length > 1 ? waveSizes(list) : "";
 }
 
 /** @param {any} found */
@@ -179,6 +190,7 @@ function nothing() {
   for (const id of ["fold", "share", "est"]) byId(id).hidden = true;
   risk({ tier: 0, reasons: [], confirm: null, reason_required: false });
   byId("items").replaceChildren();
+  waves([]);
   lock();
 }
 
@@ -190,6 +202,7 @@ function refused(error) {
   for (const id of ["fold", "share", "est"]) byId(id).hidden = true;
   risk({ tier: 0, reasons: [], confirm: null, reason_required: false });
   byId("items").replaceChildren();
+  waves([]);
   byId("below").replaceChildren();
   faults(error.problem?.errors?.length ? error.problem.errors : [{ field: "targets", message: error.message }]);
   lock();
@@ -197,21 +210,24 @@ function refused(error) {
 
 /** Shows what is wrong at the field it is wrong in. @param {{field: string, message: string, column?: number, hint?: string}[]} errors */
 function faults(errors) {
-  for (const name of ["targets", "exclude", "concurrency", "max_failures", "command"]) {
+  for (const name of ASKED) {
     const mine = errors.filter((one) => one.field === name);
     const node = byId(`${name}-error`);
-    const field = byId(name);
+    const field = byId(PLACE[name] ?? name);
     field?.setAttribute("aria-invalid", String(mine.length > 0));
     if (!node) continue;
     node.hidden = !mine.length;
+    if (mine.length) field?.closest("details")?.setAttribute("open", "");
     node.textContent = mine.map((one) => [one.column ? t("column {n}: ", { n: one.column }) : "", one.message, one.hint ? ` ${one.hint}` : ""].join("")).join(" ");
   }
 }
 
-function current() {
-  const names = ["targets", "exclude", "command", "concurrency", "connect_timeout", "command_timeout", "max_failures", "user", "credential", "reason"];
-  return /** @type {any} */ (Object.fromEntries(names.map((name) => [name, value(name)])));
-}
+/** What was typed, by the names of the form. @param {string[]} names @returns {any} */
+const typed = (names) => Object.fromEntries(names.map((name) => [name, value(name)]));
+const chosen = () => typed(FIELDS);
+
+/** The order as the command line takes it. */
+const current = () => ({ ...typed(["targets", "exclude", "command", "connect_timeout", "command_timeout", "user", "credential", "reason"]), ...how(chosen()) });
 
 /** What the page opened with and what the console uses when nothing is said. @type {Record<string, string>} */
 const usual = JSON.parse(form.dataset.usual ?? "{}");
@@ -224,9 +240,11 @@ function editor() {
   byId("password").disabled = !password;
 }
 
-for (const name of ["targets", "exclude", "concurrency", "max_failures"]) byId(name).addEventListener("input", ask);
-byId("command").addEventListener("input", ask);
-form.addEventListener("input", editor);
+const HARMLESS = new Set(["title", "confirm", "reason", "user", "password", "credential", "connect_timeout", "command_timeout"]);
+form.addEventListener("input", (event) => {
+  editor();
+  if (!HARMLESS.has(/** @type {HTMLInputElement} */ (event.target).name)) ask();
+});
 box.addEventListener("scroll", () => (layer.scrollTop = box.scrollTop));
 box.addEventListener("input", () => paint(layer, tokens(box.value)));
 for (const name of ["confirm", "reason"]) {
@@ -246,7 +264,7 @@ for (const tag of document.querySelectorAll("[data-add]")) {
 }
 
 const DRAFT = "run-draft";
-const KEPT = [...Object.keys(current()), "title"];
+const KEPT = ["targets", "exclude", "command", "connect_timeout", "command_timeout", "user", "credential", "reason", "title", ...FIELDS];
 form.addEventListener("submit", (event) => {
   if (event.submitter === button && button.disabled) return event.preventDefault();
   // Pages are not cached, so the way back from an error would find an empty form. Passwords are not kept.
@@ -257,8 +275,9 @@ const cameBack = /** @type {PerformanceNavigationTiming} */ (performance.getEntr
 const draft = sessionStorage.getItem(DRAFT);
 if (cameBack && draft && !box.value) {
   for (const [name, kept] of Object.entries(JSON.parse(draft))) {
-    const field = /** @type {HTMLInputElement | null} */ (form.elements.namedItem(name));
-    if (field) field.value = String(kept);
+    const field = /** @type {any} */ (form.elements.namedItem(name));
+    if (field?.type === "checkbox") field.checked = Boolean(kept);
+    else if (field) field.value = String(kept);
   }
 }
 keys({

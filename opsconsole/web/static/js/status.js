@@ -1,10 +1,11 @@
 // The head of a job page: verdict, progress, counters.
+import { createControl, reasonOf } from "./control.js";
 import { byId, el, glyph } from "./dom.js";
 import { BAR_ORDER, elapsed, ended } from "./store.js";
 import { about, duration, number, plural, STATES, t } from "./texts.js";
 
 const PILLS = {
-  pending: ["q", "Pending"], running: ["r", "Running"], stopping: ["r", "Stopping"], succeeded: ["o", "Succeeded"],
+  pending: ["q", "Pending"], running: ["r", "Running"], paused: ["z", "Paused"], stopping: ["r", "Stopping"], succeeded: ["o", "Succeeded"],
   partial: ["p", "Partial"], failed: ["f", "Failed"], cancelled: ["x", "Cancelled"],
 };
 const SPEAK_EVERY_MS = 15000;
@@ -15,6 +16,7 @@ export function createStatus(title) {
   let job = null;
   let spoken = 0;
   let clockSkew = 0;
+  const control = createControl();
 
   /** @param {import("./store.js").Status} next */
   function show(next) {
@@ -29,7 +31,8 @@ export function createStatus(title) {
     const percent = Math.floor(next.progress * 100);
     byId("pct").textContent = `${percent}%`;
     byId("done").textContent = plural(next.targets.count, "{done} of {n} host finished", "{done} of {n} hosts finished").replace("{done}", number(next.done));
-    byId("stopped").textContent = stopped(next);
+    byId("stopped").textContent = reasonOf(next);
+    control.show(next);
     byId("bar").setAttribute("aria-valuenow", String(percent));
     bar(next.counts);
     chips(next.counts);
@@ -40,9 +43,7 @@ export function createStatus(title) {
     speak(next, percent, Boolean(before && before.state !== next.state && ended(next.state)));
     document.body.classList.toggle("over", ended(next.state));
     for (const node of document.querySelectorAll("[data-while]")) {
-      const over = ended(next.state);
-      const begun = next.counts.q < next.targets.count;
-      /** @type {HTMLElement} */ (node).hidden = over || (node.getAttribute("data-while") === "waiting" && begun);
+      /** @type {HTMLElement} */ (node).hidden = ended(next.state);
     }
   }
 
@@ -76,13 +77,6 @@ export function createStatus(title) {
       const sum = [...(node.getAttribute("data-count-of") ?? "")].reduce((all, letter) => all + (counts[letter] ?? 0), 0);
       node.textContent = number(sum);
     }
-  }
-
-  /** Who or what stopped the job, as the server's page says it. @param {import("./store.js").Status} next */
-  function stopped(next) {
-    if (next.stop_reason === "threshold") return t("too many hosts failed");
-    if (!next.stop_reason || !next.stopped_by) return "";
-    return t("cancelled by {name}", { name: next.stopped_by });
   }
 
   /** @param {import("./store.js").Status} next */

@@ -2,8 +2,11 @@
 // missed one costs nothing as long as a later one since the last seen version is applied.
 
 /**
+ * @typedef {{code: string, text: string, ahead: number | null, slots: number | null, busy: number | null}} Waiting
+ * @typedef {{now: number, hold_ms: number | null, list: {kind: string, size: number}[]}} Waves
  * @typedef {{id: number, ver: number, state: string, counts: Record<string, number>, done: number, progress: number,
  *   stop_reason: string | null, stopped_by?: string | null, budget: {used: number, allowed: number} | null, rate_per_s: number | null,
+ *   pause?: {reason: string, by: string | null} | null, waiting?: Waiting | null, waves?: Waves | null,
  *   eta_ms: number | null, created_at: string, started_at: string | null, finished_at: string | null,
  *   targets: {count: number}, slowest?: {i: number, host: string, ms: number}[]}} Status
  * @typedef {{exit?: number | null, ms?: number | null, reason?: string | null}} Facts
@@ -84,6 +87,7 @@ function delta(view, data) {
     started_at: data.started_at ?? view.job.started_at,
     counts,
     ...progress(counts),
+    ...control(data),
     budget: data.budget === undefined ? view.job.budget : data.budget,
     rate_per_s: data.rate ?? null,
     eta_ms: data.eta_ms ?? null,
@@ -98,8 +102,25 @@ function lifecycle(view, data) {
   const counts = data.counts ?? view.job.counts;
   const started_at = data.started_at ?? view.job.started_at;
   const stopped_by = data.stopped_by ?? view.job.stopped_by;
-  const job = { ...view.job, state, stop_reason, stopped_by, started_at, finished_at, counts, ...progress(counts) };
+  const job = { ...view.job, ...control(data), state, stop_reason, stopped_by, started_at, finished_at, counts, ...progress(counts) };
   return { ...view, ver: data.ver, job };
+}
+
+/** What holds a job back, of an event that tells it: each is `null` when it does not. @param {any} data */
+function control(data) {
+  const told = ["pause", "waves", "waiting"].filter((name) => data[name] !== undefined);
+  return Object.fromEntries(told.map((name) => [name, data[name]]));
+}
+
+/**
+ * Returns the view after an answer that tells the whole status; it knows nothing of single hosts, so the version of
+ * what is shown stays as it is.
+ * @param {View} view
+ * @param {Status} status
+ * @returns {View}
+ */
+export function told(view, status) {
+  return status.ver < view.ver ? view : { ...view, job: { ...view.job, ...status } };
 }
 
 /** @param {Record<string, number>} counts */

@@ -60,9 +60,9 @@ export function virtualList(root, scroller, { height, row, need }) {
     /** Makes the shown row of `index` anew, where it is shown. @param {number} index */
     refresh(index) {
       if (!shown.has(index)) return;
-      const focused = shown.get(index)?.contains(document.activeElement);
+      const focused = shown.get(index)?.contains(document.activeElement) ? document.activeElement?.tagName : "";
       place(index);
-      if (focused) shown.get(index)?.focus();
+      if (focused) /** @type {HTMLElement | null} */ (shown.get(index)?.querySelector(focused))?.focus();
     },
     /** Forgets every row. */
     clear() {

@@ -1,0 +1,176 @@
+// What may be done with a job now, where it is among its waves, and its forms, which go through the API with script.
+import { api, byId, el } from "./dom.js";
+import { waveName } from "./how.js";
+import { ended } from "./store.js";
+import { duration, number, plural, t } from "./texts.js";
+
+const SHOWN = 8;
+const BEFORE = 2;
+const WAITS_AFTER_MS = 15_000;
+/** What the page tells elsewhere: its pill, its strip of waves, the banner of the console. */
+const ELSEWHERE = new Set(["paused", "wave_pause", "console_held", "limit"]);
+
+/** @typedef {import("./store.js").Status} Status */
+
+/**
+ * Returns what may be done with a job now, as the server's page says it (words.py).
+ * @param {Pick<Status, "state" | "pause" | "waves">} job
+ */
+export function phase(job) {
+  if (ended(job.state)) return "over";
+  if (job.state === "stopping") return "stopping";
+  if (job.state === "paused") return job.pause?.reason === "operator" ? "paused" : "waits";
+  return job.waves?.hold_ms ? "held" : "runs";
+}
+
+/** Why a job stopped before its end or stands still, in words. @param {Status} job */
+export function reasonOf(job) {
+  if (job.stop_reason === "operator") return job.stopped_by ? t("cancelled by {name}", { name: job.stopped_by }) : t("cancelled");
+  if (job.stop_reason === "threshold") return t("too many hosts failed");
+  if (job.stop_reason === "canary") return t("the canary failed");
+  if (job.stop_reason === "deadline") return t("the job's time was up");
+  if (job.state !== "paused" || !job.pause) return "";
+  if (job.pause.reason === "operator") return job.pause.by ? t("paused by {name}", { name: job.pause.by }) : t("paused");
+  if (job.pause.reason === "wave_failed") return t("a host of this wave failed: it waits for you");
+  return job.pause.reason === "canary" ? t("the canary is done: it waits for you") : t("waits for you before the next wave");
+}
+
+/**
+ * Returns the waves around the present one; what is left out at either side is counted.
+ * @param {Status} job
+ * @returns {{name: string, size: number | null, place: string}[]}
+ */
+export function waveWindow(job) {
+  const { list, now } = /** @type {import("./store.js").Waves} */ (job.waves);
+  const begun = job.counts.q < job.targets.count;
+  const over = ended(job.state);
+  const first = Math.max(0, Math.min(now - BEFORE, list.length - SHOWN));
+  const last = Math.min(first + SHOWN, list.length);
+  const place = (/** @type {number} */ at) => (at < now || (at === now && over && begun) ? "done" : at === now && !over ? "now" : "later");
+  /** @type {{name: string, size: number | null, place: string}[]} */
+  const marks = [];
+  if (first) marks.push({ name: t("{n} before", { n: number(first) }), size: null, place: "done" });
+  for (let at = first; at < last; at++) marks.push({ name: waveName(list, at), size: list[at].size, place: place(at) });
+  if (last < list.length) marks.push({ name: t("{n} more", { n: number(list.length - last) }), size: null, place: "later" });
+  return marks;
+}
+
+/** Where a job is among its waves and what it waits for there. @param {Status} job @param {number | null} hold what is left of the pause, in ms */
+export function waveNote(job, hold) {
+  const { list, now } = /** @type {import("./store.js").Waves} */ (job.waves);
+  const state = phase(job);
+  if (state === "waits") return t("waits for you: Continue");
+  if (state === "held") {
+    const seconds = Math.max(1, Math.round((hold ?? 0) / 1000));
+    return t("{wave} starts in {time}", { wave: waveName(list, now), time: duration(seconds * 1000) });
+  }
+  return state === "runs" ? t("{n} of {all}", { n: number(now + 1), all: number(list.length) }) : "";
+}
+
+/** Why the next host does not start, as far as it is not told elsewhere on the page. @param {Status["waiting"]} waiting */
+export function waitingText(waiting) {
+  if (!waiting || ELSEWHERE.has(waiting.code)) return "";
+  if (waiting.code === "no_workers") return t("No worker is connected, so the job waits. Start one:");
+  if (waiting.code !== "no_slot" && waiting.code !== "turn") return waiting.text;
+  const jobs = plural(waiting.ahead ?? 0, "{n} job", "{n} jobs");
+  const busy = t("{busy} of {slots} slots busy", { busy: number(waiting.busy ?? 0), slots: number(waiting.slots ?? 0) });
+  const text = waiting.code === "turn" ? "Waiting for its turn: {jobs} ahead, {busy}" : "Waiting for a free slot: {jobs} ahead, {busy}";
+  return t(text, { jobs, busy });
+}
+
+/** Shows all this on the page of a job. */
+export function createControl() {
+  const list = byId("wave-list");
+  /** @type {Status | null} */
+  let job = null;
+  let drawn = "";
+  let heldUntil = 0;
+
+  function tick() {
+    if (!job) return;
+    if (list && job.waves) byId("wave-note").textContent = waveNote(job, heldUntil - performance.now());
+    waiting(job);
+  }
+
+  /** @param {Status} next */
+  function waves(next) {
+    if (!list || !next.waves) return;
+    const marks = waveWindow(next);
+    const key = JSON.stringify(marks);
+    if (key === drawn) return;
+    drawn = key;
+    list.replaceChildren(...marks.map(({ name, size, place }) =>
+      el("li", { class: place, "aria-current": place === "now" && "step" }, name, ...(size === null ? [] : [" ", el("span", { class: "num", text: number(size) })]))));
+    for (const field of document.querySelectorAll("[data-wave-now]")) /** @type {HTMLInputElement} */ (field).value = String(next.waves.now);
+    for (const option of byId("wave")?.options ?? []) option.hidden = option.disabled = Number(option.value) < next.waves.now;
+    const picked = byId("wave")?.selectedOptions[0];
+    if (picked?.disabled) byId("wave").value = String(next.waves.now);
+  }
+
+  /** @param {Status} next */
+  function waiting(next) {
+    const node = byId("waiting");
+    if (!node) return;
+    const idle = !next.counts.c && !next.counts.r && Date.now() - sinceIdle > WAITS_AFTER_MS;
+    const text = idle || next.waiting?.code === "no_workers" ? waitingText(next.waiting) : "";
+    node.hidden = !text || ended(next.state);
+    // A text that stays is not said again to those who listen.
+    if (node.firstElementChild.textContent !== text && text) node.firstElementChild.textContent = text;
+    node.lastElementChild.hidden = next.waiting?.code !== "no_workers";
+  }
+  let sinceIdle = 0;
+
+  setInterval(tick, 1000);
+  return {
+    /** @param {Status} next */
+    show(next) {
+      const moving = next.counts.c + next.counts.r > 0;
+      if (moving || !sinceIdle) sinceIdle = moving ? Date.now() : Date.parse(next.started_at ?? next.created_at);
+      if (next.waves?.hold_ms && next.waves !== job?.waves) heldUntil = performance.now() + next.waves.hold_ms;
+      job = next;
+      const now = phase(next);
+      for (const form of document.querySelectorAll("form[data-when]")) {
+        /** @type {HTMLElement} */ (form).hidden = !(form.getAttribute("data-when") ?? "").split(" ").includes(now);
+      }
+      waves(next);
+      tick();
+    },
+  };
+}
+
+/**
+ * Sends the forms of a job's verbs through the API, so that the page stays where it is.
+ * @param {(status: Status) => void} onStatus
+ */
+export function verbForms(onStatus) {
+  document.addEventListener("submit", async (event) => {
+    const form = /** @type {HTMLFormElement} */ (event.target);
+    const path = form.dataset.api;
+    if (!path) return;
+    event.preventDefault();
+    const button = /** @type {HTMLButtonElement | null} */ (event.submitter);
+    const wave = new FormData(form).get("wave");
+    await send(path + (button?.dataset.verb ?? ""), wave === null || wave === "" ? {} : { wave: Number(wave) }, onStatus, button);
+    for (const menu of document.querySelectorAll("details.menu[open]")) menu.removeAttribute("open");
+  }, { capture: true });
+}
+
+/**
+ * Asks for a verb and shows the answer, or why it was refused.
+ * @param {string} path
+ * @param {object} body
+ * @param {(status: Status) => void} onStatus
+ * @param {HTMLButtonElement | null} [button] what was pressed; it rests while the answer is on its way
+ */
+export async function send(path, body, onStatus, button) {
+  const refused = byId("refused");
+  refused.hidden = true;
+  if (button) button.disabled = true;
+  try {
+    onStatus(await api(path, { method: "POST", body }));
+  } catch (error) {
+    refused.textContent = /** @type {Error} */ (error).message;
+    refused.hidden = false;
+  }
+  if (button) button.disabled = false;
+}

@@ -1,0 +1,168 @@
+"""What a person does to a job from its page, in real Chromium: pause, waves, chosen hosts, emergency stop."""
+
+from collections.abc import Callable
+
+from playwright.sync_api import Page, expect
+from sqlalchemy import update
+
+from opsconsole.accounts.permissions import Role
+from opsconsole.jobs.launch import Order
+from opsconsole.jobs.models import Job
+from opsconsole.jobs.states import JobState, PauseReason
+from tests.functional.api.play import Play
+from tests.support.liveserver import LiveServer
+
+Players = Callable[[int], Play]
+
+
+def test_a_job_is_paused_and_resumed_where_it_stands(live: LiveServer, page: Page, play: Players) -> None:
+    job = live.launch(Order(targets="web[1-6]", command="uptime"))
+    play(job).start(0, 1)
+    page.goto(f"{live.url}/jobs/{job}")
+    page.click(".steer button:text-is('Pause')")
+    expect(page.locator("#pill")).to_have_text("Paused")
+    expect(page.locator("#stopped")).to_have_text("paused by admin")
+    expect(page.locator(".steer button:text-is('Pause')")).to_be_hidden()
+    page.click(".steer button:text-is('Resume')")
+    expect(page.locator("#pill")).to_have_text("Running")
+    expect(page.locator("#stopped")).to_have_text("")
+    expect(page).to_have_url(f"{live.url}/jobs/{job}")
+
+
+def test_the_waves_are_shown_and_one_waits_for_a_person(live: LiveServer, page: Page, play: Players) -> None:
+    job = live.launch(Order(targets="web[1-6]", command="uptime", canary="1", canary_gate="manual", waves="2"))
+    workers = play(job)
+    workers.start(0)
+    page.goto(f"{live.url}/jobs/{job}")
+    expect(page.locator("#wave-list li")).to_have_text(["Canary 1", "Wave 1 2", "Wave 2 2", "Wave 3 1"])
+    expect(page.locator("#wave-list [aria-current]")).to_have_text("Canary 1")
+    expect(page.locator("#wave-note")).to_have_text("1 of 4")
+    workers.end(0)
+    with live.database.transaction() as session:
+        waits = {"state": JobState.PAUSED.value, "pause_reason": PauseReason.CANARY.value, "ver": Job.ver + 1}
+        session.execute(update(Job).where(Job.id == job).values(waits))
+    expect(page.locator("#stopped")).to_have_text("the canary is done: it waits for you")
+    page.click(".steer button:text-is('Continue')")
+    expect(page.locator("#pill")).to_have_text("Running")
+    expect(page.locator("#wave-list [aria-current]")).to_have_text("Wave 1 2")
+    expect(page.locator("#wave-list .done")).to_have_text("Canary 1")
+
+
+def test_the_pause_between_waves_counts_down(live: LiveServer, page: Page, play: Players) -> None:
+    job = live.launch(Order(targets="web[1-4]", command="uptime", waves="2"))
+    play(job).start(0)
+    with live.database.transaction() as session:
+        session.execute(update(Job).where(Job.id == job).values(wave=1, hold_ms=30_000, ver=Job.ver + 1))
+    page.goto(f"{live.url}/jobs/{job}")
+    expect(page.locator("#wave-note")).to_have_text("Wave 2 starts in 28 s", timeout=20_000)
+    page.click(".steer button:text-is('Continue')")
+    expect(page.locator("#wave-note")).to_have_text("2 of 2")
+
+
+def test_one_wave_is_held_back_and_cancelled(live: LiveServer, page: Page, play: Players) -> None:
+    job = live.launch(Order(targets="web[1-6]", command="uptime", waves="2"))
+    play(job).start(0)
+    page.goto(f"{live.url}/jobs/{job}?view=hosts")
+    page.click(".waves summary")
+    page.select_option("#wave", label="Wave 2, 2 hosts")
+    page.click(".waves button:text-is('Pause')")
+    expect(page.locator("#hosts-table .rows .hrow", has_text="(held)")).to_have_count(2)
+    page.click(".waves summary")
+    page.select_option("#wave", label="Wave 3, 2 hosts")
+    page.click(".waves button:text-is('Cancel')")
+    expect(page.locator("#grid .t.x")).to_have_count(2)
+
+
+def test_chosen_hosts_are_held_resumed_and_cancelled(live: LiveServer, page: Page, play: Players) -> None:
+    job = live.launch(Order(targets="web[1-6]", command="uptime"))
+    play(job).start(0)
+    page.goto(f"{live.url}/jobs/{job}")
+    expect(page.locator("#link")).to_have_text("Live")
+    expect(page.locator("#chosen")).to_be_hidden()
+    page.click("#grid a:nth-child(3)", modifiers=["Shift"])
+    page.click("#grid a:nth-child(5)", modifiers=["Shift"])
+    expect(page.locator("#chosen-count")).to_have_text("3 hosts chosen")
+    expect(page.locator("#grid .tick")).to_have_count(3)
+    page.keyboard.type("gh")
+    expect(page.locator("#hosts-table .rows input:checked")).to_have_count(3)
+    page.uncheck("#hosts-table input[aria-label='web4']")
+    page.click("#chosen button[data-verb=pause]")
+    expect(page.locator("#hosts-table .rows .hrow", has_text="(held)")).to_have_count(2)
+    page.click("#chosen button[data-verb=resume]")
+    expect(page.locator("#hosts-table .rows .hrow", has_text="(held)")).to_have_count(0)
+    page.click("#chosen button[data-verb=cancel]")
+    expect(page.locator(".chip[data-state=x] b")).to_have_text("2")
+    page.click("#chosen button[data-verb=rerun]")
+    expect(page.locator("#go-label")).to_have_text("Run on 2 hosts")
+
+
+def test_what_was_refused_is_said(live: LiveServer, page: Page, play: Players, watch: object) -> None:
+    watch.allowed.append("409")  # type: ignore[attr-defined]
+    job = live.launch(Order(targets="web1", command="uptime"))
+    workers = play(job)
+    workers.start(0)
+    page.goto(f"{live.url}/jobs/{job}")
+    expect(page.locator("#link")).to_have_text("Live")
+    page.route(f"**/api/v1/jobs/{job}/pause", lambda route: (workers.end(0), route.continue_()))
+    page.click(".steer button:text-is('Pause')")
+    expect(page.locator("#refused")).to_contain_text("has ended")
+
+
+def test_emergency_stop_asks_tells_everybody_and_is_lifted(
+    live: LiveServer, page: Page, new_page: Callable[..., Page], play: Players
+) -> None:
+    job = live.launch(Order(targets="web[1-6]", command="uptime"))
+    play(job).start(0, 1)
+    other = new_page("bert", Role.OPERATOR)
+    other.goto(f"{live.url}/run")
+    page.goto(f"{live.url}/jobs")
+    page.click(".menu summary")
+    page.click("a:has-text('Emergency stop')")
+    dialog = page.locator("dialog")
+    expect(dialog).to_contain_text("4 not started will be skipped, 2 running get TERM, then KILL.")
+    dialog.locator("[data-close-dialog]").click()
+    expect(dialog).to_have_count(0)
+    page.click(".menu summary")
+    page.click("a:has-text('Emergency stop')")
+    page.fill("#stop-reason", "the wrong disk")
+    page.click("dialog button:has-text('Stop everything now')")
+    page.wait_for_url("**/queue")
+    expect(page.locator("#notices")).to_contain_text("Emergency stop by admin")
+    expect(other.locator("#notices")).to_contain_text("the wrong disk", timeout=15_000)
+    expect(other.locator("#notices button")).to_have_count(0)
+    page.click("#notices button")
+    expect(page.locator("#notices")).to_have_text("")
+    expect(other.locator("#notices")).to_have_text("", timeout=15_000)
+
+
+def test_the_queue_says_who_waits_for_what(live: LiveServer, page: Page, play: Players) -> None:
+    job = live.launch(Order(targets="web[1-6]", command="uptime", priority="high"))
+    page.goto(f"{live.url}/queue")
+    row = page.locator("#queue tbody tr")
+    expect(row).to_contain_text("No worker is connected")
+    expect(row).to_contain_text("high")
+    play(job).start(*range(6))
+    expect(row).to_contain_text("all hosts have started", timeout=15_000)
+
+
+def test_without_script_a_job_is_paused_and_its_waves_too(live: LiveServer, new_page: Callable[..., Page]) -> None:
+    page = new_page("bert", Role.OPERATOR, javascript=False)
+    page.goto(f"{live.url}/run")
+    page.fill("#targets", "web[1-6]")
+    page.fill("#command", "uptime")
+    page.check("[name=pace][value=waves]")
+    page.fill("#waves", "2")
+    page.click("button:has-text('Preview')")
+    expect(page.locator("#waves-panel")).to_contain_text("Canary of 1, then 3 waves")
+    page.click("#go")
+    page.click(".steer button:text-is('Pause')")
+    expect(page.locator("#pill")).to_have_text("Paused")
+    page.click(".steer button:text-is('Resume')")
+    page.click(".waves summary")
+    page.select_option("#wave", index=1)
+    page.click(".waves button:text-is('Pause')")
+    page.click(".tabs a:has-text('Hosts')")
+    expect(page.locator("#hosts-table a.hrow", has_text="(held)")).to_have_count(2)
+    page.check("#hosts-table input[aria-label='web6']")
+    page.click("#chosen button[data-verb=cancel]")
+    expect(page.locator(".chip", has_text="Cancelled")).to_contain_text("1")
