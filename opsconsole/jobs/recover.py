@@ -11,7 +11,7 @@ from opsconsole.db.inserts import insert_missing
 from opsconsole.jobs import transitions
 from opsconsole.jobs.dispatch import republish_soon
 from opsconsole.jobs.models import HostRun, LeaderLease, WorkerProcess
-from opsconsole.jobs.states import Reason, RunState
+from opsconsole.jobs.states import BrokerFault, Reason, RunState
 from opsconsole.jobs.transitions import Change
 
 MOST_ATTEMPTS = 3
@@ -27,12 +27,20 @@ def register(session: Session, worker_id: str, *, name: str, pid: int, slots: in
     )
 
 
-def beat(session: Session, worker_id: str, *, busy: int, draining: bool, now: datetime) -> bool:
+def beat(
+    session: Session,
+    worker_id: str,
+    *,
+    busy: int,
+    draining: bool,
+    now: datetime,
+    broker_fault: BrokerFault | None = None,
+) -> bool:
     """Advances a worker's heartbeat. Returns false when it was declared gone meanwhile: it then needs a new id."""
     statement = (
         update(WorkerProcess)
         .where(WorkerProcess.id == worker_id, WorkerProcess.gone_at.is_(None))
-        .values(beat=WorkerProcess.beat + 1, busy=busy, draining=draining, beat_at=now)
+        .values(beat=WorkerProcess.beat + 1, busy=busy, draining=draining, broker_fault=broker_fault, beat_at=now)
         .returning(WorkerProcess.beat)
     )
     return session.execute(statement).one_or_none() is not None

@@ -104,6 +104,14 @@ class Reason(StrEnum):
     INTERNAL = "internal"
 
 
+class BrokerFault(StrEnum):
+    """What a worker finds wrong with the broker."""
+
+    UNREACHABLE = "unreachable"
+    FULL = "full"
+    EVICTS = "evicts"
+
+
 ACTIVE = frozenset({RunState.PENDING, RunState.QUEUED, RunState.CONNECTING, RunState.RUNNING})
 TERMINAL = frozenset(set(RunState) - ACTIVE)
 # States that hold one of the job's slots.

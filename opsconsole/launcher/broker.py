@@ -13,6 +13,8 @@ from opsconsole.launcher.folder import broker_dir, write_private
 from opsconsole.settings import Settings
 
 _OLDEST = (6, 2)
+# A machine that is busy for a moment must not cost a broker that only waits for its turn.
+_SILENT_LOOKS = 3
 # Nothing is kept on disk: the rows are the truth, and a full disk must not stop the broker and with it the workers.
 _CONFIG = """\
 port 0
@@ -71,6 +73,27 @@ def answers(settings: Settings) -> bool:
         return False
     finally:
         client.close()
+
+
+class Watch:
+    """Tells a supervisor whether the embedded server still answers. One that is silent at a few looks in a row is as
+    good as dead: nothing is lost by killing it, and a new one answers in a moment."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._silent = 0
+
+    def ready(self, _pid: int) -> bool:
+        """Returns whether it takes commands."""
+        if not answers(self._settings):
+            return False
+        self._silent = 0
+        return True
+
+    def alive(self, pid: int) -> bool:
+        """Returns whether there is still hope."""
+        self._silent = 0 if self.ready(pid) else self._silent + 1
+        return self._silent < _SILENT_LOOKS
 
 
 class _Unusable(Exception):

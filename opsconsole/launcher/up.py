@@ -122,14 +122,15 @@ def _start_broker(plan: Plan, supervisor: Supervisor, say: Say) -> str:
         if report.risk:
             say(f"NOTE  {report.what} {report.risk}. {report.remedy}.")
         return report.what
-    program = broker.find_program()
+    program, watch = broker.find_program(), broker.Watch(settings)
     spec = ChildSpec(
         name="broker",
         command=broker.command(settings, program),
         environment=child_environment({}),
         stage=_GROUND,
         stop_seconds=_LAST_STOP,
-        ready=lambda _pid: broker.answers(settings),
+        ready=watch.ready,
+        alive=watch.alive,
     )
     supervisor.start([spec])
     return f"embedded ({program.name})"

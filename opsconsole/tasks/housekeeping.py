@@ -18,6 +18,7 @@ from opsconsole.errors import Unavailable
 from opsconsole.jobs import dispatch, orders, recover
 from opsconsole.jobs.perform import Performer
 from opsconsole.jobs.ports import Dispatcher
+from opsconsole.jobs.states import BrokerFault
 from opsconsole.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -47,6 +48,7 @@ class Housekeeping:
         dispatcher: Dispatcher,
         identity: Identity,
         *,
+        broker_fault: Callable[[], BrokerFault | None] = lambda: None,
         offload: Callable[[Callable[[], Any]], Any],
     ) -> None:
         self._settings = settings
@@ -54,6 +56,7 @@ class Housekeeping:
         self._clock = clock
         self._dispatcher = dispatcher
         self._identity = identity
+        self._broker_fault = broker_fault
         self._offload = offload
         self._performer: Performer | None = None
         self._leader = recover.Observer(settings.worker_dead_seconds)
@@ -76,6 +79,11 @@ class Housekeeping:
     def kick(self) -> None:
         """Asks for a look at the jobs now."""
         self._kicked.set()
+
+    def beat_now(self) -> None:
+        """Asks for a heartbeat now: the others should know at once what it says."""
+        self._beaten = -1e9
+        self.kick()
 
     def resend(self) -> None:
         """Makes every message that waits be sent again: the broker was away and may have lost them."""
@@ -119,14 +127,14 @@ class Housekeeping:
                 return
             self._drain(time.monotonic())
             try:
-                published = self._offload(partial(self._round, kicked))
+                resend, self._unsent = self._unsent, False
+                published = self._offload(partial(self._round, kicked, resend))
                 # Outside the native thread: the broker's sockets belong to the greenlets.
-                self._unsent = bool(published)
                 if published:
                     self._dispatcher.publish(published)
-                self._unsent = False
                 silent = False
             except Unavailable as error:
+                self._unsent = True
                 if not silent:
                     _log.warning("housekeeping waits", reason=error.detail)
                 silent = True
@@ -144,7 +152,7 @@ class Housekeeping:
         if monotonic - self._draining_since >= self._settings.drain_seconds:
             performer.stopping.set()
 
-    def _round(self, kicked: bool) -> dispatch.Published:
+    def _round(self, kicked: bool, resend: bool) -> dispatch.Published:
         # 1. Say that we live.
         monotonic = time.monotonic()
         if monotonic - self._beaten >= self._settings.heartbeat_seconds:
@@ -160,7 +168,7 @@ class Housekeeping:
                 for worker_id, runs in recover.reap(session, self._workers, monotonic, now).items():
                     _tell_gone(worker_id, runs)
             self.live_slots = dispatch.live_slots(session)
-            if self._unsent:
+            if resend:
                 # The broker was away: what waits for it must not wait for its turn in the back-off as well.
                 dispatch.republish_soon(session, now)
             return dispatch.sweep(session, now, slots=self.live_slots) if leads or kicked else []
@@ -168,9 +176,9 @@ class Housekeeping:
     def _beat(self) -> None:
         in_hand = set(self._performer.in_hand()) if self._performer else set()
         draining = bool(self._performer and self._performer.draining.is_set())
-        now, own = self._clock.now(), self._identity.id
+        now, own, fault = self._clock.now(), self._identity.id, self._broker_fault()
         with self._database.transaction() as session:
-            alive = recover.beat(session, own, busy=len(in_hand), draining=draining, now=now)
+            alive = recover.beat(session, own, busy=len(in_hand), draining=draining, broker_fault=fault, now=now)
             self._stray = recover.release_stray(session, own, in_hand, self._stray, now)
         if not alive:
             _log.warning("this worker was declared gone; it goes on under a new id", name=self._identity.name)

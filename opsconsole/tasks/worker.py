@@ -1,5 +1,6 @@
 """A worker process: the Celery application with its tasks, and the services that live as long as the process."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,17 @@ from opsconsole.db.schema import require_current
 from opsconsole.jobs.claims import ClaimReader
 from opsconsole.jobs.ledger import Ledger
 from opsconsole.jobs.perform import Bounds, Performer
-from opsconsole.jobs.ports import Connector
+from opsconsole.jobs.ports import Connector, Dispatcher
+from opsconsole.jobs.states import BrokerFault
 from opsconsole.runtime import Runtime
 from opsconsole.settings import Settings
 from opsconsole.tasks.app import DISPATCH_TASK, RUN_TASK, TICK_TASK, make_celery
+from opsconsole.tasks.broker_look import make_look
 from opsconsole.tasks.chores import tidy
 from opsconsole.tasks.dispatcher import CeleryDispatcher
 from opsconsole.tasks.housekeeping import Housekeeping, Identity
 from opsconsole.tasks.pool import make_offload
+from opsconsole.tasks.postbox import Postbox
 
 _log = structlog.get_logger(__name__)
 _LABEL_OPTION = "--hostname"
@@ -30,7 +34,14 @@ _ID_LIMIT = 2**63
 class Services:
     """What a worker process holds besides Celery: ledger, performer, housekeeping, connector."""
 
-    def __init__(self, runtime: Runtime, connector: Connector, dispatcher: CeleryDispatcher, label: str) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        connector: Connector,
+        dispatcher: Dispatcher,
+        look: Callable[[], BrokerFault | None],
+        label: str,
+    ) -> None:
         settings = runtime.settings
         self._connector = connector
         self._identity = Identity(label)
@@ -43,18 +54,24 @@ class Services:
             worker_name=self._identity.name,
             home=Path.home(),
         )
+        self._postbox = Postbox(
+            dispatcher,
+            look,
+            look_seconds=settings.heartbeat_seconds,
+        )
         self._housekeeping_offload = make_offload()
         self.housekeeping = Housekeeping(
             settings,
             self._databases[0],
             runtime.clock,
-            dispatcher,
+            self._postbox,
             self._identity,
+            broker_fault=lambda: self._postbox.fault,
             offload=self._housekeeping_offload,
         )
         self._ledger = Ledger(
             self._databases[1],
-            dispatcher,
+            self._postbox,
             reader,
             now=runtime.clock.now,
             slots=lambda: self.housekeeping.live_slots,
@@ -67,6 +84,7 @@ class Services:
         """Registers the process and begins its loop. Raises ``Unavailable`` without a database of this version."""
         self._housekeeping_offload(lambda: require_current(self._databases[0]))
         self.housekeeping.start(self.performer)
+        self._postbox.start(changed=self.housekeeping.beat_now, back=self.housekeeping.resend)
 
     def drain(self) -> None:
         """Takes no further run, lets those in hand go on for ``drain_seconds``, then ends them. Never blocks: it is
@@ -85,6 +103,7 @@ class Services:
         """Ends everything now; what is in hand is settled by the others."""
         self._ledger.close()
         self.housekeeping.stop()
+        self._postbox.close()
         self._connector.close()
         for database in self._databases:
             database.close()
@@ -108,7 +127,8 @@ def make_worker_app(runtime: Runtime, connector: Connector) -> Celery:
         requires = ("celery.worker.components:Timer",)
 
         def start(self, parent: Any) -> None:
-            services = Services(runtime, connector, dispatcher, str(parent.hostname).split("@", 1)[0])
+            label = str(parent.hostname).split("@", 1)[0]
+            services = Services(runtime, connector, dispatcher, make_look(runtime.settings, app), label)
             services.start()
             running.append(services)
 

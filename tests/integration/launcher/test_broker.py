@@ -1,6 +1,8 @@
 """The embedded broker: which program serves, and how."""
 
+import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,6 +50,20 @@ def test_it_listens_on_no_port_and_keeps_nothing_on_disk(tmp_path: Path) -> None
         client.rpush("runs", "1", "2")
     with _running(settings) as client:
         assert client.llen("runs") == 0
+
+
+def test_one_that_is_frozen_is_given_up_after_a_few_looks(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data")
+    with _running(settings) as client:
+        watch, pid = broker.Watch(settings), int(client.info("server")["process_id"])
+        assert (watch.ready(pid), watch.alive(pid)) == (True, True)
+        os.kill(pid, signal.SIGSTOP)
+        assert [watch.alive(pid) for _ in range(2)] == [True, True]
+        os.kill(pid, signal.SIGCONT)
+        assert watch.alive(pid)
+        os.kill(pid, signal.SIGSTOP)
+        assert [watch.alive(pid) for _ in range(3)] == [True, True, False]
+        os.kill(pid, signal.SIGCONT)
 
 
 def test_one_that_may_throw_messages_away_is_a_risk(tmp_path: Path) -> None:
