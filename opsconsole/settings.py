@@ -8,6 +8,7 @@ import hashlib
 import ipaddress
 import json
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from enum import StrEnum
@@ -28,6 +29,8 @@ _SECRET_CHARS = 16
 # Fewer beats or looks than these within ``worker_dead_seconds``, and one late one makes a living worker a lost one.
 _BEATS_BEFORE_DEAD = 2
 _SWEEPS_BEFORE_DEAD = 3
+
+_LIMIT = re.compile(r"(tag (?!group *=)[^\s,=]+|group [^\s,=]+|user)=[1-9][0-9]{0,6}", re.ASCII)
 
 
 class WorkerPool(StrEnum):
@@ -82,6 +85,9 @@ class Settings(BaseSettings):
     max_command_bytes: int = Field(256 * 1024, ge=1, description="Size of a command at most.")
     concurrency: int = Field(50, ge=1, le=5000, description="Hosts of one job at once when the job does not say.")
     max_concurrency: int = Field(1000, ge=1, le=5000, description="What a job may ask for at most.")
+    limits: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Hosts in flight over all jobs at most: tag dc=20,group db=2,user=500."
+    )
     connect_timeout: float = Field(10.0, gt=0, le=300, description="Seconds to reach a host and log in.")
     command_timeout: float = Field(300.0, ge=0, le=7 * 86400, description="Seconds; 0 means none.")
     kill_grace: float = Field(5.0, ge=0, le=300, description="Seconds between TERM and KILL.")
@@ -125,6 +131,14 @@ class Settings(BaseSettings):
                     ipaddress.ip_network(str(part))
                 except ValueError:
                     raise ValueError("write networks such as 10.0.0.0/8, several separated by commas") from None
+        return parts
+
+    @field_validator("limits", mode="before")
+    @classmethod
+    def _parse_limits(cls, value: object) -> object:
+        parts = tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        if isinstance(parts, (tuple, list)) and not all(_LIMIT.fullmatch(str(part)) for part in parts):
+            raise ValueError("write tag NAME=HOSTS, group NAME=HOSTS or user=HOSTS, several separated by commas")
         return parts
 
     @field_validator("secret_key")

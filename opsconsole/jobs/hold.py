@@ -11,6 +11,7 @@ from opsconsole.audit.record import record
 from opsconsole.db.console import Console
 from opsconsole.errors import Forbidden
 from opsconsole.jobs import control, queries, transitions
+from opsconsole.jobs.dispatch import republish_soon
 from opsconsole.jobs.models import Job
 from opsconsole.jobs.states import JobState
 
@@ -54,6 +55,8 @@ def lift(session: Session, actor: Actor, *, now: datetime) -> dict[str, Any]:
         detail = {"held_by": console.held_by, "reason": console.held_reason}
         console.held_at = console.held_by = console.held_reason = None
         session.flush()
+        # Messages that came in the meantime were dropped.
+        republish_soon(session, now)
         record(session, actor, "console.lift", now=now, detail=detail)
     return queries.hold(session)
 

@@ -24,6 +24,7 @@ from opsconsole.errors import Unavailable
 from opsconsole.inventory import hostkeys
 from opsconsole.jobs import dispatch, transitions
 from opsconsole.jobs.claims import Claim, ClaimReader, Delivered
+from opsconsole.jobs.limits import NO_CAPS, Caps
 from opsconsole.jobs.models import HostRun, OutputChunk
 from opsconsole.jobs.output import BoundedOutput, Flush
 from opsconsole.jobs.ports import ConnectionFacts, Dispatcher, Unreached
@@ -99,7 +100,10 @@ Answer = Claim | bool | None
 
 
 class Ledger:
-    """One worker process's pen. ``now`` is wall-clock time; ``slots`` tells how many slots all live workers have."""
+    """One worker process's pen. ``now`` is wall-clock time; ``slots`` tells how many slots all live workers have.
+
+    ``kick`` is called when a sweep over all jobs is due: a slot came free and is another job's. It must be quick.
+    """
 
     def __init__(
         self,
@@ -109,6 +113,8 @@ class Ledger:
         *,
         now: Callable[[], datetime],
         slots: Callable[[], int],
+        kick: Callable[[], None],
+        caps: Caps = NO_CAPS,
         offload: Callable[[Callable[[], Written[Answer]]], Written[Answer]],
     ) -> None:
         self._database = database
@@ -116,6 +122,8 @@ class Ledger:
         self._reader = reader
         self._now = now
         self._slots = slots
+        self._kick = kick
+        self._caps = caps
         self._group: GroupCommit[Entry, Answer] = GroupCommit(self._write, offload=offload)
         self._outbox: Queue[dispatch.Published | None] = Queue()
         # A broker that is slow or away must not hold up what is written about running commands.
@@ -124,6 +132,9 @@ class Ledger:
 
     def take(self, run_id: int, attempt: int) -> Claim | None:
         """Claims a run and returns what it needs, or ``None`` when it is not this delivery's turn (any more).
+
+        It may be another run than the message's: a message is a chance to work, and it goes to the run whose turn it
+        is. The message's own run is then sent again.
 
         A database that does not answer is a ``None`` too: the message is sent again, and a claim that was committed
         all the same is given back by ``release_stray``.
@@ -192,10 +203,20 @@ class Ledger:
 
     def _write(self, entries: Sequence[Entry]) -> Written[Answer]:
         now = self._now()
+        filled = dispatch.Filled([], others_wait=False)
         with self._database.transaction() as session:
+            entries, published = _taken_in_turn(session, entries, now)
             answers, touched = _write_entries(session, entries, self._reader, now)
-            published = dispatch.fill(session, touched, now, slots=self._slots()) if touched else []
-        return answers, partial(self._outbox.put, published) if published else None
+            if touched:
+                filled = dispatch.fill(session, touched, now, slots=self._slots(), caps=self._caps)
+        published += filled.published
+        return answers, partial(self._go_on, published, filled.others_wait)
+
+    def _go_on(self, published: dispatch.Published, others_wait: bool) -> None:
+        if published:
+            self._outbox.put(published)
+        if others_wait:
+            self._kick()
 
     def _post(self) -> None:
         while (published := self._outbox.get()) is not None:
@@ -207,6 +228,21 @@ class Ledger:
             finally:
                 self._outbox.task_done()
         self._outbox.task_done()
+
+
+def _taken_in_turn(
+    session: Session, entries: Sequence[Entry], now: datetime
+) -> tuple[Sequence[Entry], dispatch.Published]:
+    """Returns the entries with each message given to the run whose turn it is, and the messages to send again."""
+    places = [place for place, entry in enumerate(entries) if isinstance(entry, TakeRun)]
+    deliveries = [(entry.run_id, entry.attempt) for entry in entries if isinstance(entry, TakeRun)]
+    passed_over = dispatch.settle_turns(session, deliveries, now)
+    if not passed_over:
+        return entries, []
+    settled = list(entries)
+    for place, delivery in zip(places, deliveries, strict=True):
+        settled[place] = TakeRun(*delivery)
+    return settled, passed_over
 
 
 def _write_entries(

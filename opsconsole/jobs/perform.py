@@ -115,23 +115,24 @@ class Performer:
 
     def _perform(self, run_id: int, attempt: int) -> None:
         crash.passing(CrashPoint.BEFORE_CLAIM)
+        # The run whose turn it is, which need not be the message's own.
         claim = self._ledger.take(run_id, attempt)
         if claim is None:
             return
         claimed = time.monotonic()
         crash.passing(CrashPoint.AFTER_CLAIM)
         with self._lock:
-            self._in_hand[run_id] = claim.fence
+            self._in_hand[claim.run_id] = claim.fence
         try:
             self._carry_out(claim, claimed)
         except Exception:  # noqa: BLE001
             # A fault of ours must not leave the run hanging. Whether the command ran is unknown here.
-            _log.exception("run failed inside the worker", run_id=run_id, job_id=claim.job_id)
+            _log.exception("run failed inside the worker", run_id=claim.run_id, job_id=claim.job_id)
             self._give_up(claim)
         finally:
             with self._lock:
-                self._in_hand.pop(run_id, None)
-                self._cancelled.pop(run_id, None)
+                self._in_hand.pop(claim.run_id, None)
+                self._cancelled.pop(claim.run_id, None)
 
     def _give_up(self, claim: Claim) -> None:
         text = "A fault inside the worker; its log has the details."

@@ -1,6 +1,6 @@
 """Where the hosts of an order go: what of the inventory counts for it, and the placement that ``waves`` makes of it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from secrets import SystemRandom
 
@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from opsconsole.hostset import HostSpec
 from opsconsole.inventory.models import GroupMember, Host, HostGroup
 from opsconsole.inventory.service import in_parts
+from opsconsole.jobs.limits import NO_CAPS, Caps
 from opsconsole.jobs.options import RunOptions
 from opsconsole.jobs.waves import (
     GROUP,
@@ -42,21 +43,24 @@ class Places:
     limit_keys: list[list[str] | None]
 
 
-def place_hosts(
-    session: Session, located: Sequence[Located], options: RunOptions, *, capped: Collection[str] = ()
-) -> Places:
-    """Returns where the hosts go. ``capped`` are the tags (and ``group``) that the console limits over all jobs.
+def place_hosts(session: Session, located: Sequence[Located], options: RunOptions, *, caps: Caps = NO_CAPS) -> Places:
+    """Returns where the hosts go, and for which of the job's own limits and of ``caps`` they count.
 
     Raises ``Invalid`` when the options name a tag that no host has, or make too many waves.
     """
     order = Sequencing.parse(options.order)
     canary = Canary.parse(options.canary) if options.canary else None
     waves = Waves.parse(options.waves) if options.waves else None
-    limited = sorted({*capped, *(parse_limit_per(options.limit_per) if options.limit_per else ())})
-    asks_groups = GROUP in {*limited, order.spread, canary.each if canary else None}
+    own = parse_limit_per(options.limit_per) if options.limit_per else {}
+    asks_groups = GROUP in {*own, *caps.names, order.spread, canary.each if canary else None}
     traits = _traits(session, located, asks_groups=asks_groups)
     placement = place(traits, _RANDOM.sample, order=order, canary=canary, waves=waves)
-    return Places(placement, [limit_keys(host, limited) for host in traits])
+    names = sorted({*own, *caps.names})
+    keys = [
+        [key for key in limit_keys(host, names) if key.partition("=")[0] in own or caps.of(key) is not None] or None
+        for host in traits
+    ]
+    return Places(placement, keys)
 
 
 def _traits(session: Session, located: Sequence[Located], *, asks_groups: bool) -> list[Traits]:

@@ -17,12 +17,6 @@ from opsconsole.jobs.waves import WaveKind
 
 _RANDOM = SystemRandom()
 _STARTED = (RunState.CONNECTING.value, RunState.RUNNING.value)
-_ENDING = {
-    StopReason.THRESHOLD: "Ended because too many hosts failed.",
-    StopReason.CANARY: "Ended because the canary failed.",
-    StopReason.DEADLINE: "Ended because the job's time was over.",
-    StopReason.OPERATOR: "",
-}
 
 
 def stop(session: Session, job_id: int, reason: StopReason, now: datetime) -> bool:
@@ -38,7 +32,7 @@ def stop(session: Session, job_id: int, reason: StopReason, now: datetime) -> bo
     if options.at_stop == AtStop.KILL:
         started = update(HostRun).where(HostRun.job_id == job_id, HostRun.state.in_(_STARTED))
         started = started.where(HostRun.cancel_requested_at.is_(None))
-        orders = started.values(cancel_requested_at=now, detail=_ENDING[reason])
+        orders = started.values(cancel_requested_at=now)
         session.execute(orders.execution_options(synchronize_session=False))
     return True
 
@@ -66,7 +60,7 @@ def _end_of_wave(session: Session, job_id: int, now: datetime) -> bool:
     job = session.execute(select(*_STAGE).where(Job.id == job_id)).one()
     if job.state not in {JobState.PENDING, JobState.RUNNING} or job.hold_ms is not None or not job.plan:
         return False
-    if job.n_queued + job.n_c + job.n_r or job.wave >= len(job.plan) - 1 or _waits(session, job_id, job.wave):
+    if job.n_queued + job.n_c + job.n_r or job.wave >= len(job.plan) - 1 or wave_open(session, job_id, job.wave):
         return False
     options = RunOptions.from_json(job.options)
     ended = _ends(session, job_id, job.wave)
@@ -83,7 +77,8 @@ def _end_of_wave(session: Session, job_id: int, now: datetime) -> bool:
     return hold_ms is None
 
 
-def _waits(session: Session, job_id: int, wave: int) -> bool:
+def wave_open(session: Session, job_id: int, wave: int) -> bool:
+    """Returns whether a host of ``wave``, or of one before it, has not ended."""
     active = [state.value for state in ACTIVE]
     query = select(HostRun.id).where(HostRun.job_id == job_id, HostRun.state.in_(active), HostRun.wave <= wave)
     return session.execute(query.limit(1)).first() is not None

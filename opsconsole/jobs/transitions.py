@@ -123,7 +123,7 @@ def apply(session: Session, changes: Sequence[Change], now: datetime) -> list[Mo
                 continue
             change = admitted
         before, fence = row.state, row.fence + 1 if change.claim else row.fence
-        values = dict(_with_earlier_detail(change, row), state=change.target.value, ver=versions[change.job_id])
+        values = dict(change.values, state=change.target.value, ver=versions[change.job_id])
         values["fence"] = fence
         updates[tuple(sorted(values))].append({**values, "b_id": row.id, "b_state": before.value, "b_fence": row.fence})
         counters[change.job_id].move(before, change.target)
@@ -156,14 +156,6 @@ def _admitted(change: Change, admission: Admission, counters: Counters, now: dat
         values["finished_at"] = now
     # Back to waiting, its fence rises so that whoever held it can write nothing more about it.
     return replace(change, target=target, values=values, claim=not target.terminal)
-
-
-def _with_earlier_detail(change: Change, row: "_Row") -> dict[str, Any]:
-    """Why a run in flight was to end is written when it is ordered; what became of it is added at its end."""
-    values = dict(change.values)
-    if row.detail and row.cancelled and change.target is RunState.CANCELLED and values.get("detail"):
-        values["detail"] = f"{row.detail} {values['detail']}"[:500]
-    return values
 
 
 def move_many(
@@ -252,22 +244,21 @@ class _Row:
     fence: int
     attempt: int
     cancelled: bool
-    detail: str | None
 
 
 def _lost(row: _Row | None) -> Moved:
     return Moved(False, row.state, row.fence, row.cancelled) if row else Moved(False, None, 0)
 
 
-_READ = (HostRun.id, HostRun.state, HostRun.fence, HostRun.attempt, HostRun.cancel_requested_at, HostRun.detail)
+_READ = (HostRun.id, HostRun.state, HostRun.fence, HostRun.attempt, HostRun.cancel_requested_at)
 
 
 def _read_runs(session: Session, ids: Sequence[int]) -> dict[int, _Row]:
     rows: dict[int, _Row] = {}
     for start in range(0, len(ids), _IDS_AT_ONCE):
         query = select(*_READ).where(HostRun.id.in_(ids[start : start + _IDS_AT_ONCE]))
-        for run_id, state, fence, attempt, cancelled, detail in session.execute(query):
-            rows[run_id] = _Row(run_id, RunState(state), fence, attempt, cancelled is not None, detail)
+        for run_id, state, fence, attempt, cancelled in session.execute(query):
+            rows[run_id] = _Row(run_id, RunState(state), fence, attempt, cancelled is not None)
     return rows
 
 

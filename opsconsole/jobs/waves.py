@@ -238,9 +238,9 @@ def place(
     return Placement(rank, wave, plan if canary or waves else None)
 
 
-def limit_keys(host: Traits, names: Iterable[str]) -> list[str] | None:
-    """Returns keys such as ``dc=eu`` and ``group=db`` of the tags ``names`` that limits name, ``None`` for none."""
-    return [f"{name}={value}" for name in names for value in host.values(name)] or None
+def limit_keys(host: Traits, names: Iterable[str]) -> list[str]:
+    """Returns keys such as ``dc=eu`` and ``group=db`` of the tags ``names``."""
+    return [f"{name}={value}" for name in names for value in host.values(name)]
 
 
 def _is_count(text: str) -> bool:

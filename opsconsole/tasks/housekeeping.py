@@ -16,6 +16,7 @@ from opsconsole.clock import Clock
 from opsconsole.db.database import Database
 from opsconsole.errors import Unavailable
 from opsconsole.jobs import dispatch, orders, recover
+from opsconsole.jobs.limits import Caps
 from opsconsole.jobs.perform import Performer
 from opsconsole.jobs.ports import Dispatcher
 from opsconsole.jobs.states import BrokerFault
@@ -67,6 +68,7 @@ class Housekeeping:
         self._draining_since: float | None = None
         self._stray: set[tuple[int, int]] = set()
         self._unsent = False
+        self._caps = Caps.parse(settings.limits)
         self.live_slots = 0
         self._thread = threading.Thread(target=self._loop, name="housekeeping", daemon=True)
 
@@ -171,7 +173,7 @@ class Housekeeping:
             if resend:
                 # The broker was away: what waits for it must not wait for its turn in the back-off as well.
                 dispatch.republish_soon(session, now)
-            return dispatch.sweep(session, now, slots=self.live_slots) if leads or kicked else []
+            return dispatch.sweep(session, now, slots=self.live_slots, caps=self._caps) if leads or kicked else []
 
     def _beat(self) -> None:
         in_hand = set(self._performer.in_hand()) if self._performer else set()

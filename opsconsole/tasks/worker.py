@@ -12,6 +12,7 @@ from opsconsole.db.database import Database
 from opsconsole.db.schema import require_current
 from opsconsole.jobs.claims import ClaimReader
 from opsconsole.jobs.ledger import Ledger
+from opsconsole.jobs.limits import Caps
 from opsconsole.jobs.perform import Bounds, Performer
 from opsconsole.jobs.ports import Connector, Dispatcher
 from opsconsole.jobs.states import BrokerFault
@@ -75,6 +76,8 @@ class Services:
             reader,
             now=runtime.clock.now,
             slots=lambda: self.housekeeping.live_slots,
+            kick=self.housekeeping.kick,
+            caps=Caps.parse(settings.limits),
             offload=make_offload(),
         )
         bounds = Bounds(settings.output_head_bytes, settings.output_tail_bytes, settings.worker_dead_seconds / 2)

@@ -18,6 +18,7 @@ from opsconsole.jobs import control, dispatch, recover
 from opsconsole.jobs.claims import Claim, ClaimReader
 from opsconsole.jobs.launch import Launcher, Order
 from opsconsole.jobs.ledger import Ledger, Outcome
+from opsconsole.jobs.limits import Caps
 from opsconsole.jobs.models import HostRun, Job, WorkerProcess
 from opsconsole.jobs.output import BoundedOutput
 from opsconsole.jobs.ports import ConnectionFacts
@@ -77,6 +78,8 @@ class Hand:
             reader,
             now=desk.clock.now,
             slots=desk.slots,
+            kick=desk.kick,
+            caps=Caps.parse(settings.limits),
             offload=lambda call: call(),
         )
         self.pid = len(desk.hands) + 1
@@ -118,6 +121,7 @@ class Desk:
     clock: FakeClock
     post: Post = field(default_factory=Post)
     hands: list[Hand] = field(default_factory=list)
+    kicks: int = 0
     _actor: Actor | None = None
 
     @property
@@ -156,10 +160,18 @@ class Desk:
         with self.database.read() as session:
             return dispatch.live_slots(session)
 
+    def kick(self) -> None:
+        self.kicks += 1
+
     def sweep(self) -> list[tuple[int, int]]:
         """Does the leader's round over all jobs and returns what it would publish."""
         with self.database.transaction() as session:
-            return dispatch.sweep(session, self.clock.now(), slots=dispatch.live_slots(session))
+            return dispatch.sweep(
+                session,
+                self.clock.now(),
+                slots=dispatch.live_slots(session),
+                caps=Caps.parse(self.settings.limits),
+            )
 
     def cancel(self, job_id: int, hosts: Sequence[str] | None = None) -> None:
         with self.database.transaction() as session:

@@ -4,7 +4,7 @@ import pytest
 
 from opsconsole.jobs import dispatch
 from opsconsole.jobs.ledger import Outcome
-from opsconsole.jobs.states import Reason, RunState
+from opsconsole.jobs.states import JobState, Reason, RunState
 from tests.support.desk import Desk, Hand
 
 FAILED = Outcome(RunState.FAILED, Reason.EXIT_STATUS, exit_status=1)
@@ -122,3 +122,80 @@ def test_draining_and_gone_workers_offer_no_slots(desk: Desk) -> None:
         assert recover.mark_gone(session, "here", two.pid, desk.clock.now()) == 1
         assert recover.mark_gone(session, "elsewhere", one.pid, desk.clock.now()) == 0
     assert desk.slots() == 0
+
+
+def test_a_small_job_does_not_wait_for_a_big_one(desk: Desk) -> None:
+    hand = desk.hand(slots=30)
+    sure = {"confirm": "RUN 5000", "reason": "it is big"}
+    big = desk.order("web[1-5000]", credential="key:test", concurrency=1000, **sure)
+    messages = desk.sweep()
+    assert len(messages) == 60
+    running = [hand.start(*messages.pop(0)) for _ in range(30)]
+    messages += desk.post.collect() + desk.sweep()
+    assert desk.job(big).n_queued == 60
+    small = desk.order("db[1-10]", credential="key:test", by=desk.person())
+    messages += desk.sweep()
+    assert desk.job(small).n_queued == 10
+    ends = 0
+    while not JobState(desk.job(small).state).terminal:
+        # One host ends, and its slot takes the message that has waited longest.
+        hand.finish(running.pop(0))
+        ends += 1
+        while len(running) < 30:
+            claim = hand.take(*messages.pop(0))
+            if claim is not None:
+                assert hand.gate(claim)
+                running.append(claim)
+            messages += desk.post.collect()
+    # The ten slots that came free first were its own; then 29 ends of the others before the last of them.
+    assert ends <= 40
+
+
+def test_who_was_passed_over_is_sent_again(desk: Desk) -> None:
+    hand = desk.hand(slots=4)
+    big = desk.order("web[1-8]", credential="key:test")
+    for message in desk.sweep()[:4]:
+        hand.start(*message)
+    small = desk.order("db1", credential="key:test", by=desk.person())
+    desk.sweep()
+    (first,) = [run for run in desk.runs(big) if run.i == 4]
+    claim = hand.take(first.id, 1)
+    assert claim is not None
+    assert claim.job_id == small
+    assert desk.run(first.id).state == "queued"
+    assert (first.id, 1) in desk.post.collect()
+
+
+def test_of_one_persons_jobs_the_higher_priority_goes_first(desk: Desk) -> None:
+    desk.hand(slots=2)
+    low, high = (
+        desk.order(f"{name}[1-9]", credential="key:test", priority=word)
+        for name, word in (("web", "low"), ("db", "high"))
+    )
+    assert len(desk.sweep()) == 4
+    assert (desk.job(low).n_queued, desk.job(high).n_queued) == (0, 4)
+
+
+def test_a_slot_that_is_another_jobs_turn_is_left_to_the_sweep(desk: Desk) -> None:
+    hand = desk.hand(slots=1)
+    big = desk.order("web[1-9]", credential="key:test")
+    first, _ = desk.sweep()
+    claim = hand.start(*first)
+    desk.post.collect()
+    desk.sweep()
+    small = desk.order("db[1-9]", credential="key:test", by=desk.person())
+    desk.sweep()
+    before = desk.job(big).n_queued
+    hand.finish(claim)
+    assert desk.job(big).n_queued == before
+    assert desk.job(small).n_queued > 0
+
+
+def test_what_a_waiting_wave_cannot_use_goes_to_others(desk: Desk) -> None:
+    hand = desk.hand(slots=2)
+    waves = desk.order("web[1-9]", credential="key:test", waves="1")
+    (message,) = desk.sweep()
+    hand.start(*message)
+    other = desk.order("db[1-9]", credential="key:test")
+    assert len(desk.sweep()) == 4
+    assert (desk.job(waves).n_queued, desk.job(other).n_queued) == (0, 4)

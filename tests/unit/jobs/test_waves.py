@@ -179,7 +179,7 @@ def test_what_is_no_canary(text: str) -> None:
 def test_limits_per_tag() -> None:
     assert parse_limit_per("dc=5, group=2") == {"dc": 5, "group": 2}
     assert limit_keys(FLEET[0], ["dc", "group"]) == ["dc=eu", "group=db", "group=all"]
-    assert limit_keys(FLEET[5], ["dc"]) is None
+    assert limit_keys(FLEET[5], ["dc"]) == []
 
 
 @pytest.mark.parametrize(
