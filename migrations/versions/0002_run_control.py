@@ -34,6 +34,7 @@ _NEW_COLUMNS = {
         sa.Column("looked_at", UTCDateTime(), nullable=True),
     ],
     "jobs": [
+        sa.Column("order_digest", sa.String(length=64), nullable=True),
         sa.Column("priority", sa.SmallInteger(), nullable=False, server_default="0"),
         sa.Column("plan", sa.JSON(), nullable=True),
         sa.Column("wave", sa.Integer(), nullable=False, server_default="0"),
@@ -57,6 +58,7 @@ def upgrade() -> None:
     op.execute("UPDATE host_runs SET rank = i")
     op.drop_index("ix_host_runs_job_id_state_i", "host_runs")
     op.create_index(op.f("ix_host_runs_job_id_state_rank"), "host_runs", ["job_id", "state", "rank"])
+    op.create_index(op.f("ix_jobs_rerun_of"), "jobs", ["rerun_of"])
     op.create_table(
         "run_attempts",
         sa.Column("host_run_id", _BIG_ID, nullable=False),
@@ -78,6 +80,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("run_attempts")
+    op.drop_index("ix_jobs_rerun_of", "jobs")
     op.drop_index("ix_host_runs_job_id_state_rank", "host_runs")
     op.create_index(op.f("ix_host_runs_job_id_state_i"), "host_runs", ["job_id", "state", "i"])
     for table, columns in _NEW_COLUMNS.items():

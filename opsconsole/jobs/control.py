@@ -193,6 +193,8 @@ def relaunch(session: Session, job: Job, *, letters: str, hosts: Sequence[str] |
         priority=Priority(job.priority).name.lower(),
         launch_type=LaunchType.RELAUNCH,
         rerun_of=job.id,
+        # The hosts in those states may be others by the time the same request comes again.
+        asked=f"rerun {job.id} {''.join(sorted(set(letters)))} {sorted(hosts) if hosts is not None else 'all'}",
         **{option: value for option, value in options.items() if option in Order.__dataclass_fields__},
     )
 

@@ -51,10 +51,12 @@ class Job(Base):
     auth: Mapped[dict[str, Any]] = mapped_column(JSON)
     launch_type: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str | None] = mapped_column(String(500))
-    rerun_of: Mapped[int | None] = mapped_column(BigId)
+    rerun_of: Mapped[int | None] = mapped_column(BigId, index=True)
     created_by_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
     created_by: Mapped[str] = mapped_column(String(150))
     idempotency_key: Mapped[str | None] = mapped_column(String(100))
+    # Of the order that came with the key, so that another order with the same key is noticed.
+    order_digest: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
 
     state: Mapped[str] = mapped_column(String(20))

@@ -27,6 +27,7 @@ from opsconsole.jobs.ports import (
     RemoteCommand,
     RemoteProcess,
     Session,
+    Sight,
     Started,
     Stream,
     Unreached,
@@ -39,8 +40,11 @@ _POLL_SECONDS = 0.2
 _STORE_SECONDS = 0.1
 _TAIL_SECONDS = 1.0
 _IDLE_POLL_SECONDS = 0.05
-# After KILL the remote end gets this long to confirm before we say that it did not.
-_CONFIRM_SECONDS = 3.0
+# After KILL the remote end gets this long to confirm; then it is asked over a new connection, which may take so long.
+_CONFIRM_SECONDS = 4.0
+_ASK_ANEW_SECONDS = 8.0
+_CONFIRMED = "The remote end confirmed that the command ended."
+_CONFIRMED_ANEW = "A search of the host over a new connection found nothing of the command alive."
 # The remote side's own limit fires only when we are gone, so it lies a little behind ours.
 _REMOTE_LIMIT_SLACK = 15
 _NO_LIMIT_SECONDS = 7 * 86400
@@ -188,11 +192,24 @@ class Performer:
         output = BoundedOutput(self._bounds.head, self._bounds.tail)
         follower = _Follower(self, claim, session.start(command), output)
         outcome = follower.follow()
+        if follower.doubt is not None and not self.stopping.is_set():
+            outcome = follower.searched(outcome, self._search(claim))
         crash.passing(CrashPoint.BEFORE_FINISH)
         self._ledger.finish(claim, outcome, output=output)
         ended = outcome.exit_status is not None or outcome.exit_signal is not None
         clean = ended and outcome.state in {RunState.SUCCEEDED, RunState.FAILED} and not outcome.left_children
         return clean and not self.stopping.is_set()
+
+    def _search(self, claim: Claim) -> Sight:
+        """Asks the host over a new connection what is left of a command that was ordered to end, and ends that."""
+        limits = replace(claim.limits, connect=min(claim.limits.connect, _ASK_ANEW_SECONDS))
+        session = self._connector.connect(claim.target, claim.auth, limits)
+        if isinstance(session, Unreached):
+            return Sight(problem=f"Whether the command ended is not known: {session.detail}")
+        try:
+            return session.search(claim.mark, end=0.0, seconds=_ASK_ANEW_SECONDS)
+        finally:
+            session.close(keep=False)
 
     def order_for(self, claim: Claim) -> _Order | None:
         """Returns the order that ends this run early, if there is one."""
@@ -223,6 +240,8 @@ class _Follower:
         self._ordered_at = 0.0
         self._killed = False
         self._pid: int | None = None
+        # Set when the command was ordered to end and the remote end did not confirm that all of it has ended.
+        self.doubt: str | None = None
 
     def follow(self) -> Outcome:
         """Returns the outcome once the process ended, or once it did not confirm its end in time."""
@@ -265,16 +284,13 @@ class _Follower:
             self._order = self._performer.order_for(self._claim) or self._deadline(now)
             if self._order is not None:
                 self._ordered_at = now
-                self._process.signal("TERM")
+                self._process.signal("TERM", grace=self._order.grace)
             return None
         if not self._killed and now - self._ordered_at >= self._order.grace:
             self._killed = True
             self._process.signal("KILL")
         if now - self._ordered_at >= self._order.grace + _CONFIRM_SECONDS:
-            detail = f"{self._order.detail} The remote end did not confirm that the command ended."
-            return self._outcome(
-                self._order.state, now, reason=self._order.reason or Reason.KILL_UNCONFIRMED, detail=detail
-            )
+            return self._ordered(self._order, now, "The remote end did not confirm that the command ended.")
         return None
 
     def _deadline(self, now: float) -> _Order | None:
@@ -290,9 +306,7 @@ class _Follower:
     def _ended(self, event: Exited, now: float) -> Outcome:
         exit_status, signal, left = event.status, event.signal, event.left_children
         if self._order is not None:
-            reason = self._order.reason or Reason.KILLED
-            detail = f"{self._order.detail} The remote end confirmed that the command ended."
-            outcome = self._outcome(self._order.state, now, reason=reason, detail=detail)
+            outcome = self._ordered(self._order, now, event.doubt)
         elif signal is not None:
             outcome = self._outcome(RunState.FAILED, now, reason=Reason.EXIT_SIGNAL, detail=f"Killed by SIG{signal}.")
         elif exit_status == 0:
@@ -303,10 +317,23 @@ class _Follower:
 
     def _dropped(self, detail: str, now: float) -> Outcome:
         if self._order is not None:
-            text = f"{self._order.detail} {detail} Whether the command ended is not known."
-            reason = self._order.reason or Reason.KILL_UNCONFIRMED
-            return self._outcome(self._order.state, now, reason=reason, detail=text)
+            return self._ordered(self._order, now, f"{detail} Whether the command ended is not known.")
         return self._outcome(RunState.LOST, now, reason=Reason.CONNECTION_LOST, detail=detail)
+
+    def _ordered(self, order: _Order, now: float, doubt: str | None) -> Outcome:
+        """Returns the outcome of a command that was ordered to end; ``doubt`` says why it may not have."""
+        self.doubt = doubt
+        killed = Reason.KILLED if doubt is None else Reason.KILL_UNCONFIRMED
+        detail = f"{order.detail} {doubt or _CONFIRMED}"
+        return self._outcome(order.state, now, reason=order.reason or killed, detail=detail)
+
+    def searched(self, outcome: Outcome, sight: Sight) -> Outcome:
+        """Returns ``outcome`` of a command that was ordered to end as it stands after a search of the host."""
+        if self._order is None:
+            return outcome
+        killed = Reason.KILLED if sight.clear else Reason.KILL_UNCONFIRMED
+        detail = f"{self._order.detail} {_CONFIRMED_ANEW if sight.clear else sight.words}"
+        return replace(outcome, reason=self._order.reason or killed, detail=detail)
 
     def _outcome(
         self, state: RunState, now: float, *, reason: Reason | None = None, detail: str | None = None

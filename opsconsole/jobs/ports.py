@@ -110,11 +110,16 @@ class Idle:
 @dataclass(frozen=True, slots=True)
 class Exited:
     """The command ended: with ``status``, or by ``signal`` (RFC 4254 6.10 name without SIG). ``left_children`` is set
-    when the exit was reported but something kept the streams open."""
+    when the exit was reported but something kept the streams open.
+
+    ``doubt`` is one sentence, set when the command was ordered to end and the host did not confirm that nothing which
+    carries its mark is alive any more.
+    """
 
     status: int | None
     signal: str | None = None
     left_children: bool = False
+    doubt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +145,50 @@ class RemoteProcess(Protocol):
     def events(self, poll_seconds: float) -> Iterator[Event]:
         """Yields what happens, at least one event every ``poll_seconds``; ends after Exited, Dropped or NotStarted."""
 
-    def signal(self, name: str) -> None:
-        """Orders ``TERM``, ``INT``, ``HUP`` or ``KILL`` to the command's process group; never raises."""
+    def signal(self, name: str, *, grace: float | None = None) -> None:
+        """Orders ``TERM``, ``HUP`` or ``KILL`` to the command's process group; never raises.
+
+        ``grace`` is how many seconds after a first order ``KILL`` will follow; ``None`` is the command's own.
+        """
+
+
+_NAMED_PROCESSES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class LeftProcess:
+    """A process of a run that is alive on its host. ``command`` is the start of its command line, safe to show."""
+
+    pid: int
+    age_seconds: int
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a search of a host for the mark of a run found: how many processes are ``alive``, and some of them.
+
+    ``problem`` is one sentence, set when the host could not tell; then nothing is known.
+    """
+
+    alive: int = 0
+    processes: tuple[LeftProcess, ...] = ()
+    problem: str | None = None
+
+    @property
+    def clear(self) -> bool:
+        """True when the host said that nothing with the mark is alive."""
+        return self.problem is None and not self.alive
+
+    @property
+    def words(self) -> str:
+        """What was found as one sentence of at most some 300 characters."""
+        if self.problem is not None or not self.alive:
+            return self.problem or "Nothing of the command is alive on the host."
+        count = "1 process of it is" if self.alive == 1 else f"{self.alive} processes of it are"
+        named = [f"{process.pid} {process.command}" for process in self.processes[:_NAMED_PROCESSES]]
+        more = " and others" if self.alive > len(named) else ""
+        return f"{count} alive on the host: {', '.join(named)}{more}." if named else f"{count} alive on the host."
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +209,13 @@ class Session(Protocol):
 
     def start(self, command: RemoteCommand) -> RemoteProcess:
         """Sends the exec request. Call only after the start gate is committed. Never raises for a remote failure."""
+
+    def search(self, mark: str, *, end: float | None, seconds: float) -> Sight:
+        """Returns what on the host carries ``mark``, within ``seconds``; instead of ``start``, on a session of its own.
+
+        With ``end`` it gets TERM and, after that many seconds, KILL, and what is then alive is returned. Never raises
+        for a remote failure.
+        """
 
     def close(self, *, keep: bool) -> None:
         """Ends the session; with ``keep`` the connection may serve a later run, otherwise everything is closed."""

@@ -5,13 +5,13 @@ The remote shell reads the script from its standard input, which then stays open
 The line that reports the start is written once orders have an effect and before the script begins.
 """
 
-import math
 import re
 import shlex
 
 from opsconsole.jobs.ports import RemoteCommand, Started
 
-ORDERS = frozenset({"TERM", "INT", "HUP", "KILL"})
+# No INT: a shell has its background commands ignore it, and the command is one of them.
+ORDERS = frozenset({"TERM", "HUP", "KILL"})
 
 GUARD = r"""exec 3<&0 0</dev/null
 IFS= read -r n <&3 || exit 125
@@ -31,17 +31,6 @@ wait "$c" 2>/dev/null; rc=$?
 { kill -s USR2 "$w"; kill -s KILL "$g"; wait "$g" "$w"; } 2>/dev/null; exit "$rc"
 """  # noqa: E501 - a shell script, kept as it was tried.
 
-# What setsid took out of the process group still has the run's mark in its environment (Linux; our own processes, or
-# all of them as root). $2 is the seconds they may take to end by themselves. Exits 0 when none is left.
-SWEEP = r"""m="OPSC_RUN=$1"; l=$2
-f() { grep -lzxF -e "$m" /proc/[0-9]*/environ 2>/dev/null | while IFS=/ read -r _ _ p _; do echo "$p"; done; }
-p=$(f)
-while [ -n "$p" ] && [ "$l" -gt 0 ]; do sleep 1; l=$((l-1)); p=$(f); done
-[ -z "$p" ] && exit 0
-kill -s KILL $p 2>/dev/null; sleep 0.1 2>/dev/null || sleep 1
-[ -z "$(f)" ]
-"""
-
 # The guard counts down; no limit is ten years.
 _NO_LIMIT_SECONDS = 10 * 365 * 86400
 _MARK = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -59,11 +48,6 @@ def exec_line(command: RemoteCommand) -> str:
     limit = command.limit_seconds if command.limit_seconds > 0 else _NO_LIMIT_SECONDS
     words = ["exec", "/bin/sh", "-c", GUARD, "opsc", command.mark, "kill", str(command.grace_seconds), str(limit)]
     return shlex.join(words)
-
-
-def sweep_line(mark: str, patience: float) -> str:
-    """Returns the exec request that ends what is left of the run with ``mark`` after ``patience`` seconds."""
-    return shlex.join(["exec", "/bin/sh", "-c", SWEEP, "opsc-sweep", mark, str(math.ceil(patience))])
 
 
 def stdin_bytes(command: RemoteCommand) -> bytes:

@@ -14,7 +14,7 @@ from opsconsole.jobs.ports import (
     RemoteCommand,
     Stream,
 )
-from opsconsole.ssh import failures, lease
+from opsconsole.ssh import failures, lease, search
 from opsconsole.ssh.sweep import Sweep
 from opsconsole.ssh.transport import SEND_FAILURES, WINDOW, ClientTransport, RunChannel
 
@@ -23,6 +23,11 @@ _EOF_WAIT_SECONDS = 2.0
 # Silence after which the host is asked for a sign of life, and how long it may take: together under 30 seconds.
 _PROBE_AFTER_SECONDS = 12.0
 _PROBE_LIMIT_SECONDS = 12.0
+# KILL leaves the guard no choice; one that has not ended so long after it does not listen.
+_DEAF_SECONDS = 1.0
+# What escaped the process group has at least this long between TERM and KILL; then the host has so long to answer.
+_LEAST_PATIENCE_SECONDS = 0.4
+_SEARCH_SECONDS = search.KILL_SECONDS + 3.0
 
 _UNSENT = "The connection ended before the command was sent."
 _NO_SESSION = "The server did not open a session in time."
@@ -31,6 +36,7 @@ _NO_REPLY = "The server did not answer the order to run the command."
 _SILENT = "The host stopped answering."
 _ENDED = "The connection ended before the command's result came."
 _HINT = "Its login shell, or a command forced on this key, does not run what it is given."
+_UNSEARCHED = "The connection ended before the host could be searched for what it left."
 _CLOSED = "The server closed the session without an exit status."
 
 Outcome = Exited | Dropped | NotStarted
@@ -50,10 +56,11 @@ class SshProcess:
         self._started = lease.StartedFilter(command.mark)
         self._mark = command.mark
         self._grace = float(command.grace_seconds)
-        self._ordered_at: float | None = None
+        self._kill_at: float | None = None
         self._early_orders = b""
         self._sweep: Sweep | None = None
         self._runs = False
+        self._group = 0
         self._answer_seconds = answer_seconds
         self._answer_by = time.monotonic() + answer_seconds
         self._sent = False
@@ -83,13 +90,19 @@ class SshProcess:
                 yield Idle()
                 due = time.monotonic() + poll_seconds
 
-    def signal(self, name: str) -> None:
-        """Sends an order to the guard; without effect once the command or the connection has ended."""
+    def signal(self, name: str, *, grace: float | None = None) -> None:
+        """Sends an order to the guard; without effect once the command or the connection has ended.
+
+        After an order the end of the command is told only when the host was searched for what may have escaped it.
+        """
         if name not in lease.ORDERS:
             raise ValueError(f"no such order: {name}")
         line = name.encode("ascii") + b"\n"
         with self._stdin_lock:
-            self._ordered_at = self._ordered_at or time.monotonic()
+            if name == "KILL":
+                self._kill_at = time.monotonic()
+            elif self._kill_at is None:
+                self._kill_at = time.monotonic() + (self._grace if grace is None else grace)
             if self._runs or name == "KILL":
                 self._stdin += line
             else:
@@ -97,9 +110,10 @@ class SshProcess:
                 self._early_orders += line
         self._feed_stdin()
 
-    def _begun(self) -> None:
+    def _begun(self, group: int) -> None:
         with self._stdin_lock:
             self._runs = True
+            self._group = group
             self._stdin += self._early_orders
         self._feed_stdin()
 
@@ -156,7 +170,7 @@ class SshProcess:
             if before:
                 yield Output(Stream.STDOUT, before)
             if started is not None:
-                self._begun()
+                self._begun(started.pid)
                 yield started
             if after:
                 yield Output(Stream.STDOUT, after)
@@ -180,6 +194,9 @@ class SshProcess:
             return self._give_up(Dropped(_NO_REPLY))
         if self._probed_at is not None and now >= self._probed_at + _PROBE_LIMIT_SECONDS:
             return self._give_up(Dropped(_SILENT))
+        if self._kill_at is not None and now >= self._kill_at + _DEAF_SECONDS:
+            # The guard itself may have been stopped or killed; the search then ends what it no longer can.
+            self._swept()
         return None
 
     def _truthful(self, outcome: Outcome) -> Outcome:
@@ -198,17 +215,34 @@ class SshProcess:
         ended = bool(channel.eof_received or channel.closed or not self._transport.is_active())
         if not ended and time.monotonic() < self._exited_at + _EOF_WAIT_SECONDS:
             return None
-        escaped = self._sweep is not None and not self._sweep.clean
-        return Exited(channel.exit_code, channel.exit_signal, left_children=not ended or escaped)
+        doubt = self._doubt()
+        left = not ended or (self._sweep is not None and doubt is not None)
+        return Exited(channel.exit_code, channel.exit_signal, left_children=left, doubt=doubt)
 
     def _swept(self) -> bool:
         """After an order, has what escaped from the process group ended too; returns whether that is over."""
-        if self._ordered_at is None or not self._runs or not self._transport.is_active():
+        if self._kill_at is None or not self._runs or not self._transport.is_active():
             return True
         if self._sweep is None:
-            patience = max(0.0, self._ordered_at + self._grace - time.monotonic())
-            self._sweep = Sweep(self._transport, self._channel, self._mark, patience)
+            # What escaped has had no TERM yet and gets the time for it that the group had, a moment at least.
+            patience = max(_LEAST_PATIENCE_SECONDS, self._kill_at - time.monotonic())
+            self._sweep = Sweep(
+                self._transport,
+                self._mark,
+                end=patience,
+                seconds=_SEARCH_SECONDS,
+                group=self._group,
+                run=self._channel,
+            )
         return self._sweep.done()
+
+    def _doubt(self) -> str | None:
+        if self._kill_at is None or not self._runs:
+            return None
+        if self._sweep is None:
+            return _UNSEARCHED
+        sight = self._sweep.sight
+        return None if sight.clear else sight.words
 
     def _not_started(self) -> NotStarted | None:
         if self._channel.open_refusal is not None:

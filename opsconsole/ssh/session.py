@@ -1,8 +1,9 @@
 """An authenticated connection lent to one run."""
 
-from opsconsole.jobs.ports import ConnectionFacts, RemoteCommand
+from opsconsole.jobs.ports import ConnectionFacts, RemoteCommand, Sight
 from opsconsole.ssh.pool import Kept, Pool
 from opsconsole.ssh.process import SshProcess
+from opsconsole.ssh.sweep import Sweep
 from opsconsole.ssh.transport import SEND_FAILURES, RunChannel
 
 # The server's own close follows the exit within a round trip; a connection that is slower is not worth keeping.
@@ -25,6 +26,11 @@ class SshSession:
     def start(self, command: RemoteCommand) -> SshProcess:
         """Sends the exec request, or lets the process send it as soon as the server has opened the session."""
         return SshProcess(self._kept.transport, self._channel, command, self._answer_seconds)
+
+    def search(self, mark: str, *, end: float | None, seconds: float) -> Sight:
+        """Returns what on the host carries ``mark``; see ``opsconsole.jobs.ports.Session``."""
+        sweep = Sweep(self._kept.transport, mark, end=end, seconds=seconds, channel=self._channel)
+        return sweep.wait()
 
     def close(self, *, keep: bool) -> None:
         """Gives the connection back for a later run when ``keep`` is set and it is in order, or ends it."""

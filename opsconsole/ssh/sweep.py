@@ -1,63 +1,92 @@
-"""After an order to end: finds what escaped from the command's process group by the mark in its environment."""
+"""One search of a host for the mark of a run, step by step, over a session channel of its own."""
 
+import threading
 import time
 
-from opsconsole.ssh import lease
+from opsconsole.jobs.ports import Sight, Stream
+from opsconsole.ssh import search
 from opsconsole.ssh.transport import SEND_FAILURES, ClientTransport, RunChannel
 
-_ANSWER_SECONDS = 1.5
+_REFUSED = "The server opened no second session to search for what the command left."
 
 
 class Sweep:
-    """One look at the host over a channel of its own, sharing the wake-up of the run's channel.
+    """Call ``done`` at each wake-up until it says so; ``sight`` then holds the answer. Raises nothing, whatever comes.
 
-    ``patience`` is how many seconds the escaped may still take to end by themselves before they are killed.
+    ``seconds`` is how long the host may take to answer beyond ``end``, see ``search.line``. ``run`` is the run's own
+    channel: a server that allows one session opens the search's once that one is closed.
     """
 
-    def __init__(self, transport: ClientTransport, run: RunChannel, mark: str, patience: float) -> None:
+    def __init__(
+        self,
+        transport: ClientTransport,
+        mark: str,
+        *,
+        end: float | None,
+        seconds: float,
+        group: int = 0,
+        run: RunChannel | None = None,
+        channel: RunChannel | None = None,
+    ) -> None:
         self._transport = transport
         self._run = run
-        self._refused = False
-        self._line = lease.sweep_line(mark, patience)
+        self._wake = run.wake if run is not None else channel.wake if channel is not None else threading.Event()
+        self._line = search.line(mark, end=end, group=group)
+        self._said = b""
         self._sent = False
         self._ended = False
-        self.give_up_at = time.monotonic() + patience + _ANSWER_SECONDS
-        self._channel: RunChannel | None = None
-        self._open()
+        self._opened_again = False
+        self.give_up_at = time.monotonic() + (end or 0.0) + seconds
+        self._channel = channel or self._open()
 
     @property
-    def clean(self) -> bool:
-        """True when the host said that nothing with the mark is left."""
-        return self._channel is not None and self._channel.exit_code == 0
+    def sight(self) -> Sight:
+        """What the host said so far."""
+        channel = self._channel
+        if channel is None or channel.open_refusal is not None:
+            return Sight(problem=_REFUSED)
+        return search.read(self._said, channel.exit_code)
 
     def done(self) -> bool:
-        """Takes the next step; returns whether there is nothing more to wait for. Never raises."""
-        channel = self._channel
-        if self._ended or channel is None:
+        """Takes the next step; returns whether there is nothing more to wait for."""
+        if self._ended or self._channel is None:
             return True
-        if channel.open_refusal is not None and not self._refused:
-            # A server that allows one session opens the next one once the run's own is closed.
-            if self._run.peer_closed:
-                self._refused = True
-                self._open()
-            return time.monotonic() >= self.give_up_at
-        refused = channel.open_refusal is not None or channel.exec_accepted is False or channel.closed
-        if refused or channel.exit_code is not None or time.monotonic() >= self.give_up_at:
-            self._ended = True
         try:
-            if self._ended:
-                channel.close()
-            elif channel.opened and not self._sent:
-                self._sent = True
-                channel.request_exec(self._line)
-            while channel.take():
-                continue
+            self._ended = self._step(self._channel) or time.monotonic() >= self.give_up_at
+            if self._ended and self._channel is not None:
+                self._channel.close()
         except SEND_FAILURES:
             self._ended = True
         return self._ended
 
-    def _open(self) -> None:
+    def wait(self) -> Sight:
+        """Returns the answer once it is there or the time is over."""
+        while not self.done():
+            self._wake.clear()
+            if not self.done():
+                self._wake.wait(max(0.0, self.give_up_at - time.monotonic()))
+        return self.sight
+
+    def _step(self, channel: RunChannel) -> bool:
+        if channel.open_refusal is not None:
+            if self._run is None or self._opened_again or not self._transport.is_active():
+                return True
+            if self._run.peer_closed:
+                self._opened_again = True
+                self._channel = self._open()
+            return False
+        if channel.opened and not self._sent:
+            self._sent = True
+            channel.request_exec(self._line)
+        # Asked before the output is read: what came before the end is then read before the end is told.
+        ended = channel.exit_code is not None and bool(channel.eof_received or channel.peer_closed)
+        while piece := channel.take():
+            if piece[0] is Stream.STDOUT:
+                self._said = (self._said + piece[1])[: search.MOST_BYTES]
+        return ended or channel.exec_accepted is False or bool(channel.closed) or not self._transport.is_active()
+
+    def _open(self) -> RunChannel | None:
         try:
-            self._channel = self._transport.open_run_channel(self._run.wake)
+            return self._transport.open_run_channel(self._wake)
         except SEND_FAILURES:
-            self._ended = True
+            return None

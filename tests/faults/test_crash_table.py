@@ -116,7 +116,7 @@ def test_worker_dies_in_the_middle_of_the_command(make_console: MakeConsole, sta
     assert console.follow(job_id)["counts"]["l"] == 1
     run = only_run(console, job_id)
     assert (run.state, run.reason) == ("lost", "worker_lost")
-    until(lambda: not processes_of_runs([run.id]), 15, "the guard ends the command on the host")
+    until(lambda: not processes_of_runs([run]), 15, "the guard ends the command on the host")
     assert marks(started) == [str(run.id)]
 
 
@@ -126,7 +126,7 @@ def test_worker_dies_after_the_end_on_the_host_before_the_commit(make_console: M
     run = only_run(console, job_id)
     assert (run.state, run.reason) == ("lost", "worker_lost")
     assert marks(started) == [str(run.id)]
-    assert not processes_of_runs([run.id])
+    assert not processes_of_runs([run])
 
 
 def test_workers_that_die_again_and_again_before_the_gate_end_as_unreachable(

@@ -19,7 +19,7 @@ MakeConsole = Callable[..., Console]
 
 def nothing_left(console: Console, job_id: int) -> bool:
     """Returns whether no process of the job's runs lives on this machine."""
-    return not processes_of_runs([run.id for run in console.runs(job_id)])
+    return not processes_of_runs(console.runs(job_id))
 
 
 @pytest.mark.parametrize("supervised", [True, False])

@@ -271,17 +271,17 @@ def marks(path: Path) -> Sequence[str]:
     return path.read_text().split() if path.exists() else []
 
 
-def processes_of_runs(run_ids: Sequence[int]) -> list[int]:
+def processes_of_runs(runs: Sequence[HostRun]) -> list[int]:
     """Returns the ids of the processes on this machine, which plays all hosts, that carry a mark of these runs."""
-    wanted = {f"OPSC_RUN={run_id}-".encode() for run_id in run_ids}
+    wanted = {run.mark.encode() for run in runs if run.mark is not None}
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                words = (entry / "environ").read_bytes().split(b"\0")
+                words = {*(entry / "environ").read_bytes().split(b"\0"), *(entry / "cmdline").read_bytes().split(b"\0")}
                 state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
             except OSError:
                 continue
-            if state != "Z" and any(word.startswith(mark) for word in words for mark in wanted):
+            if state != "Z" and any(word.removeprefix(b"OPSC_RUN=") in wanted for word in words):
                 found.append(int(entry.name))
     return found

@@ -1,7 +1,7 @@
 """A connector without a network: each host does what its script says."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from opsconsole.jobs.ports import (
@@ -12,6 +12,7 @@ from opsconsole.jobs.ports import (
     Limits,
     RemoteCommand,
     Session,
+    Sight,
     Target,
     Unreached,
 )
@@ -40,7 +41,7 @@ class FakeProcess:
                 threading.Event().wait(0.01)
                 yield Idle()
 
-    def signal(self, name: str) -> None:
+    def signal(self, name: str, *, grace: float | None = None) -> None:
         """Keeps the order."""
         self.signals.append(name)
 
@@ -54,13 +55,22 @@ class FakeSession:
     started: list[RemoteCommand] = field(default_factory=list)
     closed: list[bool] = field(default_factory=list)
     fault: Exception | None = None
+    on_start: Callable[[], None] = lambda: None
+    sight: Sight = field(default_factory=Sight)
+    searched: list[tuple[str, float | None]] = field(default_factory=list)
 
     def start(self, command: RemoteCommand) -> FakeProcess:
         """Returns the process, or fails as no session should."""
         self.started.append(command)
+        self.on_start()
         if self.fault is not None:
             raise self.fault
         return self.process
+
+    def search(self, mark: str, *, end: float | None, seconds: float) -> Sight:
+        """Returns what was set, and keeps the question."""
+        self.searched.append((mark, end))
+        return self.sight
 
     def close(self, *, keep: bool) -> None:
         """Keeps whether the connection was to be kept."""

@@ -2,12 +2,15 @@
 
 from opsconsole.jobs.queries.changes import delta, grid, roster, snapshot, versions
 from opsconsole.jobs.queries.console import epoch, hold, iso, workers
+from opsconsole.jobs.queries.history import attempts, lineage
 from opsconsole.jobs.queries.host_rows import get_run, hosts, invalid_query, offered_keys, places, run_row
 from opsconsole.jobs.queries.job_list import get_job, links, list_jobs
 from opsconsole.jobs.queries.job_status import etag, progress_of, status
+from opsconsole.jobs.queries.notices import notices
 from opsconsole.jobs.queries.turns import queue, waiting
 
 __all__ = [
+    "attempts",
     "delta",
     "epoch",
     "etag",
@@ -18,8 +21,10 @@ __all__ = [
     "hosts",
     "invalid_query",
     "iso",
+    "lineage",
     "links",
     "list_jobs",
+    "notices",
     "offered_keys",
     "places",
     "progress_of",

@@ -8,7 +8,7 @@ from opsconsole.web import orders
 from opsconsole.web.api import questions, replies
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.auth import actor, requires
-from opsconsole.web.unit_of_work import now, read
+from opsconsole.web.unit_of_work import now, read, runtime
 
 blueprint = Blueprint("console", __name__)
 _TAGS = ("console",)
@@ -21,6 +21,15 @@ def queue() -> Response:
     """List the jobs that have not ended in the order of their turns, with why each waits and the slots there are."""
     with read() as session:
         return jsonify(queries.queue(session, actor(), now=now()))
+
+
+@blueprint.get("/notices")
+@requires(Permission.VIEW)
+@spec.validate(resp=answers(HTTP_200=replies.Notices), tags=_TAGS, operation_id="notices")
+def notices() -> Response:
+    """List the troubles of the console itself that everybody should know of."""
+    with read() as session:
+        return jsonify(notices=queries.notices(session, now=now(), dead_after=runtime().settings.worker_dead_seconds))
 
 
 @blueprint.get("/hold")

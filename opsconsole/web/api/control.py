@@ -74,6 +74,7 @@ def rerun(job_id: int, json: questions.Rerun) -> tuple[Response, int]:
         reason=json.reason,
         expect_count=json.expect.count,
         expect_digest=json.expect.digest,
+        expect_hosts=json.expect.hosts,
         idempotency_key=request.headers.get("Idempotency-Key"),
     )
     job, created = orders.place(order, actor())

@@ -37,6 +37,15 @@ def resolve(json: questions.Resolve) -> Response:
     return jsonify(body)
 
 
+@blueprint.post("/plan")
+@requires(Permission.VIEW)
+@spec.validate(resp=answers(HTTP_200=replies.Plan, also=(413,)), tags=_TAGS, operation_id="plan")
+def plan(json: questions.NewJob) -> Response:
+    """Dry run: say host by host what an order would do. Nothing connects and nothing is written."""
+    with read() as session:
+        return jsonify(orders.launcher().plan(session, order_of(json), actor()))
+
+
 @blueprint.get("/jobs")
 @requires(Permission.VIEW)
 @spec.validate(resp=answers(HTTP_200=replies.JobList), tags=_TAGS, operation_id="list_jobs")

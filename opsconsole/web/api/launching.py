@@ -53,6 +53,7 @@ def order_of(json: questions.NewJob) -> Order:
         job_timeout=seconds(times.job_ms),
         expect_count=json.expect.count,
         expect_digest=json.expect.digest,
+        expect_hosts=json.expect.hosts,
         idempotency_key=request.headers.get("Idempotency-Key"),
         launch_type=LaunchType.API if actor().token_id else LaunchType.MANUAL,
     )

@@ -61,6 +61,7 @@ class Expect(Question):
 
     count: int | None = None
     digest: Text | None = None
+    hosts: Text | None = Field(None, description="`folded` of the preview; then the answer names who came and went.")
 
 
 class NewJob(Question):

@@ -66,6 +66,56 @@ class Resolved(Answer):
     eta_ms: int | None
 
 
+class Wave(Answer):
+    """One wave of a job; the `canary` tries first."""
+
+    size: int
+    kind: str
+
+
+class PlannedWave(Wave):
+    """A wave and its hosts."""
+
+    folded: str
+
+
+class Policy(Answer):
+    """Whether the caller may launch it, and what speaks against it."""
+
+    allowed: bool
+    reasons: list[str]
+
+
+class PlannedHost(Answer):
+    """What would be done to one host; ``credential`` is null when there is none to log in with."""
+
+    i: int
+    host: str
+    address: str
+    port: int
+    user: str
+    credential: str | None
+    wave: int
+    command: str
+
+
+class Plan(Answer):
+    """A dry run."""
+
+    count: int
+    digest: str
+    folded: str
+    risk: Risk
+    worst_case: int | None
+    allowed_failures: int | None
+    waves: list[PlannedWave]
+    options: dict[str, Any]
+    priority: str
+    command: str
+    policy: Policy
+    hosts: list[PlannedHost]
+
+
 class Launched(Answer):
     """A job that exists now."""
 
@@ -116,13 +166,6 @@ class Pause(Answer):
 
     reason: str | None
     by: str | None
-
-
-class Wave(Answer):
-    """One wave of a job; the `canary` tries first."""
-
-    size: int
-    kind: str
 
 
 class Waves(Answer):
@@ -283,6 +326,59 @@ class Held(Hold):
     """The hold, and the jobs that the emergency stop cancelled."""
 
     cancelled: list[int]
+
+
+class Notice(Answer):
+    """A trouble of the console; `level` is `error` or `warning`."""
+
+    code: str
+    level: str
+    text: str
+
+
+class Notices(Answer):
+    """All of them, the worst first."""
+
+    notices: list[Notice]
+
+
+class RelatedJob(Answer):
+    """A job of a lineage."""
+
+    id: int
+    rerun_of: int | None
+    title: str
+    state: str
+    created_at: datetime
+    by: str
+    counts: Counts
+
+
+class Lineage(Answer):
+    """A job, those it is a rerun of, and their reruns, oldest first."""
+
+    jobs: list[RelatedJob]
+
+
+class Attempt(Answer):
+    """One attempt at a host."""
+
+    job: int
+    attempt: int
+    state: str
+    reason: str | None
+    detail: str | None
+    exit: int | None
+    worker: str | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class Attempts(Answer):
+    """All attempts at a host, oldest first."""
+
+    host: str
+    attempts: list[Attempt]
 
 
 class Slots(Answer):

@@ -80,6 +80,16 @@ def host_run(job_id: int, host: str) -> Response:
         return jsonify(queries.run_row(queries.get_run(session, job, host)))
 
 
+@blueprint.get(f"{HOST}/attempts")
+@requires(Permission.VIEW)
+@spec.validate(resp=answers(HTTP_200=replies.Attempts, also=(404,)), tags=_TAGS, operation_id="job_attempts")
+def attempts(job_id: int, host: str) -> Response:
+    """List every attempt at a host, over the job, those it is a rerun of, and their reruns; oldest first."""
+    with read() as session:
+        job = queries.get_job(session, job_id, actor())
+        return jsonify(queries.attempts(session, job, queries.get_run(session, job, host), actor()))
+
+
 @blueprint.get(f"{HOST}/output")
 @requires(Permission.VIEW)
 @spec.validate(resp=answers(HTTP_200=replies.OutputLines, also=(404,)), tags=_TAGS, operation_id="job_output")
@@ -110,6 +120,15 @@ def raw(job_id: int, host: str, query: questions.RawQuery) -> Response:
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     response.make_conditional(request, accept_ranges=True, complete_length=len(body))
     return response
+
+
+@blueprint.get(f"{JOB}/lineage")
+@requires(Permission.VIEW)
+@spec.validate(resp=answers(HTTP_200=replies.Lineage, also=(404,)), tags=_TAGS, operation_id="job_lineage")
+def lineage(job_id: int) -> Response:
+    """List the job, those it is a rerun of, and all their reruns; oldest first."""
+    with read() as session:
+        return jsonify(queries.lineage(session, queries.get_job(session, job_id, actor()), actor()))
 
 
 @blueprint.get(f"{JOB}/groups")

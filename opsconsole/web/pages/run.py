@@ -14,7 +14,8 @@ from opsconsole.accounts.permissions import Permission
 from opsconsole.errors import ConfirmationRequired, Conflict, Invalid, OpsconsoleError, TooLarge
 from opsconsole.inventory import service as inventory
 from opsconsole.jobs import control, queries
-from opsconsole.jobs.launch import Launcher, Order, chosen_of
+from opsconsole.jobs.launch import Launcher, Order
+from opsconsole.jobs.survey import chosen_of
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.pages.routes import pages
 from opsconsole.web.pages.run_form import RunForm
@@ -104,6 +105,9 @@ def _again(form: RunForm, error: OpsconsoleError | None) -> Response:
         if isinstance(error, Conflict) and "count" in preview:
             # What is shown now is what the next press of the button stands for.
             form = replace(form, expect_count=str(preview["count"]), expect_digest=str(preview["digest"]), confirm="")
+        if isinstance(error, Conflict) and error.code == "idempotency_mismatch":
+            # The form was changed after it had made a job: what is sent next is an order of its own.
+            form = replace(form, idempotency_key=RunForm.blank(runtime().settings).idempotency_key)
         page = _page(database, form, preview=preview, error=error)
     return make_response(page, error.status if error else 200)
 

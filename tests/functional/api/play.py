@@ -35,6 +35,11 @@ class Play:
                 values = {"reason": reason, "host_key": host_key} if state is RunState.UNREACHABLE else {}
                 transitions.apply(session, self._changes(session, [place], state, values), self.clock.now())
 
+    def leave(self, place: int, state: RunState) -> None:
+        """Ends a pending host that is not to start."""
+        with self.database.transaction() as session:
+            transitions.apply(session, self._changes(session, [place], state, {}), self.clock.now())
+
     def write(self, place: int, data: bytes, *, fd: int = 1, offset: int | None = None) -> None:
         """Stores output of a running host, after what it wrote before or at ``offset``."""
         with self.database.transaction() as session:

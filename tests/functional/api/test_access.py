@@ -20,6 +20,7 @@ VALUES = {"job_id": 1, "host": "0", "token_id": "abc", "filename": "x.css", "g":
 API = {
     "api.openapi": Permission.VIEW,
     "api.jobs.resolve": Permission.VIEW,
+    "api.jobs.plan": Permission.VIEW,
     "api.jobs.list_jobs": Permission.VIEW,
     "api.jobs.launch": Permission.RUN,
     "api.jobs.status": Permission.VIEW,
@@ -28,6 +29,7 @@ API = {
     "api.control.proceed": Permission.RUN,
     "api.control.cancel": Permission.RUN,
     "api.control.rerun": Permission.RUN,
+    "api.console.notices": Permission.VIEW,
     "api.console.queue": Permission.VIEW,
     "api.console.hold": Permission.VIEW,
     "api.console.stop_all": Permission.STOP_ALL,
@@ -37,6 +39,8 @@ API = {
     "api.results.delta": Permission.VIEW,
     "api.results.hosts": Permission.VIEW,
     "api.results.host_run": Permission.VIEW,
+    "api.results.attempts": Permission.VIEW,
+    "api.results.lineage": Permission.VIEW,
     "api.results.output": Permission.VIEW,
     "api.results.raw": Permission.VIEW,
     "api.results.groups": Permission.VIEW,
@@ -126,7 +130,15 @@ def test_role_and_scope_decide(
 def _addresses(job: int) -> list[tuple[str, str]]:
     base = f"/api/v1/jobs/{job}"
     reads = ("", "/roster", "/grid", "/delta", "/hosts", "/hosts/0", "/hosts/web1", "/hosts/0/output", "/hosts/0/raw")
-    more = ("/groups", "/host-keys", "/events", "/delta?since=1&wait=20", "?since=1&wait=20")
+    more = (
+        "/groups",
+        "/host-keys",
+        "/lineage",
+        "/hosts/0/attempts",
+        "/events",
+        "/delta?since=1&wait=20",
+        "?since=1&wait=20",
+    )
     pages = (f"/jobs/{job}", f"/jobs/{job}/h/web1")
     verbs = ("pause", "resume", "continue", "cancel", "rerun")
     writes = (*(f"{base}/{verb}" for verb in verbs), f"/jobs/{job}/cancel")

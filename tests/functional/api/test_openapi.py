@@ -151,6 +151,10 @@ def test_real_answers_are_as_described(
     for verb in ("pause", "resume", "continue"):
         check(operator.post(f"jobs/{waits}/{verb}", {}), f"{verb}_job")
     check(operator.get("queue"), "queue")
+    check(operator.get("notices"), "notices")
+    check(operator.get("jobs/1/lineage"), "job_lineage")
+    check(operator.get("jobs/1/hosts/web1/attempts"), "job_attempts")
+    check(operator.post("plan", {"targets": "web[1-3]", "command": "uptime", "waves": "1 2"}), "plan")
     check(operator.post("hold", {"reason": "drill"}), "stop_all")
     check(operator.post(f"jobs/{waits}/pause", {}), "pause_job")
     check(operator.get("hold"), "hold")

@@ -146,7 +146,10 @@ def test_production_counts_by_its_tag(desk: Desk) -> None:
 
 def test_the_same_key_of_the_same_person_is_the_same_job(desk: Desk) -> None:
     first = desk.order("web1", idempotency_key="k")
-    assert desk.order("db[1-5]", idempotency_key="k") == first
+    assert desk.order("web1", idempotency_key="k", confirm="1", reason="again") == first
+    with pytest.raises(Conflict, match="of another order") as mismatch:
+        desk.order("db[1-5]", idempotency_key="k")
+    assert mismatch.value.code == "idempotency_mismatch"
     other = desk.person(Role.OPERATOR)
     assert desk.order("web1", by=other, idempotency_key="k") != first
     with desk.database.read() as session:

@@ -8,7 +8,19 @@ import pytest
 from opsconsole.jobs import perform as perform_module
 from opsconsole.jobs.orders import CancelOrder
 from opsconsole.jobs.perform import Bounds, Performer
-from opsconsole.jobs.ports import Dropped, Event, Exited, Idle, NotStarted, Output, Started, Stream, Unreached
+from opsconsole.jobs.ports import (
+    Dropped,
+    Event,
+    Exited,
+    Idle,
+    LeftProcess,
+    NotStarted,
+    Output,
+    Sight,
+    Started,
+    Stream,
+    Unreached,
+)
 from opsconsole.jobs.states import Reason
 from tests.support.desk import Desk, Hand
 from tests.support.fake_ssh import FakeConnector, FakeSession, session
@@ -155,18 +167,55 @@ def test_an_end_that_nobody_confirms_is_not_claimed(desk: Desk, hand: Hand, monk
     monkeypatch.setattr(perform_module, "_CONFIRM_SECONDS", 0.05)
     desk.settings = desk.settings.model_copy(update={"kill_grace": 0.0})
     message, remote = order(desk), session(STARTED, None)
+    remote.sight = Sight(2, (LeftProcess(7, 60, "sleep 600"),))
     made = performer(hand, FakeConnector(remote))
     _while_running(made, message, lambda: made.cancel({message[0]: CancelOrder(None, "Cancelled.")}))
     run = desk.run(message[0])
     assert (run.state, run.reason) == ("cancelled", "kill_unconfirmed")
+    assert run.detail == "Cancelled. 2 processes of it are alive on the host: 7 sleep 600 and others."
     assert remote.process.signals == ["TERM", "KILL"]
 
 
-def test_a_connection_lost_during_a_cancel_is_not_called_killed(desk: Desk, hand: Hand) -> None:
-    message, remote = order(desk), session(STARTED, None, TERM=Dropped("gone"))
-    made = performer(hand, FakeConnector(remote))
+ENDS = [Dropped("gone"), Exited(143, doubt="The host cannot be searched.")]
+
+
+@pytest.mark.parametrize("end", ENDS, ids=["connection lost", "exit not confirmed"])
+def test_an_end_in_doubt_is_looked_into_over_a_new_connection(desk: Desk, hand: Hand, end: Event) -> None:
+    message, remote = order(desk), session(STARTED, None, TERM=end)
+    connector = FakeConnector(remote)
+    made = performer(hand, connector)
     _while_running(made, message, lambda: made.cancel({message[0]: CancelOrder(None, "Cancelled.")}))
-    assert (desk.run(message[0]).state, desk.run(message[0]).reason) == ("cancelled", "kill_unconfirmed")
+    run = desk.run(message[0])
+    assert (run.state, run.reason, len(connector.connects)) == ("cancelled", "killed", 2)
+    assert remote.searched == [(run.mark, 0.0)]
+    assert "found nothing of the command alive" in (run.detail or "")
+
+
+@pytest.mark.parametrize("end", ENDS, ids=["connection lost", "exit not confirmed"])
+def test_what_cannot_be_asked_again_is_not_called_killed(desk: Desk, hand: Hand, end: Event) -> None:
+    message, remote = order(desk), session(STARTED, None, TERM=end)
+    connector = FakeConnector(remote)
+    made = performer(hand, connector)
+
+    def cancel() -> None:
+        connector.answer = Unreached(Reason.REFUSED, "Nothing listens there.")
+        made.cancel({message[0]: CancelOrder(None, "Cancelled.")})
+
+    remote.on_start = cancel
+    made.perform(*message)
+    run = desk.run(message[0])
+    assert (run.state, run.reason) == ("cancelled", "kill_unconfirmed")
+    assert run.detail == "Cancelled. Whether the command ended is not known: Nothing listens there."
+
+
+def test_a_stopping_worker_asks_nobody_anew(desk: Desk, hand: Hand) -> None:
+    message, remote = order(desk), session(STARTED, None, TERM=Dropped("gone"))
+    connector = FakeConnector(remote)
+    made = performer(hand, connector)
+    _while_running(made, message, made.stopping.set)
+    run = desk.run(message[0])
+    assert (run.reason, len(connector.connects)) == ("worker_shutdown", 1)
+    assert run.detail == "The worker process was shut down. gone Whether the command ended is not known."
 
 
 @pytest.mark.parametrize("limit", ["command", "idle"])

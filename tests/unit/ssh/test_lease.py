@@ -44,11 +44,6 @@ def test_a_mark_is_a_plain_word(mark: str) -> None:
         lease.exec_line(RemoteCommand(mark, b"", 60, 5))
 
 
-def test_the_sweep_waits_whole_seconds() -> None:
-    assert shlex.split(lease.sweep_line("7-1", 0.2))[-2:] == ["7-1", "1"]
-    assert shlex.split(lease.sweep_line("7-1", 0.0))[-2:] == ["7-1", "0"]
-
-
 def _filtered(pieces: list[bytes], mark: str = "7-1") -> tuple[bytes, bytes, Started | None]:
     """Returns what passed before and after the line was found, and what it said."""
     found: Started | None = None

@@ -1,0 +1,259 @@
+"""What an order would touch: hosts, options, credentials and risk. Nothing is written, nothing connects."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from opsconsole.accounts.permissions import Actor, Permission
+from opsconsole.errors import FieldError, Forbidden, Invalid, OpsconsoleError, TooLarge
+from opsconsole.hostset import Resolution, evaluate, fold
+from opsconsole.inventory.models import Host
+from opsconsole.inventory.service import locate
+from opsconsole.jobs.guard import PROTECTED_TAG_VALUE, Risk, assess
+from opsconsole.jobs.models import HostRun, Job
+from opsconsole.jobs.options import MaxFailures, RunOptions
+from opsconsole.jobs.order import Order
+from opsconsole.jobs.placing import Located, place_hosts
+from opsconsole.jobs.states import Priority, RunState
+from opsconsole.jobs.targets import TargetResolver
+from opsconsole.settings import Settings
+
+_SAMPLE = 10
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\$?")
+# What an order may choose of the run's options; the rest are the console's settings.
+_CHOSEN = tuple(item.name for item in fields(RunOptions) if item.name in Order.__dataclass_fields__)
+
+
+def chosen_of(order: Order) -> dict[str, Any]:
+    """Returns what an order says of how it is carried out, by the names of ``RunOptions``; ``None`` is the usual."""
+    return {name: getattr(order, name) for name in _CHOSEN}
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An order with everything looked up. ``rows`` are the columns of its host runs, but for the job's id;
+    ``refusals`` say why this person may not launch it."""
+
+    command: str
+    options: RunOptions
+    auth: Mapping[str, Any]
+    priority: Priority
+    resolution: Resolution
+    located: Sequence[Located]
+    plan: list[dict[str, Any]] | None
+    rows: list[dict[str, Any]]
+    risk: Risk
+    refusals: list[OpsconsoleError]
+
+
+class Survey:
+    """Looks up what orders mean on this console."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def resolve(
+        self,
+        session: Session,
+        actor: Actor,
+        *,
+        targets: str,
+        exclude: str = "",
+        command: str = "",
+        **chosen: Any,
+    ) -> dict[str, Any]:
+        """Returns the blast radius of an order as the JSON of ``POST /resolve``. Nothing connects.
+
+        ``chosen`` says how, by the names of ``RunOptions``. Raises ``Invalid`` naming the field of each fault, with
+        its column in ``targets``, ``exclude`` and ``waves``.
+        """
+        resolution, located = self._locate(session, actor, targets, exclude)
+        options = self._options(**chosen)
+        count = len(located)
+        risk, inventory = self._risk(session, located, command)
+        unlisted = [item.spec.label for item in located if item.entry is None]
+        unreachable = self._recently_unreachable(session, located)
+        return {
+            "count": count,
+            "digest": resolution.digest,
+            "folded": resolution.folded,
+            "sample": [item.spec.label for item in located[:_SAMPLE]],
+            "unknown": unlisted[:100],
+            "unknown_count": len(unlisted),
+            "unknown_blocks": bool(unlisted) and not self._settings.allow_unlisted_hosts,
+            "unknown_folded": fold(unlisted) if unlisted else "",
+            "excluded_count": len(resolution.excluded),
+            "excluded": fold(spec.label for spec in resolution.excluded) if resolution.excluded else "",
+            "duplicates": resolution.duplicates,
+            "recent_unreachable": unreachable,
+            "recent_unreachable_folded": fold(unreachable) if unreachable else "",
+            "by": _by_tag(located),
+            "inventory_share": round((count - len(unlisted)) / inventory, 4) if inventory else None,
+            "risk": risk.to_json(),
+            "worst_case": options.worst_case(count),
+            "allowed_failures": options.allowed_failures(count),
+            "waves": place_hosts(session, located, options).placement.plan,
+            "concurrency": options.concurrency,
+            "eta_ms": _usual_duration_ms(session, command, count, options.concurrency),
+        }
+
+    def prepare(self, session: Session, order: Order, actor: Actor) -> Prepared:
+        """Returns what the order means. Raises ``Invalid`` or ``TooLarge`` for one that has no meaning."""
+        command = self._checked_command(order.command)
+        options = self._options(**chosen_of(order))
+        auth = self._auth_of(order)
+        priority = _priority(order.priority)
+        resolution, located = self._locate(session, actor, order.targets, order.exclude)
+        places = place_hosts(session, located, options)
+        rows = [
+            {**self._run_row(i, item, auth), "rank": rank, "wave": wave, "limit_keys": keys}
+            for i, (item, rank, wave, keys) in enumerate(
+                zip(located, places.placement.rank, places.placement.wave, places.limit_keys, strict=True)
+            )
+        ]
+        risk, _ = self._risk(session, located, command)
+        refusals = self._refusals(actor, priority, located)
+        return Prepared(
+            command, options, auth, priority, resolution, located, places.placement.plan, rows, risk, refusals
+        )
+
+    def _refusals(self, actor: Actor, priority: Priority, located: Sequence[Located]) -> list[OpsconsoleError]:
+        found: list[OpsconsoleError] = []
+        if not actor.may(Permission.RUN):
+            found.append(Forbidden("Your role or token may look at jobs but not run commands."))
+        if priority is Priority.HIGH and not actor.may(Permission.HIGH_PRIORITY):
+            message = "Only approvers and admins may give a job high priority. Launch it with normal priority."
+            found.append(Forbidden(message, errors=[FieldError("priority", message, code="high_priority")]))
+        unlisted = [item.spec.label for item in located if item.entry is None]
+        if unlisted and not self._settings.allow_unlisted_hosts:
+            found.append(fault("targets", f"Not in the inventory: {fold(unlisted)[:300]}", code="unknown_hosts"))
+        return found
+
+    def _locate(self, session: Session, actor: Actor, targets: str, exclude: str) -> tuple[Resolution, list[Located]]:
+        groups = TargetResolver(session, actor)
+        resolution = evaluate(targets, exclude, groups=groups, max_hosts=self._settings.max_targets)
+        entries = locate(session, [spec.name for spec in resolution.hosts])
+        return resolution, [Located(spec, entries.get(spec.name.lower())) for spec in resolution.hosts]
+
+    def _checked_command(self, command: str) -> str:
+        if not command.strip():
+            raise fault("command", "Write a command to run.", code="empty")
+        if "\0" in command:
+            raise fault("command", "A command cannot hold a NUL byte.")
+        size = len(command.encode(errors="surrogatepass"))
+        if size > self._settings.max_command_bytes:
+            limit = self._settings.max_command_bytes
+            message = f"The command has {size:,} bytes, the limit is {limit:,}."
+            raise TooLarge(message, errors=[FieldError("command", message, code="too_large")])
+        try:
+            command.encode()
+        except UnicodeEncodeError:
+            raise fault("command", "The command is not valid text.") from None
+        # A form sends CRLF, which a shell would take as part of the last word of each line.
+        return command.replace("\r\n", "\n")
+
+    def _options(self, **chosen: Any) -> RunOptions:
+        defaults = {
+            "concurrency": self._settings.concurrency,
+            "connect_timeout": self._settings.connect_timeout,
+            "command_timeout": self._settings.command_timeout,
+            "kill_grace": self._settings.kill_grace,
+        }
+        given = {name: value for name, value in chosen.items() if value is not None}
+        if "max_failures" in given:
+            given["max_failures"] = str(MaxFailures.parse(str(given["max_failures"])))
+        return RunOptions(**{**defaults, **given}).checked(max_concurrency=self._settings.max_concurrency)
+
+    def _options_of(self, order: Order) -> RunOptions:
+        return self._options(**{name: getattr(order, name) for name in _CHOSEN})
+
+    def _auth_of(self, order: Order) -> dict[str, Any]:
+        kind, _, name = order.credential.partition(":")
+        if kind not in {"auto", "ambient", "key", "password"} or (kind == "key") != bool(name):
+            raise fault("credential", "Choose auto, ambient, key:<name> or password.")
+        if kind == "ambient" and not self._settings.use_ambient_keys:
+            raise fault("credential", "This console does not use its workers' own keys (setting use_ambient_keys).")
+        if kind == "key" and name not in self._settings.key_files:
+            raise fault("credential", f"There is no key file named {name[:64]!r} (setting key_files).")
+        if (kind == "password") != (order.password is not None):
+            raise fault("password", "A password goes with the credential 'password', and only with it.")
+        if order.password is not None and not order.password.reveal():
+            raise fault("password", "The password is empty.", code="empty")
+        user = order.user or None
+        if user is not None and not _USER.fullmatch(user):
+            raise fault("user", "Not a user name: letters, digits, dot, dash and underscore only.")
+        return {"kind": kind, "name": name or None, "user": user}
+
+    def _run_row(self, i: int, item: Located, auth: Mapping[str, Any]) -> dict[str, Any]:
+        spec, entry = item.spec, item.entry
+        user = spec.user or auth["user"] or (entry.user if entry else None) or self._settings.remote_user
+        return {
+            "i": i,
+            "host": spec.label,
+            "address": (entry.address if entry else None) or spec.name,
+            "port": spec.port or (entry.port if entry else None) or self._settings.ssh_port,
+            "user": user,
+            "credential": entry.credential if entry else None,
+            "state": RunState.PENDING.value,
+            "ver": 1,
+        }
+
+    def _risk(self, session: Session, located: Sequence[Located], command: str) -> tuple[Risk, int]:
+        inventory = session.scalar(select(func.count()).select_from(Host)) or 0
+        protected = sum(
+            1 for item in located if item.entry and PROTECTED_TAG_VALUE in {str(v) for v in item.entry.tags.values()}
+        )
+        listed = sum(1 for item in located if item.entry is not None)
+        risk = assess(len(located), listed=listed, protected=protected, inventory=inventory, command=command)
+        return risk, inventory
+
+    def _recently_unreachable(self, session: Session, located: Sequence[Located]) -> list[str]:
+        """Hosts whose latest run did not get through; looked up for orders of a readable size only."""
+        names = [item.spec.label for item in located[:500]]
+        latest = select(func.max(HostRun.id)).where(HostRun.host.in_(names)).group_by(HostRun.host)
+        query = select(HostRun.host).where(HostRun.id.in_(latest), HostRun.state == RunState.UNREACHABLE.value)
+        return sorted(session.scalars(query))
+
+
+def fault(field: str, message: str, *, code: str = "invalid") -> Invalid:
+    """Returns the error for one faulty field of an order."""
+    return Invalid(message, errors=[FieldError(field, message, code=code)])
+
+
+def _priority(word: str) -> Priority:
+    try:
+        return Priority[word.upper()]
+    except KeyError:
+        raise fault("priority", "Choose low, normal or high.") from None
+
+
+def _by_tag(located: Sequence[Located]) -> dict[str, dict[str, int]]:
+    split: dict[str, dict[str, int]] = {}
+    for item in located:
+        for key, value in (item.entry.tags if item.entry else {}).items():
+            counts = split.setdefault(key, {})
+            counts[str(value)] = counts.get(str(value), 0) + 1
+    return split
+
+
+def _usual_duration_ms(session: Session, command: str, count: int, concurrency: int) -> int | None:
+    """The median host's time in the last run of the same command, scaled to this order; ``None`` when it never ran."""
+    if not command:
+        return None
+    last = session.scalar(
+        select(Job.id)
+        .where(Job.command == command.replace("\r\n", "\n"), Job.finished_at.is_not(None), Job.n_o > 0)
+        .order_by(Job.id.desc())
+        .limit(1)
+    )
+    if last is None:
+        return None
+    query = select(HostRun.duration_ms).where(HostRun.job_id == last, HostRun.duration_ms.is_not(None))
+    durations = sorted(value for value in session.scalars(query.limit(1000)) if value is not None)
+    if not durations:
+        return None
+    return durations[len(durations) // 2] * -(-count // concurrency)
