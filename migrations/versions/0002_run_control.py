@@ -59,6 +59,8 @@ def upgrade() -> None:
     op.drop_index("ix_host_runs_job_id_state_i", "host_runs")
     op.create_index(op.f("ix_host_runs_job_id_state_rank"), "host_runs", ["job_id", "state", "rank"])
     op.create_index(op.f("ix_jobs_rerun_of"), "jobs", ["rerun_of"])
+    asked = sa.text("look = 'asked'")
+    op.create_index("ix_host_runs_look", "host_runs", ["look"], sqlite_where=asked, postgresql_where=asked)
     op.create_table(
         "run_attempts",
         sa.Column("host_run_id", _BIG_ID, nullable=False),
@@ -81,6 +83,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("run_attempts")
     op.drop_index("ix_jobs_rerun_of", "jobs")
+    op.drop_index("ix_host_runs_look", "host_runs")
     op.drop_index("ix_host_runs_job_id_state_rank", "host_runs")
     op.create_index(op.f("ix_host_runs_job_id_state_i"), "host_runs", ["job_id", "state", "i"])
     for table, columns in _NEW_COLUMNS.items():

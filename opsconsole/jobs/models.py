@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    text,
     true,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -25,6 +26,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from opsconsole.db.base import Base, UTCDateTime
 from opsconsole.jobs.states import LETTERS
 
+_ASKED = text("look = 'asked'")
 BigId = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -111,6 +113,8 @@ class HostRun(Base):
         Index("ix_host_runs_state_next_publish_at", "state", "next_publish_at"),
         Index("ix_host_runs_owner_state", "owner", "state"),
         Index("ix_host_runs_host", "host"),
+        # Only questions that wait are asked for, and there are few.
+        Index("ix_host_runs_look", "look", sqlite_where=_ASKED, postgresql_where=_ASKED),
         {"sqlite_autoincrement": True},
     )
 

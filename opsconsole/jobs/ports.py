@@ -168,12 +168,14 @@ class LeftProcess:
 class Sight:
     """What a search of a host for the mark of a run found: how many processes are ``alive``, and some of them.
 
+    ``ended`` is how many it found at first when none is alive any more.
     ``problem`` is one sentence, set when the host could not tell; then nothing is known.
     """
 
     alive: int = 0
     processes: tuple[LeftProcess, ...] = ()
     problem: str | None = None
+    ended: int = 0
 
     @property
     def clear(self) -> bool:
@@ -236,6 +238,9 @@ class Dispatcher(Protocol):
 
     def publish(self, runs: Sequence[tuple[int, int]]) -> None:
         """Sends one message per ``(host_run_id, attempt)``. Raises ``Unavailable`` when the broker does not answer."""
+
+    def publish_looks(self, run_ids: Sequence[int]) -> None:
+        """Sends one message per run whose host is to be looked at. Raises ``Unavailable`` as ``publish`` does."""
 
     def nudge(self) -> None:
         """Asks some worker to look for dispatchable runs now. Never blocks long and never raises."""

@@ -24,14 +24,14 @@ v() { for p in $*; do s=; read -r s <"/proc/$p/stat" || continue;
 case ${s##*) } in [ZX]*) ;; *) return 0;; esac; done 2>/dev/null; return 1; };
 w() { n=0; while [ "$n" -lt "$1" ] && v $x; do
 if sleep 0.2 2>/dev/null; then n=$((n+2)); else sleep 1; n=$((n+10)); fi; done; };
-x=$(f);
+x=$(f); k=0; for p in $x; do k=$((k+1)); done;
 if [ -n "$x" ] && [ "$l" -ge 0 ]; then
 for p in $x; do s=; read -r s <"/proc/$p/stat" || continue; set -- ${s##*) };
 [ "$3" = "$g" ] || kill -s TERM "$p"; done 2>/dev/null;
 w "$l"; i=0; x=$(f);
 while [ -n "$x" ] && [ "$i" -lt 3 ]; do kill -s KILL $x 2>/dev/null; w 10; i=$((i+1)); x=$(f); done;
 fi;
-[ -n "$x" ] || { printf '\036opsc-search gone\n'; exit 0; };
+[ -n "$x" ] || { printf '\036opsc-search gone %s\n' "$k"; exit 0; };
 read -r u _ </proc/uptime; h=$(getconf CLK_TCK 2>/dev/null || echo 100); n=0;
 for p in $x; do n=$((n+1)); [ "$n" -le 12 ] || continue;
 s=; read -r s <"/proc/$p/stat" || continue; set -- ${s##*) };
@@ -43,7 +43,7 @@ printf '\036opsc-search alive %s\n' "$n"; exit 1""".replace("\n", " ")
 MOST_BYTES = 32 * 1024
 # The longest the script itself may take beyond the grace: three rounds of KILL, each followed by a second.
 KILL_SECONDS = 3.0
-_SAID = re.compile(rb"\x1eopsc-search (?:(gone)|alive (\d{1,7})|(\d{1,10}) (-?\d{1,10}) ?([^\n]{0,400}))\n")
+_SAID = re.compile(rb"\x1eopsc-search (?:gone (\d{1,7})|alive (\d{1,7})|(\d{1,10}) (-?\d{1,10}) ?([^\n]{0,400}))\n")
 _COMMAND_CHARS = 80
 _GUARDS_WORDS = "/bin/sh -c exec 3<&0"
 _BLIND = "This host cannot be searched for what it left: that takes Linux's /proc, and grep with its option -z."
@@ -66,7 +66,7 @@ def read(said: bytes, exit_code: int | None) -> Sight:
     processes: list[LeftProcess] = []
     for gone, alive, pid, age, words in _SAID.findall(said):
         if gone and exit_code == 0:
-            return Sight()
+            return Sight(ended=int(gone))
         if alive and exit_code == 1:
             return Sight(int(alive), tuple(processes))
         if pid:

@@ -12,6 +12,7 @@ from opsconsole.settings import Settings
 QUEUE = "runs"
 RUN_TASK = "opsconsole.run"
 DISPATCH_TASK = "opsconsole.dispatch"
+LOOK_TASK = "opsconsole.look"
 TICK_TASK = "opsconsole.tick"
 _TICK_SECONDS = 60.0
 

@@ -15,7 +15,7 @@ from kombu.utils.json import dumps
 from opsconsole import crash
 from opsconsole.crash import CrashPoint
 from opsconsole.errors import Unavailable
-from opsconsole.tasks.app import DISPATCH_TASK, QUEUE, RUN_TASK
+from opsconsole.tasks.app import DISPATCH_TASK, LOOK_TASK, QUEUE, RUN_TASK
 
 _log = structlog.get_logger(__name__)
 # A nudge that nobody could take within this long is of no use: the sweep was faster.
@@ -52,6 +52,15 @@ class CeleryDispatcher:
         except self._faults as error:
             raise Unavailable(f"The broker does not answer: {type(error).__name__}", code="broker") from error
         crash.passing(CrashPoint.AFTER_PUBLISH)
+
+    def publish_looks(self, run_ids: Sequence[int]) -> None:
+        """Sends one message per run whose host is to be looked at. Raises ``Unavailable`` as ``publish`` does."""
+        try:
+            with self._app.producer_or_acquire() as producer:
+                for run_id in run_ids:
+                    self._app.send_task(LOOK_TASK, (run_id,), producer=producer, queue=QUEUE, retry=False)
+        except self._faults as error:
+            raise Unavailable(f"The broker does not answer: {type(error).__name__}", code="broker") from error
 
     def _push_together(self, producer: Producer, runs: Sequence[tuple[int, int]]) -> None:
         """Sends all messages by one LPUSH. kombu sends one a round trip, which costs ten times as much; the messages

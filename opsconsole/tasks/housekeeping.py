@@ -15,7 +15,7 @@ import opsconsole
 from opsconsole.clock import Clock
 from opsconsole.db.database import Database
 from opsconsole.errors import Unavailable
-from opsconsole.jobs import dispatch, orders, recover
+from opsconsole.jobs import dispatch, look, orders, recover
 from opsconsole.jobs.limits import Caps
 from opsconsole.jobs.perform import Performer
 from opsconsole.jobs.ports import Dispatcher
@@ -69,6 +69,7 @@ class Housekeeping:
         self._stray: set[tuple[int, int]] = set()
         self._unsent = False
         self._caps = Caps.parse(settings.limits)
+        self._looks: list[int] = []
         self.live_slots = 0
         self._thread = threading.Thread(target=self._loop, name="housekeeping", daemon=True)
 
@@ -134,6 +135,8 @@ class Housekeeping:
                 # Outside the native thread: the broker's sockets belong to the greenlets.
                 if published:
                     self._dispatcher.publish(published)
+                if self._looks:
+                    self._dispatcher.publish_looks(self._looks)
                 silent = False
             except Unavailable as error:
                 self._unsent = True
@@ -173,6 +176,7 @@ class Housekeeping:
             if resend:
                 # The broker was away: what waits for it must not wait for its turn in the back-off as well.
                 dispatch.republish_soon(session, now)
+            self._looks = look.due(session, now) if leads or kicked else []
             return dispatch.sweep(session, now, slots=self.live_slots, caps=self._caps) if leads or kicked else []
 
     def _beat(self) -> None:

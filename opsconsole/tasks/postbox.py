@@ -41,6 +41,7 @@ class Postbox:
         self._look_seconds = look_seconds
         # A run's message need not wait here twice, however often it is handed in while the broker is away.
         self._waiting: dict[Message, None] = {}
+        self._looks: dict[int, None] = {}
         self._lock = threading.Lock()
         self._wanted = threading.Event()
         self._closing = threading.Event()
@@ -72,6 +73,12 @@ class Postbox:
             self._waiting.update(dict.fromkeys(runs))
         self._wanted.set()
 
+    def publish_looks(self, run_ids: Sequence[int]) -> None:
+        """Takes questions to be sent soon. Never blocks and never raises."""
+        with self._lock:
+            self._looks.update(dict.fromkeys(run_ids))
+        self._wanted.set()
+
     def nudge(self) -> None:
         """Asks some worker to look for dispatchable runs now."""
         self._dispatcher.nudge()
@@ -96,14 +103,17 @@ class Postbox:
     def _send(self) -> None:
         with self._lock:
             runs, self._waiting = list(self._waiting), {}
-        if not runs:
-            return
+            looks, self._looks = list(self._looks), {}
         try:
             with self._timed():
-                self._dispatcher.publish(runs)
+                if runs:
+                    self._dispatcher.publish(runs)
+                if looks:
+                    self._dispatcher.publish_looks(looks)
         except Unavailable as error:
             if not self._lost:
-                _log.warning("messages not sent, the rows keep them", count=len(runs), reason=error.detail)
+                count = len(runs) + len(looks)
+                _log.warning("messages not sent, the rows keep them", count=count, reason=error.detail)
             self._lost = True
 
     def _asked(self) -> BrokerFault | None:

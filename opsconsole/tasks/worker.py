@@ -13,12 +13,13 @@ from opsconsole.db.schema import require_current
 from opsconsole.jobs.claims import ClaimReader
 from opsconsole.jobs.ledger import Ledger
 from opsconsole.jobs.limits import Caps
+from opsconsole.jobs.look import Looker
 from opsconsole.jobs.perform import Bounds, Performer
 from opsconsole.jobs.ports import Connector, Dispatcher
 from opsconsole.jobs.states import BrokerFault
 from opsconsole.runtime import Runtime
 from opsconsole.settings import Settings
-from opsconsole.tasks.app import DISPATCH_TASK, RUN_TASK, TICK_TASK, make_celery
+from opsconsole.tasks.app import DISPATCH_TASK, LOOK_TASK, RUN_TASK, TICK_TASK, make_celery
 from opsconsole.tasks.broker_look import make_look
 from opsconsole.tasks.chores import tidy
 from opsconsole.tasks.dispatcher import CeleryDispatcher
@@ -48,13 +49,6 @@ class Services:
         self._identity = Identity(label)
         # Each native thread has an engine of its own, so that no lock is shared between it and a greenlet.
         self._databases = [Database(settings.database, pool_size=1) for _ in range(2)]
-        reader = ClaimReader(
-            settings,
-            runtime.cipher,
-            worker_id=lambda: self._identity.id,
-            worker_name=self._identity.name,
-            home=Path.home(),
-        )
         self._postbox = Postbox(
             dispatcher,
             look,
@@ -73,7 +67,7 @@ class Services:
         self._ledger = Ledger(
             self._databases[1],
             self._postbox,
-            reader,
+            self._claim_reader(runtime),
             now=runtime.clock.now,
             slots=lambda: self.housekeeping.live_slots,
             kick=self.housekeeping.kick,
@@ -82,6 +76,23 @@ class Services:
         )
         bounds = Bounds(settings.output_head_bytes, settings.output_tail_bytes, settings.worker_dead_seconds / 2)
         self.performer = Performer(self._ledger, connector, bounds)
+        self.looker = Looker(
+            self._databases[0],
+            self._claim_reader(runtime),
+            connector,
+            now=runtime.clock.now,
+            offload=self._housekeeping_offload,
+        )
+
+    def _claim_reader(self, runtime: Runtime) -> ClaimReader:
+        """Returns a reader of its own for each thread that reads claims: it remembers."""
+        return ClaimReader(
+            runtime.settings,
+            runtime.cipher,
+            worker_id=lambda: self._identity.id,
+            worker_name=self._identity.name,
+            home=Path.home(),
+        )
 
     def start(self) -> None:
         """Registers the process and begins its loop. Raises ``Unavailable`` without a database of this version."""
@@ -93,13 +104,15 @@ class Services:
         """Takes no further run, lets those in hand go on for ``drain_seconds``, then ends them. Never blocks: it is
         called from a signal handler."""
         self.performer.draining.set()
+        self.looker.draining.set()
         self.housekeeping.kick()
 
     def stop(self) -> None:
         """Ends everything once no run is in hand. Celery may stop its pool before or after this: the order of steps
         that do not require each other is left to chance, so the wait has its place here."""
-        self.performer.draining.set()
+        self.drain()
         self.performer.await_idle()
+        self.looker.await_idle()
         self.terminate()
 
     def terminate(self) -> None:
@@ -177,6 +190,14 @@ def _add_tasks(app: Celery, running: list[Services]) -> None:
     def look_for_work() -> None:
         for services in running:
             services.housekeeping.kick()
+
+    @app.task(name=LOOK_TASK, shared=False)
+    def look(run_id: object = None, *extra: object, **more: object) -> None:
+        if extra or more or type(run_id) is not int or not 0 < run_id < _ID_LIMIT:
+            _log.warning("message with other than a run to look at was dropped")
+            return
+        for services in running:
+            services.looker.look(run_id)
 
     @app.task(name=TICK_TASK, shared=False)
     def tick() -> None:

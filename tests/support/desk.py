@@ -33,6 +33,7 @@ class Post:
 
     def __init__(self) -> None:
         self.sent: list[tuple[int, int]] = []
+        self.looks: list[int] = []
         self.nudges = 0
         self.away = False
 
@@ -40,6 +41,11 @@ class Post:
         if self.away:
             raise Unavailable("The broker does not answer.", code="broker")
         self.sent.extend(runs)
+
+    def publish_looks(self, run_ids: Sequence[int]) -> None:
+        if self.away:
+            raise Unavailable("The broker does not answer.", code="broker")
+        self.looks.extend(run_ids)
 
     def nudge(self) -> None:
         self.nudges += 1

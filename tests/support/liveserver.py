@@ -30,6 +30,9 @@ class NoWorkers:
     def publish(self, runs: Sequence[tuple[int, int]]) -> None:
         raise AssertionError("the web never publishes")
 
+    def publish_looks(self, run_ids: Sequence[int]) -> None:
+        raise AssertionError("the web never publishes")
+
     def nudge(self) -> None:
         pass
 

@@ -98,7 +98,9 @@ def test_what_is_found_is_ended(shell: list[str], mark: str, script: str, second
     with marked(mark, script) as running:
         family = [running, *running.children(recursive=True)]
         began = time.monotonic()
-        assert ask(shell, mark, end=0.5) == Sight()
+        sight = ask(shell, mark, end=0.5)
+        assert sight.clear
+        assert sight.ended == len(family)
         assert time.monotonic() - began >= seconds
         gone = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
         assert not [process for process in family if process.is_running() and process.status() not in gone]
@@ -107,10 +109,10 @@ def test_what_is_found_is_ended(shell: list[str], mark: str, script: str, second
 def test_the_group_that_was_told_is_not_told_twice(shell: list[str], mark: str) -> None:
     script = "trap 'echo told' TERM; echo ready; n=0; while [ $n -lt 8 ]; do sleep 0.1; n=$((n+1)); done"
     with marked(mark, script) as running:
-        assert ask(shell, mark, end=5.0, group=running.pid) == Sight()
+        assert ask(shell, mark, end=5.0, group=running.pid).clear
     with marked(mark, "trap 'exit 0' TERM; echo ready; while :; do sleep 0.1; done"):
         began = time.monotonic()
-        assert ask(shell, mark, end=20.0) == Sight()
+        assert ask(shell, mark, end=20.0).clear
         assert time.monotonic() - began < 10
 
 

@@ -27,8 +27,8 @@ def test_no_login_shell_meets_what_it_would_read_otherwise() -> None:
 @pytest.mark.parametrize(
     ("said", "status", "sight"),
     [
-        (b"\x1eopsc-search gone\n", 0, Sight()),
-        (b"welcome\n\x1eopsc-search gone\n", 0, Sight()),
+        (b"\x1eopsc-search gone 0\n", 0, Sight()),
+        (b"welcome\n\x1eopsc-search gone 3\n", 0, Sight(ended=3)),
         (
             b"\x1eopsc-search 77 61 sleep 600 \n\x1eopsc-search alive 1\n",
             1,
@@ -55,8 +55,8 @@ def test_what_the_host_said(said: bytes, status: int, sight: Sight) -> None:
     ("said", "status", "words"),
     [
         (b"", 0, "does not run what it is given"),
-        (b"\x1eopsc-search gone\n", 1, "does not run what it is given"),
-        (b"\x1eopsc-search gone\n", None, "did not answer"),
+        (b"\x1eopsc-search gone 0\n", 1, "does not run what it is given"),
+        (b"\x1eopsc-search gone 0\n", None, "did not answer"),
         (b"\x1eopsc-search alive 99999999\n", 1, "does not run what it is given"),
         (b"", 3, "cannot be searched"),
         (b"", None, "did not answer"),
