@@ -74,7 +74,9 @@ def sweep(session: Session, now: datetime, *, slots: int, caps: Caps = NO_CAPS) 
     published = _fill_all(session, found, now, slots, caps)
     fresh = {run_id for run_id, _ in published}
     due = select(HostRun).where(HostRun.state == RunState.QUEUED.value, HostRun.next_publish_at <= now)
-    for run in session.scalars(due.order_by(HostRun.next_publish_at).limit(1000)):
+    # A row that somebody is changing needs no message now, and waiting for it without its job's lock could deadlock.
+    due = due.order_by(HostRun.next_publish_at).limit(1000).with_for_update(skip_locked=True)
+    for run in session.scalars(due):
         if run.id not in fresh:
             published.append((run.id, run.attempt))
             wait = min(_REPUBLISH_SECONDS * 2 ** min(run.publishes, 10), _REPUBLISH_MOST_SECONDS)
@@ -105,7 +107,7 @@ def republish_soon(session: Session, now: datetime) -> None:
     session.execute(update(HostRun).where(HostRun.state == RunState.QUEUED.value).values(next_publish_at=now))
 
 
-def settle_turns(session: Session, deliveries: list[tuple[int, int]], now: datetime) -> Published:
+def settle_turns(session: Session, deliveries: list[tuple[int, int]]) -> Published:
     """Lets each delivered message be a chance for the run whose turn it is, which may be another than its own.
 
     Changes ``deliveries`` in place and returns the messages to send again for the runs that were passed over.
@@ -132,11 +134,6 @@ def settle_turns(session: Session, deliveries: list[tuple[int, int]], now: datet
         for place, run in zip(places, _next_queued(session, job_id, deliveries, len(places)), strict=False):
             passed_over.append(deliveries[place])
             deliveries[place] = run
-    again = {"next_publish_at": now + timedelta(seconds=_REPUBLISH_SECONDS)}
-    ids = [run_id for run_id, _ in passed_over]
-    session.execute(
-        update(HostRun).where(HostRun.id.in_(ids)).values(again).execution_options(synchronize_session=False)
-    )
     return passed_over
 
 

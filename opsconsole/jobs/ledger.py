@@ -205,7 +205,7 @@ class Ledger:
         now = self._now()
         filled = dispatch.Filled([], others_wait=False)
         with self._database.transaction() as session:
-            entries, published = _taken_in_turn(session, entries, now)
+            entries, published = _taken_in_turn(session, entries)
             answers, touched = _write_entries(session, entries, self._reader, now)
             if touched:
                 filled = dispatch.fill(session, touched, now, slots=self._slots(), caps=self._caps)
@@ -230,13 +230,11 @@ class Ledger:
         self._outbox.task_done()
 
 
-def _taken_in_turn(
-    session: Session, entries: Sequence[Entry], now: datetime
-) -> tuple[Sequence[Entry], dispatch.Published]:
+def _taken_in_turn(session: Session, entries: Sequence[Entry]) -> tuple[Sequence[Entry], dispatch.Published]:
     """Returns the entries with each message given to the run whose turn it is, and the messages to send again."""
     places = [place for place, entry in enumerate(entries) if isinstance(entry, TakeRun)]
     deliveries = [(entry.run_id, entry.attempt) for entry in entries if isinstance(entry, TakeRun)]
-    passed_over = dispatch.settle_turns(session, deliveries, now)
+    passed_over = dispatch.settle_turns(session, deliveries)
     if not passed_over:
         return entries, []
     settled = list(entries)

@@ -14,6 +14,7 @@ from opsconsole.hostset import Resolution, evaluate, fold
 from opsconsole.inventory.models import Host
 from opsconsole.inventory.service import locate
 from opsconsole.jobs.guard import PROTECTED_TAG_VALUE, Risk, assess
+from opsconsole.jobs.limits import Caps
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.options import MaxFailures, RunOptions
 from opsconsole.jobs.order import Order
@@ -108,7 +109,7 @@ class Survey:
         auth = self._auth_of(order)
         priority = _priority(order.priority)
         resolution, located = self._locate(session, actor, order.targets, order.exclude)
-        places = place_hosts(session, located, options)
+        places = place_hosts(session, located, options, caps=Caps.parse(self._settings.limits))
         rows = [
             {**self._run_row(i, item, auth), "rank": rank, "wave": wave, "limit_keys": keys}
             for i, (item, rank, wave, keys) in enumerate(
