@@ -103,6 +103,13 @@ class Settings(BaseSettings):
     )
     log_json: bool = Field(False, description="Logs as JSON, one object a line.")
     drain_seconds: float = Field(3.0, ge=0, description="How long a stopping worker lets running commands go on.")
+    shutdown_policy: Literal["cancel", "wait"] = Field(
+        "cancel",
+        description="After drain_seconds a stopping worker ends its commands (cancel) or waits for them (wait).",
+    )
+    spool_seconds: float = Field(
+        3.0, ge=0, description="A result that the database does not take this long is kept on the worker's own disk."
+    )
     heartbeat_seconds: float = Field(5.0, gt=0, description="How often a worker says that it lives.")
     worker_dead_seconds: float = Field(30.0, gt=0, description="A heartbeat unchanged this long means a lost worker.")
     restart_most_seconds: float = Field(
@@ -204,6 +211,16 @@ class Settings(BaseSettings):
     def run_dir(self) -> Path:
         """Folder of what belongs to the running processes: locks, sockets, the address of the console."""
         return self.data_dir / "run"
+
+    @property
+    def spool_dir(self) -> Path:
+        """Folder of results that the database did not take yet."""
+        return self.data_dir / "spool"
+
+    @property
+    def tide_file(self) -> Path:
+        """Where this machine remembers how far the database has come."""
+        return self.data_dir / "tide.json"
 
     @property
     def broker_socket(self) -> Path:

@@ -46,7 +46,10 @@ _NEW_COLUMNS = {
         sa.Column("count_unreachable", sa.Boolean(), nullable=False, server_default=sa.true()),
         sa.Column("durable", sa.Boolean(), nullable=False, server_default=sa.false()),
     ],
-    "worker_processes": [sa.Column("broker_fault", sa.String(length=16), nullable=True)],
+    "worker_processes": [
+        sa.Column("broker_fault", sa.String(length=16), nullable=True),
+        sa.Column("refuses", sa.String(length=16), nullable=True),
+    ],
 }
 
 

@@ -19,7 +19,9 @@ Result = TypeVar("Result")
 Written = tuple[Sequence[Result], Callable[[], None] | None]
 
 
-class _Waiting(Generic[Item, Result]):
+class Posted(Generic[Item, Result]):
+    """An item on its way to the database. ``done`` is set once it is committed or could not be."""
+
     __slots__ = ("done", "error", "item", "result")
 
     def __init__(self, item: Item) -> None:
@@ -27,6 +29,13 @@ class _Waiting(Generic[Item, Result]):
         self.result: Result | None = None
         self.error: BaseException | None = None
         self.done = threading.Event()
+
+    def answer(self) -> Result:
+        """Returns the item's result once it is committed. Raises what ``write`` raised for it."""
+        self.done.wait()
+        if self.error is not None:
+            raise self.error
+        return self.result  # type: ignore[return-value]  # Set together with ``done`` unless there is an error.
 
 
 class GroupCommit(Generic[Item, Result]):
@@ -49,7 +58,7 @@ class GroupCommit(Generic[Item, Result]):
         self._offload = offload
         self._most = most
         self._linger = linger
-        self._queue: deque[_Waiting[Item, Result]] = deque()
+        self._queue: deque[Posted[Item, Result]] = deque()
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="group-commit", daemon=True)
@@ -57,13 +66,14 @@ class GroupCommit(Generic[Item, Result]):
 
     def submit(self, item: Item) -> Result:
         """Returns ``item``'s result once it is committed. Raises what ``write`` raised for it."""
-        waiting: _Waiting[Item, Result] = _Waiting(item)
-        self._queue.append(waiting)
+        return self.post(item).answer()
+
+    def post(self, item: Item) -> Posted[Item, Result]:
+        """Sends ``item`` on its way and returns at once. Items are committed in the order they were posted."""
+        posted: Posted[Item, Result] = Posted(item)
+        self._queue.append(posted)
         self._wake.set()
-        waiting.done.wait()
-        if waiting.error is not None:
-            raise waiting.error
-        return waiting.result  # type: ignore[return-value]  # Set together with ``done`` unless there is an error.
+        return posted
 
     def close(self) -> None:
         """Commits what was submitted and ends the writer."""
@@ -86,7 +96,7 @@ class GroupCommit(Generic[Item, Result]):
             if self._closing.is_set():
                 return
 
-    def _commit(self, group: list[_Waiting[Item, Result]]) -> None:
+    def _commit(self, group: list[Posted[Item, Result]]) -> None:
         after: Callable[[], None] | None = None
         try:
             results, after = self._offload(lambda: self._write([waiting.item for waiting in group]))

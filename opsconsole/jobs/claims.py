@@ -31,7 +31,8 @@ _JOBS_REMEMBERED = 64
 class Claim:
     """One run in this worker's hands. ``fence`` proves it; ``problem`` is set when there is no way to log in.
 
-    ``mark`` is what its processes on the host are known by.
+    ``mark`` is what its processes on the host are known by. A host that cannot be reached is tried ``retries`` times
+    more, the first time after ``retry_pause`` seconds.
     """
 
     run_id: int
@@ -45,6 +46,8 @@ class Claim:
     script: bytes
     mark: str
     problem: Unreached | None = None
+    retries: int = 0
+    retry_pause: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +186,21 @@ class ClaimReader:
         limits = Limits(options.connect_timeout, options.command_timeout, options.idle_timeout, options.kill_grace)
         # The rows were read before the claim raised the fence in this same transaction.
         fence = run.fence + 1
-        return Claim(run.id, run.job_id, run.i, fence, run.attempt, target, auth, limits, job.script, run.mark, problem)
+        return Claim(
+            run_id=run.id,
+            job_id=run.job_id,
+            i=run.i,
+            fence=fence,
+            attempt=run.attempt,
+            target=target,
+            auth=auth,
+            limits=limits,
+            script=job.script,
+            mark=run.mark,
+            problem=problem,
+            retries=options.retries,
+            retry_pause=options.retry_pause,
+        )
 
     def _auth(self, run: Delivered, job: _JobFacts) -> tuple[Auth, Unreached | None]:
         if job.kind == "password":

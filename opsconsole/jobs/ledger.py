@@ -6,103 +6,46 @@ after the commit. The file is the group's writer and the entries it takes.
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
 from functools import partial
 from queue import Queue
 from typing import TypeGuard
 
 import structlog
-from sqlalchemy import delete, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from opsconsole.db.database import Database
 from opsconsole.db.group_commit import GroupCommit, Written
-from opsconsole.db.inserts import insert_missing
 from opsconsole.errors import Unavailable
 from opsconsole.inventory import hostkeys
-from opsconsole.jobs import dispatch, transitions
+from opsconsole.jobs import attempts, dispatch, endings, transitions
 from opsconsole.jobs.claims import Claim, ClaimReader, Delivered
+from opsconsole.jobs.delivery import FIRST_RETRY_SECONDS, MOST_RETRY_SECONDS, Delivery
+from opsconsole.jobs.entries import Again, Answer, Entry, Finish, Look, OpenGate, Progress, Replay, TakeRun
 from opsconsole.jobs.limits import NO_CAPS, Caps
-from opsconsole.jobs.models import HostRun, OutputChunk
-from opsconsole.jobs.output import BoundedOutput, Flush
+from opsconsole.jobs.models import HostRun
+from opsconsole.jobs.outcomes import Outcome as Outcome
+from opsconsole.jobs.output import BoundedOutput
 from opsconsole.jobs.ports import ConnectionFacts, Dispatcher, Unreached
+from opsconsole.jobs.spool import Spool
 from opsconsole.jobs.states import Reason, RunState
+from opsconsole.jobs.tide import Tide
 from opsconsole.jobs.transitions import Change, Moved
 
 _log = structlog.get_logger(__name__)
-_FIRST_RETRY_SECONDS = 0.2
-_MOST_RETRY_SECONDS = 5.0
 # A stopping process waits this long for a broker that does not answer; the rows keep what it could not send.
 _CLOSE_SECONDS = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class TakeRun:
-    """A message arrived: claim the run if it is still that delivery's turn."""
-
-    run_id: int
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class OpenGate:
-    """The start gate, committed before the exec request is sent."""
-
-    claim: Claim
-    facts: ConnectionFacts
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Output that arrived so far."""
-
-    claim: Claim
-    output: BoundedOutput
-    flush: Flush
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a run ended. ``output`` is ``None`` when nothing ran."""
-
-    state: RunState
-    reason: Reason | None = None
-    detail: str | None = None
-    exit_status: int | None = None
-    exit_signal: str | None = None
-    left_children: bool = False
-    duration_ms: int | None = None
-    pid: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """The end of a run with the last of its output; ``unreached`` carries the host key that was offered, if any."""
-
-    claim: Claim
-    outcome: Outcome
-    output: BoundedOutput | None = None
-    flush: Flush | None = None
-    unreached: Unreached | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """A question: does the run still belong to this claim, and is it still wanted?"""
-
-    claim: Claim
-
-
-Entry = TakeRun | OpenGate | Progress | Finish | Look
-Answer = Claim | bool | None
 
 
 class Ledger:
     """One worker process's pen. ``now`` is wall-clock time; ``slots`` tells how many slots all live workers have.
 
     ``kick`` is called when a sweep over all jobs is due: a slot came free and is another job's. It must be quick.
+    ``tide`` notices a database that has gone back in time: nothing is then written to it. ``spool`` keeps results
+    that the database does not take within ``spool_seconds``.
     """
 
     def __init__(
@@ -116,6 +59,9 @@ class Ledger:
         kick: Callable[[], None],
         caps: Caps = NO_CAPS,
         offload: Callable[[Callable[[], Written[Answer]]], Written[Answer]],
+        tide: Tide,
+        spool: Spool,
+        spool_seconds: float,
     ) -> None:
         self._database = database
         self._dispatcher = dispatcher
@@ -124,7 +70,9 @@ class Ledger:
         self._slots = slots
         self._kick = kick
         self._caps = caps
+        self._tide = tide
         self._group: GroupCommit[Entry, Answer] = GroupCommit(self._write, offload=offload)
+        self._delivery = Delivery(self._group, spool, spool_seconds, lambda: tide.generation)
         self._outbox: Queue[dispatch.Published | None] = Queue()
         # A broker that is slow or away must not hold up what is written about running commands.
         self._postman = threading.Thread(target=self._post, name="postman", daemon=True)
@@ -152,18 +100,27 @@ class Ledger:
         While the database does not answer, the outcome of the commit is unknown; the gate is asked again, which is
         harmless because a gate already open for the same claim says so.
         """
-        wait = _FIRST_RETRY_SECONDS
+        wait = FIRST_RETRY_SECONDS
         while time.monotonic() < deadline:
             try:
                 return bool(self._group.submit(OpenGate(claim, facts))) and time.monotonic() < deadline
             except Unavailable:
                 time.sleep(wait)
-                wait = min(wait * 2, _MOST_RETRY_SECONDS)
+                wait = min(wait * 2, MOST_RETRY_SECONDS)
         return False
 
+    def again(self, claim: Claim, unreached: Unreached) -> bool:
+        """Lets a run whose host could not be reached wait for another try. Returns false when there is none: it was
+        cancelled, or taken over."""
+        return bool(self._delivery.insist(Again(claim, unreached)))
+
     def progress(self, claim: Claim, output: BoundedOutput, *, tail: bool) -> None:
-        """Stores the output that is ready, the held tail too when ``tail``. Retries until the database takes it."""
-        self._insist(Progress(claim, output, output.flush(tail=tail)))
+        """Sends the output that is ready on its way, the held tail too when ``tail``, and returns at once.
+
+        While the database has not taken what was sent before, nothing more is sent: it waits in ``output``, which
+        is bounded.
+        """
+        self._delivery.progress(claim, output, tail=tail)
 
     def finish(
         self,
@@ -173,16 +130,31 @@ class Ledger:
         output: BoundedOutput | None = None,
         unreached: Unreached | None = None,
     ) -> bool:
-        """Stores how the run ended and returns whether it was still this claim's to say. Retries until stored."""
-        flush = output.flush(tail=True) if output else None
-        return bool(self._insist(Finish(claim, outcome, output, flush, unreached)))
+        """Stores how the run ended and returns whether it was still this claim's to say.
+
+        ``output`` is given when the command had started. Retries until stored; meanwhile such a result lies in the
+        spool, and once this process is told to ``leave`` it is left there for the next one.
+        """
+        ended_at = self._now()
+        if output is None:
+            return bool(self._delivery.insist(Finish(claim, outcome, ended_at, unreached=unreached)))
+        return self._delivery.finish(claim, outcome, ended_at, output)
 
     def still_wanted(self, claim: Claim) -> bool:
         """Returns false when a cancel was asked for this claim's run, or the run is no longer this claim's."""
-        return bool(self._insist(Look(claim)))
+        return bool(self._delivery.insist(Look(claim)))
+
+    def replay(self) -> None:
+        """Stores the results that former processes left in the spool, as far as the database takes them."""
+        self._delivery.replay()
+
+    def leave(self) -> None:
+        """Says that this process is about to end: it no longer insists on what others can settle without it."""
+        self._delivery.leaving.set()
 
     def close(self) -> None:
         """Commits what is under way and ends."""
+        self.leave()
         self._group.close()
         self._outbox.put(None)
         self._postman.join(_CLOSE_SECONDS)
@@ -191,20 +163,12 @@ class Ledger:
         """Waits until the messages of all that is committed were sent, or could not be."""
         self._outbox.join()
 
-    def _insist(self, entry: Entry) -> Answer:
-        wait = _FIRST_RETRY_SECONDS
-        while True:
-            try:
-                return self._group.submit(entry)
-            except Unavailable:
-                # A result exists only here until the database takes it: never drop it while the process lives.
-                time.sleep(wait)
-                wait = min(wait * 2, _MOST_RETRY_SECONDS)
-
     def _write(self, entries: Sequence[Entry]) -> Written[Answer]:
         now = self._now()
         filled = dispatch.Filled([], others_wait=False)
         with self._database.transaction() as session:
+            self._tide.look(session)
+            self._tide.check()
             entries, published = _taken_in_turn(session, entries)
             answers, touched = _write_entries(session, entries, self._reader, now)
             if touched:
@@ -248,10 +212,11 @@ def _write_entries(
 ) -> tuple[list[Answer], set[int]]:
     """Writes all entries and returns their answers and the jobs in which a slot became free."""
     takes = reader.read(session, [(entry.run_id, entry.attempt) for entry in entries if isinstance(entry, TakeRun)])
+    replayed = endings.known(session, [entry.result for entry in entries if isinstance(entry, Replay)])
     changes: list[Change] = []
     owners: list[int] = []
     for index, entry in enumerate(entries):
-        change = _change_of(entry, takes, reader, now)
+        change = _change_of(entry, takes, reader, replayed, now)
         if change is not None:
             changes.append(change)
             owners.append(index)
@@ -265,16 +230,22 @@ def _write_entries(
     answers: list[Answer] = []
     for entry, move in zip(entries, moves, strict=True):
         answers.append(_settle_entry(session, entry, move, claims, now))
-        if isinstance(entry, Finish) and move is not None and move.won:
-            touched.add(entry.claim.job_id)
+        if isinstance(entry, Finish | Replay | Again) and move is not None and move.won:
+            touched.add(_job_of(entry))
     return answers, touched
+
+
+def _job_of(entry: Finish | Replay | Again) -> int:
+    return entry.result.job_id if isinstance(entry, Replay) else entry.claim.job_id
 
 
 def _won_take(entry: Entry, move: Moved | None) -> TypeGuard[TakeRun]:
     return isinstance(entry, TakeRun) and move is not None and move.won
 
 
-def _change_of(entry: Entry, takes: dict[int, Delivered], reader: ClaimReader, now: datetime) -> Change | None:
+def _change_of(
+    entry: Entry, takes: dict[int, Delivered], reader: ClaimReader, replayed: Collection[str], now: datetime
+) -> Change | None:
     match entry:
         case TakeRun(run_id, attempt):
             run = takes.get(run_id)
@@ -309,42 +280,32 @@ def _change_of(entry: Entry, takes: dict[int, Delivered], reader: ClaimReader, n
                 unless_cancelled=True,
                 values=values,
             )
-        case Finish(claim, outcome, output, _, unreached):
-            values = _finish_values(outcome, output, now)
+        case Again(claim, _):
+            wait = claim.retry_pause * 2 ** (claim.attempt - 1)
+            # The fence rises, so that a message of the attempt that ended can write nothing more.
+            due = now + timedelta(seconds=wait)
+            again = {"attempt": claim.attempt + 1, "owner": None, "queued_at": None, "next_publish_at": due}
+            return Change(
+                claim.run_id,
+                claim.job_id,
+                RunState.PENDING,
+                fence=claim.fence,
+                claim=True,
+                unless_cancelled=True,
+                values=again,
+            )
+        case Finish(claim, outcome, ended_at, result, unreached):
+            values = endings.columns(outcome, result, ended_at)
             if unreached is not None and unreached.offered is not None:
                 values["host_key"] = hostkeys.fingerprint(unreached.offered)
             return Change(claim.run_id, claim.job_id, outcome.state, fence=claim.fence, values=values)
+        case Replay(result):
+            if result.key not in replayed:
+                return None
+            values = endings.columns(result.outcome, result, result.ended_at)
+            return Change(result.run_id, result.job_id, result.outcome.state, fence=result.fence, values=values)
         case _:
             return None
-
-
-def _finish_values(outcome: Outcome, output: BoundedOutput | None, now: datetime) -> dict[str, object]:
-    values: dict[str, object] = {
-        "reason": outcome.reason.value if outcome.reason else None,
-        "detail": outcome.detail[:500] if outcome.detail else None,
-        "exit_status": outcome.exit_status,
-        "exit_signal": outcome.exit_signal,
-        "left_children": outcome.left_children,
-        "duration_ms": outcome.duration_ms,
-        "pid": outcome.pid,
-        "finished_at": now,
-    }
-    if output is not None:
-        values.update(_output_values(output))
-        values["output_digest"] = output.digest(f"{outcome.exit_status}/{outcome.exit_signal}")
-    return values
-
-
-def _output_values(output: BoundedOutput) -> dict[str, object]:
-    gap_from, gap_bytes = output.gap
-    return {
-        "stdout_bytes": output.stdout_bytes,
-        "stderr_bytes": output.stderr_bytes,
-        "lines": output.lines,
-        "last_line": output.last_line,
-        "gap_from": gap_from if gap_bytes else None,
-        "gap_bytes": gap_bytes,
-    }
 
 
 def _settle_entry(
@@ -366,39 +327,33 @@ def _settle_entry(
         case Look(claim):
             run = session.get(HostRun, claim.run_id, populate_existing=True)
             return run is not None and run.fence == claim.fence and run.cancel_requested_at is None
-        case Progress(claim, output, flush):
+        case Progress(claim, output_facts, flush):
             mine = update(HostRun).where(HostRun.id == claim.run_id, HostRun.fence == claim.fence)
-            mine = mine.where(HostRun.state.in_(_WRITES_ON)).values(**_output_values(output))
+            mine = mine.where(HostRun.state.in_(_WRITES_ON)).values(**asdict(output_facts))
             won = session.execute(mine.returning(HostRun.id).execution_options(synchronize_session=False)).first()
             if won is not None:
-                _store(session, claim.run_id, flush)
+                endings.store(session, claim.run_id, flush)
             return won is not None
-        case Finish(claim, _, _, finish_flush, unreached):
+        case Again(claim, unreached_for_now):
             if move is None or not move.won:
                 return False
-            if finish_flush is not None:
-                _store(session, claim.run_id, finish_flush)
-            if move.before is RunState.LOST:
-                session.execute(update(HostRun).where(HostRun.id == claim.run_id).values(late=True))
-            if unreached is not None and unreached.offered is not None and unreached.reason in _KEY_REASONS:
-                hostkeys.offer(session, claim.target.address, claim.target.port, unreached.offered, now=now)
+            attempts.ended_unreached(session, claim.run_id, claim.attempt, unreached_for_now, now)
             return True
+        case Finish():
+            return _settle_finish(session, entry, move, now)
+        case Replay(result):
+            return None if move is None else endings.settle_end(session, result.run_id, move, result)
+
+
+def _settle_finish(session: Session, entry: Finish, move: Moved | None, now: datetime) -> bool:
+    if not endings.settle_end(session, entry.claim.run_id, move, entry.result):
+        return False
+    unreached, target = entry.unreached, entry.claim.target
+    if unreached is not None and unreached.offered is not None and unreached.reason in _KEY_REASONS:
+        hostkeys.offer(session, target.address, target.port, unreached.offered, now=now)
+    return True
 
 
 _KEY_REASONS = frozenset({Reason.HOST_KEY_UNKNOWN, Reason.HOST_KEY_CHANGED})
 # A worker that was given up by mistake goes on: its late result needs all of its output.
 _WRITES_ON = (RunState.RUNNING.value, RunState.LOST.value)
-
-
-def _store(session: Session, run_id: int, flush: Flush) -> None:
-    if flush.chunks:
-        rows = [
-            {"host_run_id": run_id, "offset": chunk.offset, "fd": chunk.fd, "at_ms": chunk.at_ms, "data": chunk.data}
-            for chunk in flush.chunks
-        ]
-        # After a commit whose outcome was unknown the same chunks come again.
-        session.execute(insert_missing(session, OutputChunk), rows)
-    if flush.gap_from is not None:
-        gone = delete(OutputChunk).where(OutputChunk.host_run_id == run_id)
-        gone = gone.where(OutputChunk.offset >= flush.gap_from, OutputChunk.offset < flush.gap_to)
-        session.execute(gone.execution_options(synchronize_session=False))

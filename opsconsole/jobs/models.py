@@ -224,6 +224,8 @@ class WorkerProcess(Base):
     draining: Mapped[bool] = mapped_column(default=False)
     # What it finds wrong with the broker: unreachable, full, evicts.
     broker_fault: Mapped[str | None] = mapped_column(String(16))
+    # Set when it carries out nothing because the database is not the one it knew: restored or generation.
+    refuses: Mapped[str | None] = mapped_column(String(16))
     # Set when the process is known to have ended: by itself, by its supervisor, or by the reaper.
     gone_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     reaped_at: Mapped[datetime | None] = mapped_column(UTCDateTime)

@@ -148,6 +148,8 @@ class Performer:
         # 1. Reach the host. What fails here certainly did not run.
         session = claim.problem or self._connector.connect(claim.target, claim.auth, claim.limits)
         if isinstance(session, Unreached):
+            if session.retryable and claim.attempt <= claim.retries and self._ledger.again(claim, session):
+                return
             outcome = Outcome(RunState.UNREACHABLE, session.reason, session.detail)
             self._ledger.finish(claim, outcome, unreached=session)
             return

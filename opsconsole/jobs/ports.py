@@ -79,6 +79,7 @@ class Unreached:
     """The host could not be reached or did not let us in; the command certainly did not run.
 
     ``detail`` is one safe sentence for a person. ``offered`` is the host key the server showed, when it came to that.
+    ``retryable`` is set when it was the connection: a login that was refused or a wrong host key stays wrong.
     """
 
     reason: Reason

@@ -1,6 +1,6 @@
 """Heartbeats, the leader's lease, and what becomes of the runs of a worker that is gone."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -8,14 +8,16 @@ from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
 from opsconsole.db.inserts import insert_missing
-from opsconsole.jobs import transitions
+from opsconsole.jobs import attempts, transitions
 from opsconsole.jobs.dispatch import republish_soon
-from opsconsole.jobs.models import HostRun, LeaderLease, WorkerProcess
+from opsconsole.jobs.models import HostRun, Job, LeaderLease, WorkerProcess
+from opsconsole.jobs.options import RunOptions
 from opsconsole.jobs.states import BrokerFault, Reason, RunState
+from opsconsole.jobs.tide import LEADER as LEADER
 from opsconsole.jobs.transitions import Change
 
+# So often a run may go down with its worker before the start; retries that its job asks for come on top.
 MOST_ATTEMPTS = 3
-LEADER = "housekeeping"
 
 
 def register(session: Session, worker_id: str, *, name: str, pid: int, slots: int, version: str, now: datetime) -> None:
@@ -35,12 +37,17 @@ def beat(
     draining: bool,
     now: datetime,
     broker_fault: BrokerFault | None = None,
+    refuses: str | None = None,
 ) -> bool:
-    """Advances a worker's heartbeat. Returns false when it was declared gone meanwhile: it then needs a new id."""
+    """Advances a worker's heartbeat. Returns false when it was declared gone meanwhile: it then needs a new id.
+
+    ``refuses`` says why it carries out nothing, when the database is not the one it knew.
+    """
+    values = {"busy": busy, "draining": draining, "broker_fault": broker_fault, "refuses": refuses, "beat_at": now}
     statement = (
         update(WorkerProcess)
         .where(WorkerProcess.id == worker_id, WorkerProcess.gone_at.is_(None))
-        .values(beat=WorkerProcess.beat + 1, busy=busy, draining=draining, broker_fault=broker_fault, beat_at=now)
+        .values(beat=WorkerProcess.beat + 1, **values)
         .returning(WorkerProcess.beat)
     )
     return session.execute(statement).one_or_none() is not None
@@ -130,9 +137,9 @@ def release(session: Session, worker_id: str, now: datetime) -> int:
 
     Returns how many runs that were.
     """
-    changes = [_released(run, now) for run in session.scalars(_held(worker_id))]
-    transitions.apply(session, changes, now)
-    return len(changes)
+    runs = list(session.scalars(_held(worker_id)))
+    _release(session, runs, now)
+    return len(runs)
 
 
 def release_stray(
@@ -145,8 +152,22 @@ def release_stray(
     """
     found = {(run.id, run.fence): run for run in session.scalars(_held(worker_id)) if run.id not in in_hand}
     stray = [run for key, run in found.items() if key in before]
-    transitions.apply(session, [_released(run, now) for run in stray], now)
+    _release(session, stray, now)
     return set(found)
+
+
+def _release(session: Session, runs: Sequence[HostRun], now: datetime) -> None:
+    most = _most_attempts(session, {run.job_id for run in runs})
+    changes = [_released(run, most[run.job_id], now) for run in runs]
+    for run, change, moved in zip(runs, changes, transitions.apply(session, changes, now), strict=True):
+        if moved.won and change.target is RunState.QUEUED:
+            detail = "The worker process ended while it connected."
+            attempts.keep(session, run, run.attempt, Reason.WORKER_LOST, detail, now)
+
+
+def _most_attempts(session: Session, job_ids: Collection[int]) -> dict[int, int]:
+    found = session.execute(select(Job.id, Job.options).where(Job.id.in_(job_ids)))
+    return {job_id: MOST_ATTEMPTS + RunOptions.from_json(options).retries for job_id, options in found}
 
 
 def _held(worker_id: str) -> Select[HostRun]:
@@ -155,7 +176,7 @@ def _held(worker_id: str) -> Select[HostRun]:
     return query.execution_options(populate_existing=True)
 
 
-def _released(run: HostRun, now: datetime) -> Change:
+def _released(run: HostRun, most_attempts: int, now: datetime) -> Change:
     if run.state == RunState.RUNNING:
         detail = "The worker process ended while the command ran; it may have run to its end."
         values = {"reason": Reason.WORKER_LOST.value, "detail": detail, "finished_at": now}
@@ -163,7 +184,7 @@ def _released(run: HostRun, now: datetime) -> Change:
     if run.cancel_requested_at is not None:
         values = {"reason": Reason.BEFORE_START.value, "detail": "Cancelled before it started.", "finished_at": now}
         return Change(run.id, run.job_id, RunState.CANCELLED, fence=run.fence, values=values)
-    if run.attempt >= MOST_ATTEMPTS:
+    if run.attempt >= most_attempts:
         detail = f"The worker ended while connecting, {run.attempt} times."
         values = {"reason": Reason.WORKER_LOST.value, "detail": detail, "finished_at": now}
         return Change(run.id, run.job_id, RunState.UNREACHABLE, fence=run.fence, values=values)

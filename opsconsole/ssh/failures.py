@@ -26,11 +26,11 @@ def no_negotiation(transport: ClientTransport, target: Target, deadline: Deadlin
     if not transport.remote_version:
         if timed_out:
             detail = f"Port {target.port} takes connections but sent no SSH greeting within {deadline.seconds:g} s."
-            return Unreached(Reason.BANNER_TIMEOUT, detail)
+            return Unreached(Reason.BANNER_TIMEOUT, detail, retryable=True)
         return _no_greeting(transport, target.port)
     if timed_out:
         detail = f"The key exchange was not finished within {deadline.seconds:g} s."
-        return Unreached(Reason.CONNECT_TIMEOUT, detail)
+        return Unreached(Reason.CONNECT_TIMEOUT, detail, retryable=True)
     error = transport.get_exception()
     if isinstance(error, IncompatiblePeer):
         return Unreached(Reason.PROTOCOL, _incompatible(str(error)))

@@ -69,7 +69,8 @@ def _connect(address: Address, port: int, seconds: float, whole: float) -> socke
         sock.connect((str(address), port))
     except TimeoutError:
         sock.close()
-        return Unreached(Reason.CONNECT_TIMEOUT, f"{address} port {port} did not answer within {whole:g} s.")
+        detail = f"{address} port {port} did not answer within {whole:g} s."
+        return Unreached(Reason.CONNECT_TIMEOUT, detail, retryable=True)
     except OSError as error:
         sock.close()
         return _refused(error, address, port)
@@ -90,14 +91,16 @@ def _tune(sock: socket.socket) -> None:
 
 def _refused(error: OSError, address: Address, port: int) -> Unreached:
     if error.errno == errno.ETIMEDOUT:
-        return Unreached(Reason.CONNECT_TIMEOUT, f"{address} port {port} did not answer.")
+        return Unreached(Reason.CONNECT_TIMEOUT, f"{address} port {port} did not answer.", retryable=True)
     if error.errno in _NO_ROUTE:
-        return Unreached(Reason.REFUSED, f"There is no route to {address}.")
+        return Unreached(Reason.REFUSED, f"There is no route to {address}.", retryable=True)
     if error.errno in {errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE}:
         return hung_up(port)
     if error.errno == errno.ECONNREFUSED:
-        return Unreached(Reason.REFUSED, f"{address} port {port} refused the connection: nothing listens there.")
+        detail = f"{address} port {port} refused the connection: nothing listens there."
+        return Unreached(Reason.REFUSED, detail, retryable=True)
     if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EADDRNOTAVAIL}:
         detail = "This worker has no file descriptor or local port left for another connection."
         return Unreached(Reason.REFUSED, detail, retryable=True)
-    return Unreached(Reason.REFUSED, f"{address} port {port} could not be reached (error {error.errno}).")
+    detail = f"{address} port {port} could not be reached (error {error.errno})."
+    return Unreached(Reason.REFUSED, detail, retryable=True)

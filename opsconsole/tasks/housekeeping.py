@@ -15,11 +15,12 @@ import opsconsole
 from opsconsole.clock import Clock
 from opsconsole.db.database import Database
 from opsconsole.errors import Unavailable
-from opsconsole.jobs import dispatch, look, orders, recover
+from opsconsole.jobs import dispatch, look, orders, recover, timekeeping
 from opsconsole.jobs.limits import Caps
 from opsconsole.jobs.perform import Performer
 from opsconsole.jobs.ports import Dispatcher
 from opsconsole.jobs.states import BrokerFault
+from opsconsole.jobs.tide import Tide
 from opsconsole.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -49,6 +50,7 @@ class Housekeeping:
         dispatcher: Dispatcher,
         identity: Identity,
         *,
+        tide: Tide,
         broker_fault: Callable[[], BrokerFault | None] = lambda: None,
         offload: Callable[[Callable[[], Any]], Any],
     ) -> None:
@@ -58,26 +60,31 @@ class Housekeeping:
         self._dispatcher = dispatcher
         self._identity = identity
         self._broker_fault = broker_fault
+        self._tide = tide
         self._offload = offload
         self._performer: Performer | None = None
         self._leader = recover.Observer(settings.worker_dead_seconds)
         self._workers = recover.Observer(settings.worker_dead_seconds)
         self._kicked = threading.Event()
         self._stop = threading.Event()
+        self._stopwatch = timekeeping.Stopwatch(settings.sweep_seconds)
         self._beaten = -1e9
-        self._draining_since: float | None = None
         self._stray: set[tuple[int, int]] = set()
         self._unsent = False
         self._caps = Caps.parse(settings.limits)
         self._looks: list[int] = []
         self.live_slots = 0
         self._thread = threading.Thread(target=self._loop, name="housekeeping", daemon=True)
+        self._drainer: threading.Thread | None = None
 
     def start(self, performer: Performer) -> None:
         """Registers the process and starts the loop. Raises ``Unavailable`` when the database does not answer."""
         self._performer = performer
+        self._offload(self._look)
         self._offload(self._register)
         self._thread.start()
+        self._drainer = threading.Thread(target=self._drain, args=(performer,), name="drain", daemon=True)
+        self._drainer.start()
 
     def kick(self) -> None:
         """Asks for a look at the jobs now."""
@@ -98,10 +105,19 @@ class Housekeeping:
         self._stop.set()
         self._kicked.set()
         self._thread.join(timeout=5)
+        if self._performer is not None and self._drainer is not None:
+            self._performer.draining.set()
+            self._drainer.join(timeout=5)
         try:
             self._offload(self._leave)
         except Unavailable:
             _log.warning("could not sign off: the database does not answer")
+
+    def _look(self) -> None:
+        """Finds out whether the database is the one that this machine knew."""
+        with self._database.read() as session:
+            self._tide.look(session)
+        self._tide.remember()
 
     def _register(self) -> None:
         with self._database.transaction() as session:
@@ -128,7 +144,6 @@ class Housekeeping:
             self._kicked.clear()
             if self._stop.is_set():
                 return
-            self._drain(time.monotonic())
             try:
                 resend, self._unsent = self._unsent, False
                 published = self._offload(partial(self._round, kicked, resend))
@@ -146,15 +161,15 @@ class Housekeeping:
             except Exception:  # noqa: BLE001 - one bad round must not end the heartbeat.
                 _log.exception("housekeeping round failed")
 
-    def _drain(self, monotonic: float) -> None:
-        """Ends the runs in hand when the time that a stopping worker gives them is over."""
-        performer = self._performer
-        if performer is None or not performer.draining.is_set():
-            return
-        if self._draining_since is None:
-            self._draining_since = monotonic
-            self._beaten = -1e9  # The others should know at once.
-        if monotonic - self._draining_since >= self._settings.drain_seconds:
+    def _drain(self, performer: Performer) -> None:
+        """Ends the runs in hand when the time that a stopping worker gives them is over.
+
+        A thread of its own: the database may be away, and then the loop stands still.
+        """
+        performer.draining.wait()
+        self._beaten = -1e9  # The others should know at once.
+        self.kick()
+        if self._settings.shutdown_policy == "cancel" and not self._stop.wait(self._settings.drain_seconds):
             performer.stopping.set()
 
     def _round(self, kicked: bool, resend: bool) -> dispatch.Published:
@@ -165,13 +180,14 @@ class Housekeeping:
             self._beaten = monotonic
         # 2. Take orders for the runs in hand.
         self._take_orders()
-        # 3. Look after the jobs: the leader always, the others when asked.
+        # 3. Look after the workers and the clock: one process at a time.
+        leads = self._lead(monotonic)
+        # 4. Look after the jobs: the leader always, the others when asked.
         with self._database.transaction() as session:
+            self._tide.look(session)
+            if self._tide.refusal is not None:
+                return []
             now = self._clock.now()
-            leads = recover.lead(session, self._identity.id, self._leader, monotonic)
-            if leads:
-                for worker_id, runs in recover.reap(session, self._workers, monotonic, now).items():
-                    _tell_gone(worker_id, runs)
             self.live_slots = dispatch.live_slots(session)
             if resend:
                 # The broker was away: what waits for it must not wait for its turn in the back-off as well.
@@ -179,13 +195,36 @@ class Housekeeping:
             self._looks = look.due(session, now) if leads or kicked else []
             return dispatch.sweep(session, now, slots=self.live_slots, caps=self._caps) if leads or kicked else []
 
+    def _lead(self, monotonic: float) -> bool:
+        with self._database.transaction() as session:
+            self._tide.look(session)
+            now = self._clock.now()
+            leads = self._tide.refusal is None and recover.lead(session, self._identity.id, self._leader, monotonic)
+            gone = recover.reap(session, self._workers, monotonic, now) if leads else {}
+        for worker_id, runs in gone.items():
+            _tell_gone(worker_id, runs)
+        if not leads:
+            self._stopwatch.forget()
+        elif passed := self._stopwatch.lap(monotonic):
+            with self._database.transaction() as session:
+                timekeeping.pass_time(session, passed, now)
+        return leads
+
     def _beat(self) -> None:
+        self._look()
         in_hand = set(self._performer.in_hand()) if self._performer else set()
         draining = bool(self._performer and self._performer.draining.is_set())
-        now, own, fault = self._clock.now(), self._identity.id, self._broker_fault()
+        now, own, refuses = self._clock.now(), self._identity.id, self._tide.refusal
+        state: dict[str, Any] = {
+            "busy": len(in_hand),
+            "draining": draining,
+            "broker_fault": self._broker_fault(),
+            "refuses": refuses,
+        }
         with self._database.transaction() as session:
-            alive = recover.beat(session, own, busy=len(in_hand), draining=draining, broker_fault=fault, now=now)
-            self._stray = recover.release_stray(session, own, in_hand, self._stray, now)
+            alive = recover.beat(session, own, now=now, **state)
+            if refuses is None:
+                self._stray = recover.release_stray(session, own, in_hand, self._stray, now)
         if not alive:
             _log.warning("this worker was declared gone; it goes on under a new id", name=self._identity.name)
             self._identity.renew()

@@ -1,5 +1,6 @@
 """A worker process: the Celery application with its tasks, and the services that live as long as the process."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from opsconsole.jobs.limits import Caps
 from opsconsole.jobs.look import Looker
 from opsconsole.jobs.perform import Bounds, Performer
 from opsconsole.jobs.ports import Connector, Dispatcher
+from opsconsole.jobs.spool import Spool
 from opsconsole.jobs.states import BrokerFault
+from opsconsole.jobs.tide import Tide
 from opsconsole.runtime import Runtime
 from opsconsole.settings import Settings
 from opsconsole.tasks.app import DISPATCH_TASK, LOOK_TASK, RUN_TASK, TICK_TASK, make_celery
@@ -28,6 +31,8 @@ from opsconsole.tasks.pool import make_offload
 from opsconsole.tasks.postbox import Postbox
 
 _log = structlog.get_logger(__name__)
+# How often a worker looks whether results wait on its disk.
+_REPLAY_SECONDS = 5.0
 _LABEL_OPTION = "--hostname"
 # The databases' largest integer.
 _ID_LIMIT = 2**63
@@ -55,12 +60,14 @@ class Services:
             look_seconds=settings.heartbeat_seconds,
         )
         self._housekeeping_offload = make_offload()
+        tide = Tide(settings.tide_file)
         self.housekeeping = Housekeeping(
             settings,
             self._databases[0],
             runtime.clock,
             self._postbox,
             self._identity,
+            tide=tide,
             broker_fault=lambda: self._postbox.fault,
             offload=self._housekeeping_offload,
         )
@@ -73,7 +80,11 @@ class Services:
             kick=self.housekeeping.kick,
             caps=Caps.parse(settings.limits),
             offload=make_offload(),
+            tide=tide,
+            spool=Spool(settings.spool_dir, offload=make_offload()),
+            spool_seconds=settings.spool_seconds,
         )
+        self._ended = threading.Event()
         bounds = Bounds(settings.output_head_bytes, settings.output_tail_bytes, settings.worker_dead_seconds / 2)
         self.performer = Performer(self._ledger, connector, bounds)
         self.looker = Looker(
@@ -99,13 +110,21 @@ class Services:
         self._housekeeping_offload(lambda: require_current(self._databases[0]))
         self.housekeeping.start(self.performer)
         self._postbox.start(changed=self.housekeeping.beat_now, back=self.housekeeping.resend)
+        threading.Thread(target=self._replay, name="replay", daemon=True).start()
+
+    def _replay(self) -> None:
+        """Stores what former processes could not, now and whenever the database is back."""
+        while True:
+            self._ledger.replay()
+            if self._ended.wait(_REPLAY_SECONDS):
+                return
 
     def drain(self) -> None:
         """Takes no further run, lets those in hand go on for ``drain_seconds``, then ends them. Never blocks: it is
         called from a signal handler."""
         self.performer.draining.set()
         self.looker.draining.set()
-        self.housekeeping.kick()
+        self._ledger.leave()
 
     def stop(self) -> None:
         """Ends everything once no run is in hand. Celery may stop its pool before or after this: the order of steps
@@ -117,6 +136,7 @@ class Services:
 
     def terminate(self) -> None:
         """Ends everything now; what is in hand is settled by the others."""
+        self._ended.set()
         self._ledger.close()
         self.housekeeping.stop()
         self._postbox.close()

@@ -22,7 +22,9 @@ from opsconsole.jobs.limits import Caps
 from opsconsole.jobs.models import HostRun, Job, WorkerProcess
 from opsconsole.jobs.output import BoundedOutput
 from opsconsole.jobs.ports import ConnectionFacts
+from opsconsole.jobs.spool import Spool
 from opsconsole.jobs.states import ACTIVE, LETTERS, JobState, RunState, StopReason, verdict
+from opsconsole.jobs.tide import Tide
 from opsconsole.settings import Settings
 from tests.support.clock import FakeClock
 from tests.support.factories import make_key, make_user
@@ -87,6 +89,9 @@ class Hand:
             kick=desk.kick,
             caps=Caps.parse(settings.limits),
             offload=lambda call: call(),
+            tide=Tide(settings.tide_file),
+            spool=Spool(settings.spool_dir, offload=lambda call: call()),
+            spool_seconds=settings.spool_seconds,
         )
         self.pid = len(desk.hands) + 1
         with desk.database.transaction() as session:

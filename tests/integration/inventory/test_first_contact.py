@@ -17,7 +17,9 @@ from opsconsole.jobs.launch import Launcher, Order
 from opsconsole.jobs.ledger import Ledger
 from opsconsole.jobs.models import HostRun
 from opsconsole.jobs.ports import ConnectionFacts, HostKeyPolicy
+from opsconsole.jobs.spool import Spool
 from opsconsole.jobs.states import RunState
+from opsconsole.jobs.tide import Tide
 from opsconsole.settings import Settings
 from tests.support.clock import START
 from tests.support.factories import actor_for, make_key, make_user
@@ -45,7 +47,18 @@ def trusting(settings: Settings) -> Settings:
 @pytest.fixture
 def ledger(database: Database, trusting: Settings, tmp_path: Path) -> Iterator[Ledger]:
     reader = ClaimReader(trusting, CIPHER, worker_id=lambda: "w1", worker_name="worker-1", home=tmp_path)
-    made = Ledger(database, Silent(), reader, now=lambda: START, slots=lambda: 10, offload=_here)
+    made = Ledger(
+        database,
+        Silent(),
+        reader,
+        now=lambda: START,
+        slots=lambda: 10,
+        kick=lambda: None,
+        offload=_here,
+        tide=Tide(trusting.tide_file),
+        spool=Spool(trusting.spool_dir, offload=_here),
+        spool_seconds=3.0,
+    )
     yield made
     made.close()
 

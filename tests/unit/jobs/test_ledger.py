@@ -15,10 +15,12 @@ from opsconsole.accounts.permissions import Role
 from opsconsole.db.database import Database
 from opsconsole.errors import Unavailable
 from opsconsole.inventory.models import HostKey, KeyStatus
+from opsconsole.jobs import delivery as delivery_module
 from opsconsole.jobs import ledger as ledger_module
 from opsconsole.jobs import recover
 from opsconsole.jobs.ledger import Look, Outcome, Progress, TakeRun
 from opsconsole.jobs.models import HostRun, OutputChunk
+from opsconsole.jobs.outcomes import OutputFacts
 from opsconsole.jobs.output import BoundedOutput
 from opsconsole.jobs.ports import Unreached
 from opsconsole.jobs.states import Reason, RunState
@@ -49,7 +51,8 @@ def answer_lost(database: Database, monkeypatch: pytest.MonkeyPatch, times: int 
 
     with monkeypatch.context() as patch:
         patch.setattr(Database, "transaction", transaction)
-        patch.setattr(ledger_module, "_FIRST_RETRY_SECONDS", 0.0)
+        patch.setattr(ledger_module, "FIRST_RETRY_SECONDS", 0.0)
+        patch.setattr(delivery_module, "FIRST_RETRY_SECONDS", 0.0)
         yield
 
 
@@ -206,6 +209,8 @@ def test_output_whose_commit_was_unknown_is_stored_once(
     output.add(1, b"one\n", 1)
     with answer_lost(desk.database, monkeypatch):
         hand.ledger.progress(claim, output, tail=False)
+        # Entries are written in their order: the answer to a question comes after what was sent before it.
+        hand.ledger.still_wanted(claim)
     output.add(2, b"two\n", 2)
     with answer_lost(desk.database, monkeypatch):
         hand.ledger.finish(claim, SUCCEEDED, output=output)
@@ -325,7 +330,7 @@ def test_entries_of_every_kind_fit_in_one_group(desk: Desk, hand: Hand, queued: 
     output.add(1, b"x\n", 0)
     entries: Sequence[Any] = [
         Look(running),
-        Progress(running, output, output.flush(tail=True)),
+        Progress(running, OutputFacts.of(output), output.flush(tail=True)),
         TakeRun(*queued[2]),
         Look(claimed),
         TakeRun(999, 1),

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from opsconsole.db.database import Database
 from opsconsole.jobs.models import WorkerProcess
 from opsconsole.jobs.perform import Bounds, Performer
+from opsconsole.jobs.tide import Tide
 from opsconsole.settings import Settings
 from opsconsole.tasks import worker
 from opsconsole.tasks.app import make_celery
@@ -34,7 +35,15 @@ def performer(desk: Desk) -> Performer:
 @pytest.fixture
 def loop(desk: Desk, performer: Performer) -> Iterator[Callable[[], Housekeeping]]:
     """Starts the loop; it ends with the test."""
-    made = Housekeeping(desk.settings, desk.database, desk.clock, desk.post, Identity("w"), offload=lambda call: call())
+    made = Housekeeping(
+        desk.settings,
+        desk.database,
+        desk.clock,
+        desk.post,
+        Identity("w"),
+        tide=Tide(desk.settings.tide_file),
+        offload=lambda call: call(),
+    )
 
     def start() -> Housekeeping:
         made.start(performer)

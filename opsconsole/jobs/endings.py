@@ -1,0 +1,66 @@
+"""How the end of a run, and its output, come into the database."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from opsconsole.db.inserts import insert_missing
+from opsconsole.jobs.models import HostRun, OutputChunk
+from opsconsole.jobs.outcomes import Outcome, Result
+from opsconsole.jobs.output import Flush
+from opsconsole.jobs.states import RunState
+from opsconsole.jobs.transitions import Moved
+
+
+def columns(outcome: Outcome, result: Result | None, ended_at: datetime) -> dict[str, object]:
+    """Returns the columns of a run that ended at ``ended_at``; ``result`` is there when its command had started."""
+    values: dict[str, object] = {
+        "reason": outcome.reason.value if outcome.reason else None,
+        "detail": outcome.detail[:500] if outcome.detail else None,
+        "exit_status": outcome.exit_status,
+        "exit_signal": outcome.exit_signal,
+        "left_children": outcome.left_children,
+        "duration_ms": outcome.duration_ms,
+        "pid": outcome.pid,
+        "finished_at": ended_at,
+    }
+    if result is not None:
+        values.update(asdict(result.facts))
+        values["output_digest"] = result.digest
+    return values
+
+
+def known(session: Session, results: Sequence[Result]) -> set[str]:
+    """Returns the keys of the results whose runs are in the database."""
+    query = select(HostRun.id, HostRun.job_id, HostRun.i).where(HostRun.id.in_([result.run_id for result in results]))
+    rows = {tuple(row) for row in session.execute(query)} if results else set()
+    return {result.key for result in results if (result.run_id, result.job_id, result.i) in rows}
+
+
+def settle_end(session: Session, run_id: int, move: Moved | None, result: Result | None) -> bool:
+    """Writes what goes with the change that ended a run, if it won, and returns whether it did."""
+    if move is None or not move.won:
+        return False
+    if result is not None:
+        store(session, run_id, result.flush)
+    if move.before is RunState.LOST:
+        session.execute(update(HostRun).where(HostRun.id == run_id).values(late=True))
+    return True
+
+
+def store(session: Session, run_id: int, flush: Flush) -> None:
+    """Stores output, and deletes what has fallen into the gap meanwhile."""
+    if flush.chunks:
+        rows = [
+            {"host_run_id": run_id, "offset": chunk.offset, "fd": chunk.fd, "at_ms": chunk.at_ms, "data": chunk.data}
+            for chunk in flush.chunks
+        ]
+        # After a commit whose outcome was unknown the same chunks come again.
+        session.execute(insert_missing(session, OutputChunk), rows)
+    if flush.gap_from is not None:
+        gone = delete(OutputChunk).where(OutputChunk.host_run_id == run_id)
+        gone = gone.where(OutputChunk.offset >= flush.gap_from, OutputChunk.offset < flush.gap_to)
+        session.execute(gone.execution_options(synchronize_session=False))
