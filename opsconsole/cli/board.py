@@ -22,6 +22,7 @@ _STATES = (
 _BAR_GLYPHS = {letter: glyph for letter, glyph, _ in _STATES} | {"o": "#"}
 _WORDS = {letter: word for letter, _, word in _STATES}
 _TERMINAL = "ofkuxsl"
+_STOPS = {"threshold": "too many failures", "canary": "the canary failed", "deadline": "its time was over"}
 _BAR_WIDTH = 40
 
 
@@ -38,6 +39,10 @@ class Board:
     rate: float | None = None
     eta_ms: int | None = None
     finished: bool = False
+    # Why a person is needed: paused, or waiting between two waves; empty when it goes on by itself.
+    paused: str = ""
+    # The command that lets it go on.
+    way_on: str = "resume"
 
     def apply(self, event: JobEvent) -> list[int]:
         """Takes one event in and returns the indexes of the hosts that changed by it."""
@@ -52,6 +57,7 @@ class Board:
         elif event.name in {"job", "done"}:
             self.state = data.get("state", self.state)
             self.stop_reason = data.get("stop_reason", self.stop_reason)
+            self._take_pause(data)
             self.counts = dict(data.get("counts", self.counts))
             self.finished = event.name == "done"
         return changed
@@ -61,6 +67,7 @@ class Board:
         self.total = status["targets"]["count"]
         self.state = status["state"]
         self.stop_reason = status.get("stop_reason")
+        self._take_pause(status)
         self.rate = status.get("rate_per_s")
         self.eta_ms = status.get("eta_ms")
         self.counts = dict(status["counts"])
@@ -83,7 +90,13 @@ class Board:
         before, self.letters = self.letters, list(grid)
         return [i for i, letter in enumerate(grid) if i >= len(before) or before[i] != letter]
 
+    def _take_pause(self, data: Mapping[str, Any]) -> None:
+        self.paused = str((data.get("waiting") or {}).get("text", "Paused.")) if self.state == "paused" else ""
+        self.way_on = "resume" if (data.get("pause") or {}).get("reason") in {None, "operator"} else "continue"
+
     def _take_figures(self, data: Mapping[str, Any]) -> None:
+        self.state = data.get("state", self.state)
+        self._take_pause(data)
         self.counts = dict(data.get("counts", self.counts))
         self.rate = data.get("rate", self.rate)
         self.eta_ms = data.get("eta_ms", self.eta_ms)
@@ -104,7 +117,9 @@ def progress_line(board: Board) -> str:
     parts += [f"{glyph} {board.counts[letter]}" for letter, glyph in _legend(board.counts)]
     if board.rate:
         parts.append(f"{board.rate:.1f}/s")
-    if board.eta_ms is not None:
+    if board.paused:
+        parts.append("paused")
+    elif board.eta_ms is not None:
         parts.append(about(board.eta_ms / 1000))
     return "  ".join(parts)
 
@@ -124,7 +139,8 @@ def closing_line(board: Board, seconds: float | None, url: str) -> str:
     """Returns the line that ends a job: verdict, counts in words, time it took, address of its page."""
     ok = board.counts.get("o", 0)
     words = [f"{ok} ok", *in_words({letter: n for letter, n in board.counts.items() if letter != "o"})]
-    stopped = " (stopped: too many failures)" if board.stop_reason == "threshold" else ""
+    why = _STOPS.get(board.stop_reason or "")
+    stopped = f" (stopped: {why})" if why else ""
     took = f", {duration(seconds)}" if seconds is not None else ""
     return f"#{board.job} {board.state}{stopped}: {', '.join(words)} of {board.total}{took}   {url}"
 

@@ -27,7 +27,7 @@ def of_job(state: str, stop_reason: str | None, counts: Mapping[str, int]) -> Ex
     """Returns the code for a job that has ended."""
     if state == "cancelled":
         return ExitCode.CANCELLED
-    if stop_reason == "threshold":
+    if stop_reason in {"threshold", "canary"}:
         return ExitCode.THRESHOLD
     bad = {letter for letter in "fkulxs" if counts.get(letter)}
     if not bad:

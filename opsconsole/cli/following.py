@@ -16,6 +16,7 @@ from opsconsole.cli.exit_codes import ExitCode
 from opsconsole.cli.render import Gathered, Prefixed
 from opsconsole.cli.terminal import Terminal
 from opsconsole.cli.watch import Left, Watch
+from opsconsole.errors import Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,11 @@ def see_through(client: ConsoleClient, job: int, showing: Showing, terminal: Ter
     """Watches the job to its end, prints its output and returns the exit code of the process."""
     live = Prefixed(client, terminal, job) if showing.live() else None
     watch = Watch(client, terminal, job, live=live, as_json=showing.as_json)
-    left = watch.follow()
+    try:
+        left = watch.follow()
+    except Unavailable:
+        terminal.note(f"opsconsole: lost sight of #{job}. Return to it with: opsconsole attach {job}", always=True)
+        raise
     if left is Left.DETACHED:
         terminal.note(f"#{job} goes on. Return to it with: opsconsole attach {job}", always=True)
         return ExitCode.OK

@@ -16,7 +16,7 @@ from opsconsole.jobs.states import ACTIVE, RunState
 
 _FOLLOW_SECONDS = 0.5
 _ACTIVE = frozenset(state.value for state in ACTIVE)
-_FDS = {"both": (1, 2), "stdout": (1,), "stderr": (2,)}
+_FDS = {"both": frozenset({1, 2}), "stdout": frozenset({1}), "stderr": frozenset({2})}
 
 
 def print_logs(
@@ -29,7 +29,7 @@ def print_logs(
     terminal = showing.terminal()
     silent = True
     if host is None:
-        _print_all(client, job, showing, terminal)
+        _print_all(client, job, showing, terminal, fds=_FDS[stream])
     elif follow or showing.as_json or sys.stdout.isatty():
         _print_lines(client, job, host, follow=follow, fds=_FDS[stream], as_json=showing.as_json, terminal=terminal)
     else:
@@ -56,13 +56,17 @@ def _nothing(client: ConsoleClient, job: int, host: str | None, stream: str) -> 
     return f"no {'output' if stream == 'both' else stream}; {', '.join(in_words(counts))}"
 
 
-def _print_all(client: ConsoleClient, job: int, showing: Showing, terminal: Terminal) -> None:
-    if not showing.live():
-        Gathered(client, terminal, job, diff=showing.diff).show(client.groups(job))
-        return
-    printer = Prefixed(client, terminal, job)
-    for index in range(len(printer.hosts)):
-        printer.show(index)
+def _print_all(client: ConsoleClient, job: int, showing: Showing, terminal: Terminal, *, fds: frozenset[int]) -> None:
+    printer = Prefixed(client, terminal, job, fds=fds)
+    if showing.as_json:
+        for index, host in enumerate(printer.hosts):
+            for line in lines_of(client, job, index, fds=fds):
+                click.echo(json.dumps({"host": host, "n": line.number, "fd": line.fd, "text": line.text}))
+    elif showing.live():
+        for index in range(len(printer.hosts)):
+            printer.show(index)
+    else:
+        Gathered(client, terminal, job, diff=showing.diff, fds=fds).show(client.groups(job))
 
 
 def _print_lines(
@@ -71,7 +75,7 @@ def _print_lines(
     host: str,
     *,
     follow: bool,
-    fds: tuple[int, ...],
+    fds: frozenset[int],
     as_json: bool,
     terminal: Terminal,
 ) -> None:

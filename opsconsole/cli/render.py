@@ -1,7 +1,7 @@
 """Prints what the hosts said: gathered as ``clush -b`` does, as differences, or line by line with the host in front."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,12 +29,18 @@ class Line:
     text: str
 
 
-def lines_of(client: ConsoleClient, job: int, host: int | str, *, from_line: int = 1) -> Iterator[Line]:
-    """Yields the lines of one host's output as far as they are stored, page by page."""
+BOTH = frozenset({1, 2})
+
+
+def lines_of(
+    client: ConsoleClient, job: int, host: int | str, *, from_line: int = 1, fds: Collection[int] = BOTH
+) -> Iterator[Line]:
+    """Yields the lines of one host's output as far as they are stored, page by page; only those of streams ``fds``."""
     while True:
         page = client.output(job, host, from_line=from_line, limit=_PAGE)
         for number, _, fd, text in page["lines"]:
-            yield Line(number, fd, text)
+            if fd in fds:
+                yield Line(number, fd, text)
         if len(page["lines"]) < _PAGE:
             return
         from_line = page["lines"][-1][0] + 1
@@ -43,11 +49,20 @@ def lines_of(client: ConsoleClient, job: int, host: int | str, *, from_line: int
 class Gathered:
     """Prints one block for all hosts that said the same, and one line for each kind of trouble."""
 
-    def __init__(self, client: ConsoleClient, terminal: Terminal, job: int, *, diff: bool = False) -> None:
+    def __init__(
+        self,
+        client: ConsoleClient,
+        terminal: Terminal,
+        job: int,
+        *,
+        diff: bool = False,
+        fds: Collection[int] = BOTH,
+    ) -> None:
         self._client = client
         self._terminal = terminal
         self._job = job
         self._diff = diff
+        self._fds = fds
 
     def show(self, groups: list[Body]) -> None:
         """Prints ``groups``, good ones first; with ``diff`` the first in full and the others as differences to it."""
@@ -71,7 +86,7 @@ class Gathered:
                 self._terminal.note(trouble_line(group), always=True, fg="red")
 
     def _lines(self, group: Body) -> Iterator[Line]:
-        return lines_of(self._client, self._job, group["i"])
+        return lines_of(self._client, self._job, group["i"], fds=self._fds)
 
     def _show_block(self, group: Body, lines: Iterator[Line]) -> list[str]:
         """Prints header and lines, nothing when there are none, and returns the lines if they are to be compared."""
@@ -80,7 +95,7 @@ class Gathered:
         for line in lines:
             if last == 0:
                 self._header(group)
-            if line.number > last + 1:
+            if line.number > last + 1 and self._fds == BOTH:
                 self._terminal.line(f"[lines {last + 1} to {line.number - 1} were not kept]", fg="yellow")
             self._terminal.host_line(line.text)
             last = line.number
@@ -137,17 +152,19 @@ def _may_have_output(group: Body) -> bool:
 class Prefixed:
     """Prints each host's lines with its name in front, as they come; call it with the hosts that may have more."""
 
-    def __init__(self, client: ConsoleClient, terminal: Terminal, job: int) -> None:
+    def __init__(self, client: ConsoleClient, terminal: Terminal, job: int, *, fds: Collection[int] = BOTH) -> None:
         self._client = client
         self._terminal = terminal
         self._job = job
+        self._fds = fds
         self._next: dict[int, int] = {}
         self._hosts: list[str] | None = None
 
     def show(self, index: int) -> None:
         """Prints the lines of host ``index`` not printed yet."""
         prefix = f"{self.hosts[index]}: "
-        for line in lines_of(self._client, self._job, index, from_line=self._next.get(index, 1)):
+        first = self._next.get(index, 1)
+        for line in lines_of(self._client, self._job, index, from_line=first, fds=self._fds):
             self._terminal.host_line(line.text, prefix=prefix, err=line.fd == _STDERR)
             self._next[index] = line.number + 1
 

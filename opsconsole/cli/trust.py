@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import click
 
 from opsconsole.cli.client import Body, open_client
+from opsconsole.cli.edge import edge
 from opsconsole.cli.exit_codes import ExitCode
-from opsconsole.cli.remote import edge
 from opsconsole.cli.terminal import harmless
 from opsconsole.settings import Settings
 

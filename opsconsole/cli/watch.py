@@ -1,4 +1,4 @@
-"""Stays with a job until it ends: progress, live lines, Enter for who still runs, Ctrl-C to cancel or leave."""
+"""Stays with a job until it ends: progress, live lines, Enter for who still runs, Ctrl-C to cancel, pause or leave."""
 
 import json
 import os
@@ -89,11 +89,19 @@ class Watch:
     def _take(self, event: JobEvent) -> None:
         if self.as_json:
             click.echo(json.dumps({"event": event.name, "id": event.id, "data": event.data}, ensure_ascii=True))
+        before = self.board.paused
         changed = self.board.apply(event)
+        if self.board.paused and self.board.paused != before:
+            self._say_paused()
         if self.live is not None:
             for index in changed:
                 if self.board.letters[index] in "ofkxl":
                     self.live.show(index)
+
+    def _say_paused(self) -> None:
+        """Names the way on: a job that waits for a person must not look like one that hangs."""
+        way = f"opsconsole {self.board.way_on} {self.job}"
+        self.terminal.note(f"#{self.job} waits: {self.board.paused} Go on with: {way}", always=True)
 
     def _print_running(self) -> None:
         now = time.monotonic()
@@ -135,19 +143,27 @@ class Watch:
             return Left.IMPATIENT
         if self.terminal.interactive:
             self.terminal.clear_progress()
-            answer = _ask("[c]ancel, [d]etach, Enter to go on: ")
+            verb = "resume" if self.board.state == "paused" else "pause"
+            answer = _ask(f"[c]ancel, [{verb[0]}]{verb[1:]}, [d]etach, Enter to go on: ")
             if answer.startswith("d"):
                 return Left.DETACHED
+            if answer.startswith(verb[0]):
+                self._steer(self.board.way_on if verb == "resume" else verb)
+                return None
             if not answer.startswith("c"):
                 return None
-        self._cancelling = True
         self.terminal.note("Cancelling: nothing more starts, running commands get TERM, then KILL.", always=True)
-        try:
-            self.client.post(f"jobs/{self.job}/cancel", {})
-        except OpsconsoleError as error:
-            self._cancelling = False
-            self.terminal.note(f"opsconsole: the cancel did not get through: {error.detail}", always=True)
+        self._cancelling = self._steer("cancel")
         return None
+
+    def _steer(self, verb: str) -> bool:
+        """Tells the console what the person wants, and returns whether it got through."""
+        try:
+            self.client.post(f"jobs/{self.job}/{verb}", {})
+        except OpsconsoleError as error:
+            self.terminal.note(f"opsconsole: the {verb} did not get through: {error.detail}", always=True)
+            return False
+        return True
 
     def _note_interrupt(self, _signal: int, _frame: object) -> None:
         # A flag and no exception: an interrupt in the middle of taking an event in must not lose that event.

@@ -180,7 +180,9 @@ class Survey:
             raise fault("credential", "This console does not use its workers' own keys (setting use_ambient_keys).")
         if kind == "key" and name not in self._settings.key_files:
             raise fault("credential", f"There is no key file named {name[:64]!r} (setting key_files).")
-        if (kind == "password") != (order.password is not None):
+        if kind == "password" and order.password is None:
+            raise fault("password", "Give the password: none is kept from one job to the next.", code="missing")
+        if kind != "password" and order.password is not None:
             raise fault("password", "A password goes with the credential 'password', and only with it.")
         if order.password is not None and not order.password.reveal():
             raise fault("password", "The password is empty.", code="empty")

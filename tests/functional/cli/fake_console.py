@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -66,6 +67,8 @@ class Story:
     workers: int = 1
     # Answers to give first, as (method, path) -> list of (status, problem); status 0 drops the connection.
     faults: dict[tuple[str, str], list[tuple[int, dict[str, Any]]]] = field(default_factory=dict)
+    # What further addresses answer.
+    answers: dict[str, Any] = field(default_factory=dict)
     # Replaces the events of a connection: takes Last-Event-ID, yields (name, data, id) or None to break off.
     events: Callable[[str | None], Iterator[tuple[str, dict[str, Any], str] | None]] | None = None
 
@@ -78,12 +81,19 @@ class FakeConsole:
         self.asked: list[Asked] = []
         self.cancelled = threading.Event()
         self.stopping = threading.Event()
+        self.paused = False
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
     def to(self, method: str, path: str) -> list[Asked]:
         return [asked for asked in self.asked if asked.method == method and asked.path == path]
+
+    def wait_for(self, method: str, path: str) -> None:
+        deadline = time.monotonic() + 20
+        while not self.to(method, path):
+            assert time.monotonic() < deadline, f"nobody asked {method} {path}"
+            time.sleep(0.02)
 
     def status(self) -> dict[str, Any]:
         story = self.story
@@ -114,15 +124,25 @@ class FakeConsole:
         yield "hello", {"api": 1, "job": 7, "ver": 1}, "e.1"
         yield "snapshot", {"ver": 2, "job": running, "grid": first}, "e.2"
         if self.story.waits_for_cancel:
+            told = False
             while not self.cancelled.wait(0.05):
                 if self.stopping.is_set():
                     return
+                if self.paused != told:
+                    told = self.paused
+                    yield "job", self._standing(), "e.3"
         status = self.status()
         grid = self.story.ending_after_cancel if self.story.waits_for_cancel else self.story.grid
         rows = [[i, letter, 0, 5] for i, letter in enumerate(grid)]
         yield "delta", {"ver": 4, "counts": status["counts"], "rate": 1.0, "eta_ms": None, "h": rows}, "e.4"
         names = ("ver", "state", "counts", "finished_at")
         yield "done", {name: status[name] for name in names}, "e.5"
+
+    def _standing(self) -> dict[str, Any]:
+        if not self.paused:
+            return {"state": "running", "pause": None, "waiting": None}
+        waiting = {"code": "paused", "text": "Paused by li.wei."}
+        return {"state": "paused", "pause": {"reason": "operator", "by": "li.wei"}, "waiting": waiting}
 
     def answer(self, asked: Asked) -> tuple[int, Any]:
         story, path = self.story, asked.path
@@ -137,6 +157,11 @@ class FakeConsole:
         if path == "jobs/7/cancel":
             self.cancelled.set()
             return 200, self.status() | {"state": "stopping"}
+        if path in {"jobs/7/pause", "jobs/7/resume", "jobs/7/continue"}:
+            self.paused = path == "jobs/7/pause"
+            return 200, self.status() | self._standing()
+        if path in story.answers:
+            return 200, story.answers[path]
         if path == "workers":
             return 200, {"workers": story.workers, "slots": 10, "busy": 0, "list": []}
         if path == "jobs/7":

@@ -129,7 +129,7 @@ def test_the_order_says_what_the_options_say(console: FakeConsole, call: Call) -
         "title": "T",
         "user": "ops",
         "timeouts": {"connect_ms": 2500, "command_ms": 0},
-        "expect": {"count": 5, "digest": "sha256:5"},
+        "expect": {"count": 5, "digest": "sha256:5", "hosts": "web[1-5]"},
     }
     assert console.to("POST", "resolve")[0].body["concurrency"] == 20
 

@@ -83,7 +83,7 @@ def test_ctrl_c_asks_and_c_cancels_and_output_is_still_printed(console: FakeCons
     with _screen(("run", "-w", "web[1-2]", "--", "sleep", "600")) as screen:
         screen.wait_for("* 2")
         screen.interrupt()
-        screen.wait_for("[c]ancel, [d]etach, Enter to go on: ")
+        screen.wait_for("[c]ancel, [p]ause, [d]etach, Enter to go on: ")
         screen.type("c\n")
         assert screen.end() == 130
     assert console.cancelled.is_set()
@@ -100,6 +100,30 @@ def test_ctrl_c_twice_cancels(console: FakeConsole) -> None:
         screen.interrupt()
         assert screen.end() == 130
     assert console.cancelled.is_set()
+
+
+def test_p_pauses_and_then_r_resumes(console: FakeConsole) -> None:
+    console.story.waits_for_cancel = True
+    with _screen(("attach", "7")) as screen:
+        screen.wait_for("* 2")
+        screen.interrupt()
+        screen.wait_for("[p]ause")
+        screen.type("p\n")
+        screen.wait_for("#7 waits: Paused by li.wei. Go on with: opsconsole resume 7")
+        screen.interrupt()
+        screen.wait_for("[c]ancel, [r]esume, [d]etach")
+        screen.type("r\n")
+        console.wait_for("POST", "jobs/7/resume")
+        screen.seen = ""
+        screen.interrupt()
+        screen.wait_for("[d]etach, Enter to go on: ")
+        screen.type("c\n")
+        assert screen.end() == 130
+    assert [asked.path for asked in console.asked if asked.method == "POST"] == [
+        "jobs/7/pause",
+        "jobs/7/resume",
+        "jobs/7/cancel",
+    ]
 
 
 def test_d_detaches_and_the_job_goes_on(console: FakeConsole) -> None:

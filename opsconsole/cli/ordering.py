@@ -1,0 +1,126 @@
+"""The options of an order: which hosts, in which waves, how long, and what when hosts fail; and the order they mean."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec
+
+import click
+
+from opsconsole.cli.client import Body
+from opsconsole.cli.password import ask_password
+from opsconsole.errors import Invalid
+
+P = ParamSpec("P")
+
+_GATES = click.Choice(["auto", "on_failure", "manual"])
+# Fields of the order that have an option of the same name.
+_SAME = (
+    "title",
+    "user",
+    "concurrency",
+    "max_failures",
+    "at_stop",
+    "waves",
+    "wave_pause",
+    "wave_jitter",
+    "wave_gate",
+    "canary",
+    "canary_match",
+    "canary_gate",
+    "order",
+    "limit_per",
+    "retries",
+    "retry_pause",
+    "priority",
+)
+_TIMEOUTS = ("connect", "command", "idle", "job")
+
+
+def target_options(command: Callable[P, None]) -> Callable[P, None]:
+    """Adds the options that say which hosts, and how many of them at once."""
+    return _added(
+        command,
+        click.option("-w", "targets", multiple=True, required=True, help="Hosts: web[01-20],@db, several times too."),
+        click.option("-x", "exclude", multiple=True, help="Hosts to leave out; wins over -w."),
+        click.option("-f", "concurrency", type=click.IntRange(min=1), help="Hosts at once."),
+        click.option("--max-failures", help="Stop when more hosts fail: 3 or 5%."),
+    )
+
+
+def login_options(command: Callable[P, None]) -> Callable[P, None]:
+    """Adds the options that say as whom and with what."""
+    return _added(
+        command,
+        click.option("--title", help="Title of the job; default is the command."),
+        click.option("--user", "-l", help="Remote user."),
+        click.option("--credential", help="auto, ambient or key:NAME."),
+        click.option("--ask-password", is_flag=True, help="Ask for a password (or read a line of stdin) for this job."),
+    )
+
+
+def control_options(command: Callable[P, None]) -> Callable[P, None]:
+    """Adds the options that say in which waves, within which times, and what when something goes wrong."""
+    seconds: dict[str, Any] = {"type": click.FloatRange(min=0), "metavar": "SECONDS"}
+    return _added(
+        command,
+        click.option("--waves", help="Sizes of the waves: '1 5 10% *2 +5'; the last repeats."),
+        click.option("--wave-pause", **seconds, help="Between two waves."),
+        click.option("--wave-jitter", **seconds, help="At most so many random seconds more."),
+        click.option("--wave-gate", type=_GATES, help="Who lets the next wave go."),
+        click.option("--canary", help="Hosts that go first: 3, 'random 3' or 'each dc'."),
+        click.option("--canary-match", metavar="REGEX", help="What each canary must print."),
+        click.option("--canary-gate", type=_GATES, help="Who lets the rest go after the canary."),
+        click.option("--order", help="given, random, or 'spread TAG'."),
+        click.option("--limit-per", metavar="TAG=N", help="At most N hosts at once per value of TAG, or group=N."),
+        click.option("--retries", type=click.IntRange(min=0), help="Try failed connections again so often."),
+        click.option("--retry-pause", **seconds, help="Before the first retry; each further one doubles."),
+        click.option("--connect-timeout", **seconds),
+        click.option("--timeout", "command_timeout", **seconds, help="Of the command; 0 means none."),
+        click.option("--idle-timeout", **seconds, help="Without output; 0 means none."),
+        click.option("--job-timeout", **seconds, help="Of the whole job; 0 means none."),
+        click.option("--at-stop", type=click.Choice(["finish", "kill"]), help="Fate of running hosts at a stop."),
+        click.option("--ignore-unreachable", is_flag=True, help="Unreachable hosts do not count as failed."),
+        click.option("--durable", is_flag=True, help="The command outlives its worker and is taken up again."),
+        click.option("--priority", type=click.Choice(["low", "normal", "high"]), help="high: approvers and admins."),
+    )
+
+
+def order_of(command: str, options: Mapping[str, Any]) -> Body:
+    """Returns the order as the API takes it; what was not given is left to the console. Asks for the password.
+
+    Raises ``Invalid`` for options that exclude each other.
+    """
+    order = {name: options[name] for name in _SAME} | {
+        "targets": ",".join(options["targets"]),
+        "exclude": ",".join(options["exclude"]),
+        "command": command,
+        "credential": options["credential"],
+        "count_unreachable": False if options["ignore_unreachable"] else None,
+        "durable": True if options["durable"] else None,
+        "timeouts": {
+            f"{name}_ms": round(options[f"{name}_timeout"] * 1000)
+            for name in _TIMEOUTS
+            if options[f"{name}_timeout"] is not None
+        },
+    }
+    if options["ask_password"]:
+        if order["credential"] not in {None, "password"}:
+            raise Invalid("--ask-password and --credential exclude each other.")
+        order |= {"credential": "password", "password": ask_password()}
+    return {name: value for name, value in order.items() if value not in (None, {})}
+
+
+def question_of(command: str, options: Mapping[str, Any]) -> Body:
+    """Returns what ``resolve`` is asked about an order."""
+    return {
+        "targets": ",".join(options["targets"]),
+        "exclude": ",".join(options["exclude"]),
+        "command": command,
+        "concurrency": options["concurrency"],
+        "max_failures": options["max_failures"],
+    }
+
+
+def _added(command: Callable[P, None], *options: Callable[[Callable[P, None]], Callable[P, None]]) -> Callable[P, None]:
+    for option in reversed(options):
+        command = option(command)
+    return command

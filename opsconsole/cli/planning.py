@@ -1,0 +1,41 @@
+"""``opsconsole run --dry-run``: what an order would do, wave by wave and host by host."""
+
+import json
+
+import click
+
+from opsconsole.cli.client import Body
+from opsconsole.cli.confirm import needed, summary
+from opsconsole.cli.exit_codes import ExitCode
+from opsconsole.cli.terminal import Terminal
+
+
+def show_plan(plan: Body, terminal: Terminal, *, as_json: bool) -> int:
+    """Prints the answer of ``plan`` and returns the exit code: 2 when the order would be refused."""
+    if as_json:
+        click.echo(json.dumps(plan))
+    else:
+        _print(plan, terminal)
+    return ExitCode.OK if plan["policy"]["allowed"] else ExitCode.REFUSED
+
+
+def _print(plan: Body, terminal: Terminal) -> None:
+    terminal.line(f"Dry run, nothing connects: {summary(plan)}.", bold=True)
+    for line in str(plan["command"]).splitlines():
+        terminal.line(f"  $ {line}")
+    if len(plan["waves"]) > 1:
+        for number, wave in enumerate(plan["waves"]):
+            terminal.line(f"wave {number} ({wave['kind']}): {_count(wave['size'])}: {wave['folded']}")
+    width = max((len(host["host"]) for host in plan["hosts"]), default=0)
+    for host in plan["hosts"]:
+        where = f"{host['user']}@{host['address']}:{host['port']}"
+        login = host["credential"] or "NO CREDENTIAL"
+        terminal.line(f"{host['host']:<{width}}  wave {host['wave']}  {where}  {login}")
+    if confirmation := needed(plan):
+        terminal.line(f"to confirm: {' '.join(confirmation)} ({', '.join(plan['risk']['reasons'])})")
+    for reason in plan["policy"]["reasons"]:
+        terminal.note(f"opsconsole: {reason}", always=True, fg="red")
+
+
+def _count(hosts: int) -> str:
+    return "1 host" if hosts == 1 else f"{hosts} hosts"

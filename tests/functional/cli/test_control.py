@@ -1,0 +1,209 @@
+"""The commands that steer jobs: what they send and print."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from opsconsole.cli import feed
+from opsconsole.cli.lineage import table
+from tests.functional.cli.fake_console import FakeConsole
+
+Call = Callable[..., Result]
+
+_HOLD = {"held": True, "at": "2026-11-22T06:02:11.004Z", "by": "li.wei", "reason": "wrong package"}
+
+
+@pytest.mark.parametrize(
+    ("args", "path", "body"),
+    [
+        (("pause", "7"), "jobs/7/pause", {}),
+        (("pause", "7", "web1", "web2"), "jobs/7/pause", {"hosts": ["web1", "web2"]}),
+        (("pause", "7", "--wave", "0"), "jobs/7/pause", {"wave": 0}),
+        (("resume", "7", "--held"), "jobs/7/resume", {"held": True}),
+        (("resume", "7", "web1"), "jobs/7/resume", {"hosts": ["web1"], "held": False}),
+        (("continue", "7", "--wave", "2"), "jobs/7/continue", {"wave": 2}),
+    ],
+)
+def test_a_verb_sends_what_is_chosen(
+    console: FakeConsole, call: Call, args: tuple[str, ...], path: str, body: dict[str, Any]
+) -> None:
+    result = call(*args)
+    assert result.exit_code == 0, result.output
+    (asked,) = console.to("POST", path)
+    assert asked.body == body
+    assert result.output.startswith("#7 paused: Paused by li.wei." if args[0] == "pause" else "#7 running")
+
+
+def test_cancel_sends_wave_and_grace(console: FakeConsole, call: Call) -> None:
+    console.story.state = "running"
+    assert call("cancel", "7", "--wave", "1", "--grace", "2.5").exit_code == 0
+    assert console.to("POST", "jobs/7/cancel")[0].body == {"wave": 1, "grace_s": 2.5}
+
+
+def test_every_option_reaches_the_order(console: FakeConsole, call: Call) -> None:
+    given = {
+        "--waves": "1 *2",
+        "--wave-pause": "2.5",
+        "--wave-jitter": "1",
+        "--wave-gate": "on_failure",
+        "--canary": "random 3",
+        "--canary-match": "ok$",
+        "--canary-gate": "manual",
+        "--order": "spread dc",
+        "--limit-per": "dc=5",
+        "--retries": "2",
+        "--retry-pause": "3",
+        "--at-stop": "kill",
+        "--priority": "high",
+        "--idle-timeout": "30",
+        "--job-timeout": "60",
+    }
+    options = [word for pair in given.items() for word in pair]
+    result = call("run", "--yes", "-w", "web[1-2]", *options, "--ignore-unreachable", "--durable", "--", "uptime")
+    assert result.exit_code == 0, result.output
+    order = console.to("POST", "jobs")[0].body
+    same = {
+        "waves": "1 *2",
+        "wave_pause": 2.5,
+        "wave_jitter": 1.0,
+        "wave_gate": "on_failure",
+        "canary": "random 3",
+        "canary_match": "ok$",
+        "canary_gate": "manual",
+        "order": "spread dc",
+        "limit_per": "dc=5",
+        "retries": 2,
+        "retry_pause": 3.0,
+        "at_stop": "kill",
+        "priority": "high",
+        "count_unreachable": False,
+        "durable": True,
+        "timeouts": {"idle_ms": 30000, "job_ms": 60000},
+    }
+    assert {name: order[name] for name in same} == same
+
+
+def _plan(**more: Any) -> dict[str, Any]:
+    hosts = [
+        {
+            "i": i,
+            "host": f"web{i + 1}",
+            "address": "10.0.0.1",
+            "port": 22,
+            "user": "ops",
+            "wave": i,
+            "command": "uptime",
+        }
+        for i in range(2)
+    ]
+    return {
+        "count": 2,
+        "worst_case": 1,
+        "command": "uptime",
+        "risk": {"tier": 2, "reasons": ["2 hosts"], "confirm": "2", "reason_required": False},
+        "waves": [{"kind": "canary", "size": 1, "folded": "web1"}, {"kind": "wave", "size": 1, "folded": "web2"}],
+        "policy": {"allowed": True, "reasons": []},
+        "hosts": [host | {"credential": login} for host, login in zip(hosts, ("key ops", None), strict=True)],
+    } | more
+
+
+def test_a_dry_run_prints_the_plan_and_launches_nothing(console: FakeConsole, call: Call) -> None:
+    console.story.answers["plan"] = _plan()
+    result = call("run", "--dry-run", "-w", "web[1-2]", "--canary", "1", "--", "uptime")
+    assert result.exit_code == 0, result.output
+    assert "2 hosts, worst case 1 fail before it stops" in result.output
+    assert "wave 0 (canary): 1 host: web1" in result.output
+    assert "web1  wave 0  ops@10.0.0.1:22  key ops" in result.output
+    assert "web2  wave 1  ops@10.0.0.1:22  NO CREDENTIAL" in result.output
+    assert "to confirm: --yes=2" in result.output
+    assert console.to("POST", "plan")[0].body["canary"] == "1"
+    assert not console.to("POST", "jobs")
+    console.story.answers["plan"] = _plan(policy={"allowed": False, "reasons": ["Not in the inventory: web2"]})
+    refused = call("run", "--dry-run", "-w", "web[1-2]", "--", "uptime")
+    assert (refused.exit_code, "Not in the inventory: web2" in refused.output) == (2, True)
+
+
+def test_the_queue_shows_places_and_reasons(console: FakeConsole, call: Call) -> None:
+    waits = {"code": "no_slot", "text": "Waiting for a free slot: 3 jobs ahead, 200 of 200 slots busy"}
+    job = {"id": 7, "title": "up\x1btime", "by": "li.wei", "priority": "high", "state": "pending", "place": 4}
+    job |= {"pending": 12, "in_flight": 0, "concurrency": 50, "waits": waits}
+    slots = {"total": 200, "busy": 200, "free": 0}
+    console.story.answers["queue"] = {"hold": _HOLD, "slots": slots, "jobs": [job]}
+    result = call("queue")
+    assert "200 of 200 slots busy" in result.output
+    assert "held by li.wei: wrong package" in result.output
+    assert "   4  #7      pending  high   li.wei" in result.output
+    assert waits["text"] in result.output
+    assert "\x1b" not in result.output
+    assert json.loads(call("queue", "--json").output)["slots"] == slots
+
+
+def test_the_emergency_stop_and_its_end(console: FakeConsole, call: Call) -> None:
+    console.story.answers["hold"] = _HOLD | {"cancelled": [3, 7]}
+    result = call("stop-all", "--reason", "wrong package")
+    assert "held by li.wei: wrong package" in result.output
+    assert "2 jobs cancelled: #3 #7" in result.output
+    assert console.to("POST", "hold")[0].body == {"reason": "wrong package", "cancel": True}
+    call("stop-all", "--no-cancel")
+    assert console.to("POST", "hold")[1].body == {"cancel": False}
+    assert call("lift").exit_code == 0
+    assert console.to("DELETE", "hold")
+
+
+def test_a_lineage_is_a_table_of_hosts_and_jobs(console: FakeConsole, call: Call) -> None:
+    console.story.hosts, console.story.grid = ["web1", "web2", "web3"], "off"
+    item = {"id": 7, "rerun_of": None, "state": "partial", "created_at": "2026-11-22T06:02:11.004Z", "by": "li.wei"}
+    again = item | {"id": 8, "rerun_of": 7, "state": "succeeded"}
+    console.story.answers |= {
+        "jobs/7/lineage": {"jobs": [item, again]},
+        "jobs/7/grid": {"ver": 5, "grid": "off"},
+        "jobs/8/grid": {"ver": 5, "grid": "oo"},
+        "jobs/8/roster": {"v": 1, "hosts": ["web2", "web3"]},
+    }
+    result = call("lineage", "7")
+    assert "#8      succeeded  2026-11-22 06:02  li.wei       rerun of #7" in result.output
+    assert result.output.splitlines()[2:] == [
+        "hosts         #7  #8",
+        "web[2-3] (2)  f   o",
+        "web1 (1)      o   .",
+        ". not in that job",
+    ]
+    rows = json.loads(call("lineage", "7", "--json").output)["rows"]
+    assert rows[0] == {"hosts": "web[2-3]", "count": 2, "states": "fo"}
+    assert table(["7"], {"o": ["web1"]}) == ["hosts     #7", "web1 (1)  o"]
+
+
+def test_logs_of_all_hosts_obey_stream_and_json(console: FakeConsole, call: Call) -> None:
+    console.story.outputs = {0: [(1, "out"), (2, "err")], 1: [(2, "err")]}
+    console.story.groups = [
+        {"g": 1, "count": 2, "state": "o", "exit": 0, "folded": "web[1-2]", "hosts": [], "i": 0},
+    ]
+    assert call("logs", "7", "--stream", "stderr", "-L").output == "web1: err\nweb2: err\n"
+    assert call("logs", "7", "--stream", "stdout", "-b").output.splitlines()[3:] == ["out"]
+    lines = [json.loads(line) for line in call("logs", "7", "--json", "--stream", "stderr").output.splitlines()]
+    assert lines == [
+        {"host": "web1", "n": 2, "fd": 2, "text": "err"},
+        {"host": "web2", "n": 1, "fd": 2, "text": "err"},
+    ]
+
+
+def test_a_console_that_goes_away_leaves_the_way_back(
+    console: FakeConsole, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(feed, "_RETRY_SECONDS", 0.01)
+    console.story.faults = {("GET", f"jobs/7/{part}"): [(0, {})] * 100 for part in ("events", "delta")}
+    result = call("run", "-w", "web[1-2]", "--", "uptime")
+    assert result.exit_code == 5
+    assert "opsconsole: lost sight of #7. Return to it with: opsconsole attach 7" in result.output
+
+
+def test_a_rerun_of_a_password_job_names_the_option(console: FakeConsole, call: Call) -> None:
+    fault = {"field": "password", "message": "Give the password.", "code": "missing"}
+    problem = {"detail": "Give the password.", "code": "invalid", "errors": [fault]}
+    console.story.faults = {("POST", "jobs/7/rerun"): [(422, problem)]}
+    result = call("rerun", "7")
+    assert (result.exit_code, "add --ask-password" in result.output) == (2, True)
