@@ -1,4 +1,4 @@
-"""The latest jobs as the fleet-wide stream tells them: read once a second for all who may see the same."""
+"""The latest jobs and the console's notices as the fleet-wide stream tells them: read once a second for all."""
 
 import threading
 import time
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from opsconsole.accounts.permissions import Actor, Permission
 from opsconsole.jobs import queries
+from opsconsole.jobs.notices import notices
 from opsconsole.runtime import Runtime
 from opsconsole.web.hub import encode
 
@@ -29,6 +30,7 @@ class FleetReader:
         self._parts = parts
         self._lock = threading.Lock()
         self._read: dict[int | None, tuple[float, list[JobNews]]] = {}
+        self._notices: tuple[float, bytes] = (-READ_SECONDS, b"")
 
     def latest(self, viewer: Actor) -> list[JobNews]:
         """Returns the latest jobs that ``viewer`` may see, at most a second old."""
@@ -40,6 +42,16 @@ class FleetReader:
                 self._read = {key: entry for key, entry in self._read.items() if entry[0] >= fresh}
                 known = self._read[scope] = (time.monotonic(), self._load(viewer))
             return known[1]
+
+    def notices(self) -> bytes:
+        """Returns the event that tells what everybody should know of the console, at most a second old."""
+        with self._lock:
+            if time.monotonic() - self._notices[0] >= READ_SECONDS:
+                seconds = self._parts.settings.worker_dead_seconds
+                with self._parts.database.read() as session:
+                    body = {"notices": notices(session, dead_seconds=seconds)}
+                self._notices = (time.monotonic(), encode("notices", body))
+            return self._notices[1]
 
     def _load(self, viewer: Actor) -> list[JobNews]:
         with self._parts.database.read() as session:

@@ -1,4 +1,4 @@
-"""The live stream of the jobs list: state and counts of the latest jobs, at most once a second."""
+"""The live stream of the jobs list: state and counts of the latest jobs, and notices, at most once a second."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ class FleetStream(Stream):
 
     viewer: Actor
     _told: dict[int, int] = field(default_factory=dict)
+    _notices: bytes = b""
 
     def hello(self) -> bytes:
         """Returns the greeting."""
@@ -23,7 +24,11 @@ class FleetStream(Stream):
         return RETRY + encode("hello", body)
 
     def news(self) -> Iterator[bytes]:
-        """Yields each job that changed, oldest first."""
+        """Yields the notices when they changed, then each job that did, oldest first."""
+        notices = self.streams.fleet.notices()
+        if notices != self._notices:
+            self._notices = notices
+            yield notices
         for job in reversed(self.streams.fleet.latest(self.viewer)):
             if self._told.get(job.job_id) != job.ver:
                 self._told[job.job_id] = job.ver

@@ -6,7 +6,6 @@ from opsconsole.jobs.queries.history import attempts, lineage
 from opsconsole.jobs.queries.host_rows import get_run, hosts, invalid_query, offered_keys, places, run_row
 from opsconsole.jobs.queries.job_list import get_job, links, list_jobs
 from opsconsole.jobs.queries.job_status import etag, progress_of, status
-from opsconsole.jobs.queries.notices import notices
 from opsconsole.jobs.queries.turns import queue, waiting
 
 __all__ = [
@@ -24,7 +23,6 @@ __all__ = [
     "lineage",
     "links",
     "list_jobs",
-    "notices",
     "offered_keys",
     "places",
     "progress_of",

@@ -88,9 +88,11 @@ def waiting(session: Session, job: Job, *, now: datetime) -> dict[str, Any] | No
     ahead = _ahead(session, job)
     if there.busy >= there.total:
         return _told("no_slot", f"Waiting for a free slot: {_ahead_text(ahead, there)}", there, ahead)
+    if not job.n_queued and _limited(session, job):
+        limit = f"limit {options.limit_per}" if options.limit_per else "console's limit on hosts of one kind"
+        return _told("limit", f"The {limit} holds the others back.")
     if started:
-        limited = job.n_q > job.n_queued and options.limit_per
-        return _told("limit", f"The limit {options.limit_per} holds the others back.") if limited else None
+        return None
     return _told("turn", f"Waiting for its turn: {_ahead_text(ahead, there)}", there, ahead)
 
 
@@ -141,6 +143,12 @@ def _nothing_ready(session: Session, job: Job, now: datetime) -> dict[str, Any] 
     if held:
         return _told("held_hosts", f"{_hosts(held)} held back by a person; resume them to go on.")
     return None
+
+
+def _limited(session: Session, job: Job) -> bool:
+    """Returns whether pending hosts of the job count for a limit."""
+    pending = select(HostRun.id).where(HostRun.job_id == job.id, HostRun.state == RunState.PENDING.value)
+    return session.scalars(pending.where(HostRun.limit_keys.is_not(None)).limit(1)).first() is not None
 
 
 def _ahead(session: Session, job: Job) -> int:

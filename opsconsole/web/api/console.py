@@ -4,6 +4,7 @@ from flask import Blueprint, Response, jsonify
 
 from opsconsole.accounts.permissions import Permission
 from opsconsole.jobs import queries
+from opsconsole.jobs.notices import notices as console_notices
 from opsconsole.web import orders
 from opsconsole.web.api import questions, replies
 from opsconsole.web.api.openapi import answers, spec
@@ -29,7 +30,7 @@ def queue() -> Response:
 def notices() -> Response:
     """List the troubles of the console itself that everybody should know of."""
     with read() as session:
-        return jsonify(notices=queries.notices(session, now=now(), dead_after=runtime().settings.worker_dead_seconds))
+        return jsonify(notices=console_notices(session, dead_seconds=runtime().settings.worker_dead_seconds))
 
 
 @blueprint.get("/hold")

@@ -337,6 +337,19 @@ def test_any_run_of_deltas_ends_in_the_same_picture(operator: Program, play: Cal
     assert {grid for _, grid in pictures.values()} == {true}
 
 
+def test_a_pause_is_told_with_what_the_job_waits_for(watcher: Viewer, operator: Program) -> None:
+    job = operator.launch()
+    events = watcher.events(f"jobs/{job}/events")
+    _take(events, "snapshot")
+    operator.post(f"jobs/{job}/pause", {})
+    told = _take(events, "job").data
+    assert (told["state"], told["pause"]["reason"], told["by"]) == ("paused", "operator", operator.user.name)
+    assert told["msg"] == told["waiting"]["text"] == f"Paused by {operator.user.name}."
+    operator.post(f"jobs/{job}/resume", {})
+    told = _take(events, "job").data
+    assert (told["state"], told["pause"]) == ("running", None)
+
+
 def test_the_jobs_list_is_followed_too(
     watcher: Viewer, operator: Program, program: Callable[..., Program], play: Callable[[int], Play]
 ) -> None:
@@ -344,6 +357,8 @@ def test_the_jobs_list_is_followed_too(
     program().launch()
     events = watcher.events("events")
     assert next(events).name == "hello"
+    told = next(events)
+    assert (told.name, [notice["code"] for notice in told.data["notices"]]) == ("notices", ["no_workers"])
     first = next(events)
     assert (first.name, first.data["id"], first.data["counts"]["q"]) == ("job", older, 3)
     newer = operator.launch("db1")
@@ -351,3 +366,5 @@ def test_the_jobs_list_is_followed_too(
     play(older).start(0)
     changed = _take(events, "job").data
     assert (changed["id"], changed["state"], changed["counts"]["r"]) == (older, "running", 1)
+    operator.post("hold", {"cancel": False})
+    assert _take(events, "notices").data["notices"][0]["code"] == "console_held"
