@@ -20,11 +20,13 @@ from opsconsole.inventory.known_hosts import KnownHosts
 from opsconsole.jobs.launch import PASSWORD_SECRET
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.options import RunOptions
-from opsconsole.jobs.ports import Auth, HostKeyPolicy, KnownKey, Limits, Secret, Target, Unreached
+from opsconsole.jobs.ports import Auth, HostKeyPolicy, KnownKey, Limits, RemoteCommand, Secret, Target, Unreached
 from opsconsole.jobs.states import Reason
 from opsconsole.settings import Settings
 
 _JOBS_REMEMBERED = 64
+_REMOTE_LIMIT_SLACK = 15
+_NO_LIMIT_SECONDS = 7 * 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Claim:
 
     ``mark`` is what its processes on the host are known by. A host that cannot be reached is tried ``retries`` times
     more, the first time after ``retry_pause`` seconds.
+    A ``durable`` command outlives its connection; ``ran_seconds`` is set when it was started over an earlier one, by
+    another worker.
     """
 
     run_id: int
@@ -48,6 +52,13 @@ class Claim:
     problem: Unreached | None = None
     retries: int = 0
     retry_pause: float = 0.0
+    durable: bool = False
+    ran_seconds: float | None = None
+
+    def command(self) -> RemoteCommand:
+        """Returns what to run, with the host's own limit of time: it lies behind ours and counts when we are gone."""
+        limit = int(self.limits.command or _NO_LIMIT_SECONDS) + int(self.limits.grace) + _REMOTE_LIMIT_SLACK
+        return RemoteCommand(self.mark, self.script, limit, int(self.limits.grace) or 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +211,7 @@ class ClaimReader:
             problem=problem,
             retries=options.retries,
             retry_pause=options.retry_pause,
+            durable=options.durable,
         )
 
     def _auth(self, run: Delivered, job: _JobFacts) -> tuple[Auth, Unreached | None]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from opsconsole.jobs import handover
 from opsconsole.jobs.claims import Claim
 from opsconsole.jobs.outcomes import Outcome, OutputFacts, Result
 from opsconsole.jobs.output import Flush
@@ -68,5 +69,6 @@ class Look:
     claim: Claim
 
 
-Entry = TakeRun | OpenGate | Progress | Finish | Replay | Again | Look
+RunEntry = TakeRun | OpenGate | Progress | Finish | Replay | Again | Look
+Entry = RunEntry | handover.Step
 Answer = Claim | bool | None

@@ -21,10 +21,10 @@ from opsconsole.db.database import Database
 from opsconsole.db.group_commit import GroupCommit, Written
 from opsconsole.errors import Unavailable
 from opsconsole.inventory import hostkeys
-from opsconsole.jobs import attempts, dispatch, endings, transitions
+from opsconsole.jobs import attempts, dispatch, endings, handover, transitions
 from opsconsole.jobs.claims import Claim, ClaimReader, Delivered
 from opsconsole.jobs.delivery import FIRST_RETRY_SECONDS, MOST_RETRY_SECONDS, Delivery
-from opsconsole.jobs.entries import Again, Answer, Entry, Finish, Look, OpenGate, Progress, Replay, TakeRun
+from opsconsole.jobs.entries import Again, Answer, Entry, Finish, Look, OpenGate, Progress, Replay, RunEntry, TakeRun
 from opsconsole.jobs.limits import NO_CAPS, Caps
 from opsconsole.jobs.models import HostRun
 from opsconsole.jobs.outcomes import Outcome as Outcome
@@ -152,6 +152,23 @@ class Ledger:
         """Says that this process is about to end: it no longer insists on what others can settle without it."""
         self._delivery.leaving.set()
 
+    def take_over(self, run_id: int, fence: int) -> Claim | None:
+        """Takes a running durable run that nobody follows; ``None`` when it is not for the taking (any more)."""
+        try:
+            answer = self._group.submit(handover.TakeOver(run_id, fence))
+        except Unavailable as error:
+            _log.warning("message dropped, the sweep sends it again", run_id=run_id, reason=error.detail)
+            return None
+        return answer if isinstance(answer, Claim) else None
+
+    def hand_over(self, claim: Claim) -> None:
+        """Leaves a running durable run to another worker. Retries until that is stored."""
+        self._delivery.insist(handover.HandOver(claim))
+
+    def rewind(self, claim: Claim) -> None:
+        """Removes the output stored of a run that was taken over: it comes again from its first byte."""
+        self._delivery.insist(handover.Rewind(claim))
+
     def close(self) -> None:
         """Commits what is under way and ends."""
         self.leave()
@@ -229,6 +246,9 @@ def _write_entries(
     touched.update(run.job_id for run in taken if not reader.permitted(run.job_id))
     answers: list[Answer] = []
     for entry, move in zip(entries, moves, strict=True):
+        if isinstance(entry, handover.Step):
+            answers.append(entry.write(session, reader, now))
+            continue
         answers.append(_settle_entry(session, entry, move, claims, now))
         if isinstance(entry, Finish | Replay | Again) and move is not None and move.won:
             touched.add(_job_of(entry))
@@ -309,7 +329,7 @@ def _change_of(
 
 
 def _settle_entry(
-    session: Session, entry: Entry, move: Moved | None, claims: dict[int, Claim], now: datetime
+    session: Session, entry: RunEntry, move: Moved | None, claims: dict[int, Claim], now: datetime
 ) -> Answer:
     """Writes what goes with a change that won, and returns the entry's answer."""
     match entry:

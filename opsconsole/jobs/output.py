@@ -87,6 +87,17 @@ class BoundedOutput:
             self._put(self._ring, fd, rest[start : start + CHUNK_BYTES], at_ms)
         self._trim(self._ring)
 
+    def skip(self, fd: int, size: int) -> None:
+        """Counts ``size`` bytes that the host itself did not keep; it keeps more than ``head``, so none of that."""
+        if fd == STDOUT:
+            self.stdout_bytes += size
+        else:
+            self.stderr_bytes += size
+        self._open[fd] = b""
+        self._ring.clear()
+        self.total += size
+        self._gap_to = self.total
+
     def _put(self, where: "list[Chunk] | deque[Chunk]", fd: int, data: bytes, at_ms: int) -> None:
         if not data:
             return

@@ -6,7 +6,7 @@ between its outputs; a remote failure is a value, never an exception.
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import structlog
@@ -14,40 +14,28 @@ import structlog
 from opsconsole import crash
 from opsconsole.crash import CrashPoint
 from opsconsole.jobs.claims import Claim
+from opsconsole.jobs.follow import Follower, Left, Order
 from opsconsole.jobs.ledger import Ledger, Outcome
 from opsconsole.jobs.orders import CancelOrder
-from opsconsole.jobs.output import STDERR, STDOUT, BoundedOutput
+from opsconsole.jobs.output import BoundedOutput
 from opsconsole.jobs.ports import (
     Connector,
-    Dropped,
-    Exited,
-    Idle,
-    NotStarted,
-    Output,
-    RemoteCommand,
-    RemoteProcess,
     Session,
     Sight,
-    Started,
-    Stream,
+    Spool,
     Unreached,
 )
+from opsconsole.jobs.reattach import Reattaching
 from opsconsole.jobs.states import Reason, RunState
 
 _log = structlog.get_logger(__name__)
-_FD: Mapping[Stream, int] = {Stream.STDOUT: STDOUT, Stream.STDERR: STDERR}
-_POLL_SECONDS = 0.2
-_STORE_SECONDS = 0.1
-_TAIL_SECONDS = 1.0
 _IDLE_POLL_SECONDS = 0.05
-# After KILL the remote end gets this long to confirm; then it is asked over a new connection, which may take so long.
-_CONFIRM_SECONDS = 4.0
 _ASK_ANEW_SECONDS = 8.0
-_CONFIRMED = "The remote end confirmed that the command ended."
-_CONFIRMED_ANEW = "A search of the host over a new connection found nothing of the command alive."
-# The remote side's own limit fires only when we are gone, so it lies a little behind ours.
-_REMOTE_LIMIT_SLACK = 15
-_NO_LIMIT_SECONDS = 7 * 86400
+# Of a durable run the host keeps at least so much of the head and of the tail of each stream: more than the console
+# does, so that a worker that is slow for a while misses nothing.
+_HOST_KEEPS_BYTES = 16 * 1024 * 1024
+# A host is tried for so long at least, however long ago the command's time was over.
+_LEAST_TRY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +45,6 @@ class Bounds:
     head: int
     tail: int
     gate_seconds: float
-
-
-@dataclass(slots=True)
-class _Order:
-    """Why the command is being ended: what the run will then be called."""
-
-    state: RunState
-    reason: Reason | None
-    detail: str
-    grace: float
 
 
 class Performer:
@@ -112,6 +90,21 @@ class Performer:
             with self._lock:
                 self._deliveries -= 1
 
+    def attach(self, run_id: int, fence: int) -> None:
+        """Follows a durable command to its end that another worker left. Returns when it has ended, was left again, or
+        was not for this message to take."""
+        with self._lock:
+            if self.draining.is_set():
+                return
+            self._deliveries += 1
+        try:
+            claim = self._ledger.take_over(run_id, fence)
+            if claim is not None:
+                self._hold(claim, lambda: self._follow_durable(claim, None))
+        finally:
+            with self._lock:
+                self._deliveries -= 1
+
     def await_idle(self) -> None:
         """Returns once no delivery is being carried out. Only a draining performer ever comes to that."""
         while self._deliveries:
@@ -125,10 +118,13 @@ class Performer:
             return
         claimed = time.monotonic()
         crash.passing(CrashPoint.AFTER_CLAIM)
+        self._hold(claim, lambda: self._carry_out(claim, claimed))
+
+    def _hold(self, claim: Claim, work: Callable[[], None]) -> None:
         with self._lock:
             self._in_hand[claim.run_id] = claim.fence
         try:
-            self._carry_out(claim, claimed)
+            work()
         except Exception:  # noqa: BLE001
             # A fault of ours must not leave the run hanging. Whether the command ran is unknown here.
             _log.exception("run failed inside the worker", run_id=claim.run_id, job_id=claim.job_id)
@@ -146,7 +142,7 @@ class Performer:
 
     def _carry_out(self, claim: Claim, claimed: float) -> None:
         # 1. Reach the host. What fails here certainly did not run.
-        session = claim.problem or self._connector.connect(claim.target, claim.auth, claim.limits)
+        session = self._reach(claim)
         if isinstance(session, Unreached):
             if session.retryable and claim.attempt <= claim.retries and self._ledger.again(claim, session):
                 return
@@ -165,7 +161,10 @@ class Performer:
                 return
             crash.passing(CrashPoint.AFTER_GATE)
             # 3. Run it and follow it to its end.
-            keep = self._run(claim, session)
+            if claim.durable:
+                self._follow_durable(claim, session)
+            else:
+                keep = self._run(claim, session)
         finally:
             session.close(keep=keep)
 
@@ -184,15 +183,8 @@ class Performer:
 
     def _run(self, claim: Claim, session: Session) -> bool:
         """Runs the command and stores its outcome. Returns whether the connection may be kept for a later run."""
-        limits = claim.limits
-        command = RemoteCommand(
-            mark=claim.mark,
-            script=claim.script,
-            limit_seconds=int(limits.command or _NO_LIMIT_SECONDS) + int(limits.grace) + _REMOTE_LIMIT_SLACK,
-            grace_seconds=int(limits.grace) or 1,
-        )
         output = BoundedOutput(self._bounds.head, self._bounds.tail)
-        follower = _Follower(self, claim, session.start(command), output)
+        follower = Follower(self, claim, session.start(claim.command()), output)
         outcome = follower.follow()
         if follower.doubt is not None and not self.stopping.is_set():
             outcome = follower.searched(outcome, self._search(claim))
@@ -213,132 +205,55 @@ class Performer:
         finally:
             session.close(keep=False)
 
-    def order_for(self, claim: Claim) -> _Order | None:
+    def _follow_durable(self, claim: Claim, session: Session | None) -> None:
+        """Starts a durable command over ``session``, or without one goes on with what another worker started."""
+        command = claim.command()
+        kept = Spool(
+            head=max(self._bounds.head, _HOST_KEEPS_BYTES),
+            tail=max(self._bounds.tail, _HOST_KEEPS_BYTES),
+            attach=claim.ran_seconds is not None,
+        )
+        left = max(command.limit_seconds - (claim.ran_seconds or 0.0), _LEAST_TRY_SECONDS)
+        process = Reattaching(command, kept, session, lambda: self._reach(claim), time.monotonic() + left)
+        output = BoundedOutput(self._bounds.head, self._bounds.tail)
+        follower = Follower(self, claim, process, output)
+        try:
+            try:
+                outcome = follower.follow()
+            except Left:
+                self._ledger.hand_over(claim)
+                return
+            if follower.doubt is not None:
+                outcome = follower.searched(outcome, self._search(claim))
+            crash.passing(CrashPoint.BEFORE_FINISH)
+            # Of a run that could not be found again what was stored before stays.
+            if self._ledger.finish(claim, outcome, output=output if follower.told else None):
+                process.forget()
+        finally:
+            process.close(keep=False)
+
+    def _reach(self, claim: Claim) -> Session | Unreached:
+        return claim.problem or self._connector.connect(claim.target, claim.auth, claim.limits)
+
+    def order_for(self, claim: Claim) -> Order | None:
         """Returns the order that ends this run early, if there is one."""
         cancel = self._cancelled.get(claim.run_id)
         if cancel is not None:
             grace = claim.limits.grace if cancel.grace is None else cancel.grace
-            return _Order(RunState.CANCELLED, None, cancel.cause, grace)
+            return Order(RunState.CANCELLED, None, cancel.cause, grace)
         if self.stopping.is_set():
             detail = "The worker process was shut down."
-            return _Order(RunState.CANCELLED, Reason.WORKER_SHUTDOWN, detail, min(claim.limits.grace, 1.0))
+            return Order(RunState.CANCELLED, Reason.WORKER_SHUTDOWN, detail, min(claim.limits.grace, 1.0))
         return None
+
+    def rewind(self, claim: Claim) -> None:
+        """Makes room for output that comes again from its first byte."""
+        self._ledger.rewind(claim)
+
+    def leaves(self, claim: Claim) -> bool:
+        """Returns whether this worker stops and leaves the run, whose command goes on, to another one."""
+        return claim.durable and self.draining.is_set()
 
     def store(self, claim: Claim, output: BoundedOutput, *, tail: bool) -> None:
         """Stores the output that is ready."""
         self._ledger.progress(claim, output, tail=tail)
-
-
-class _Follower:
-    """Follows one remote process: collects output, watches deadlines and orders, and names the outcome."""
-
-    def __init__(self, performer: Performer, claim: Claim, process: RemoteProcess, output: BoundedOutput) -> None:
-        self._performer = performer
-        self._claim = claim
-        self._process = process
-        self._output = output
-        self._began = self._heard = self._stored = self._tail_stored = time.monotonic()
-        self._order: _Order | None = None
-        self._ordered_at = 0.0
-        self._killed = False
-        self._pid: int | None = None
-        # Set when the command was ordered to end and the remote end did not confirm that all of it has ended.
-        self.doubt: str | None = None
-
-    def follow(self) -> Outcome:
-        """Returns the outcome once the process ended, or once it did not confirm its end in time."""
-        for event in self._process.events(_POLL_SECONDS):
-            now = time.monotonic()
-            match event:
-                case Output(stream, data):
-                    self._heard = now
-                    crash.passing(CrashPoint.MID_COMMAND)
-                    self._output.add(_FD[stream], data, int((now - self._began) * 1000))
-                case Started(pid):
-                    self._pid = pid
-                case Exited():
-                    return self._ended(event, now)
-                case Dropped(detail):
-                    return self._dropped(detail, now)
-                case NotStarted(detail):
-                    # The gate said running, so the only states left are those of a run; an exec that was refused
-                    # ran nothing, which the reason says.
-                    return self._outcome(RunState.FAILED, now, reason=Reason.EXEC_REFUSED, detail=detail)
-                case Idle():
-                    pass
-            self._store(now)
-            unconfirmed = self._enforce(now)
-            if unconfirmed is not None:
-                return unconfirmed
-        return self._dropped("The connection ended.", time.monotonic())
-
-    def _store(self, now: float) -> None:
-        tail_due = now - self._tail_stored >= _TAIL_SECONDS
-        if (self._output.waiting and now - self._stored >= _STORE_SECONDS) or (tail_due and self._output.held):
-            self._performer.store(self._claim, self._output, tail=tail_due)
-            self._stored = time.monotonic()
-            if tail_due:
-                self._tail_stored = self._stored
-
-    def _enforce(self, now: float) -> Outcome | None:
-        """Sends TERM and KILL when a deadline passed or an order came; returns an outcome when no end was confirmed."""
-        if self._order is None:
-            self._order = self._performer.order_for(self._claim) or self._deadline(now)
-            if self._order is not None:
-                self._ordered_at = now
-                self._process.signal("TERM", grace=self._order.grace)
-            return None
-        if not self._killed and now - self._ordered_at >= self._order.grace:
-            self._killed = True
-            self._process.signal("KILL")
-        if now - self._ordered_at >= self._order.grace + _CONFIRM_SECONDS:
-            return self._ordered(self._order, now, "The remote end did not confirm that the command ended.")
-        return None
-
-    def _deadline(self, now: float) -> _Order | None:
-        limits = self._claim.limits
-        if limits.command and now - self._began >= limits.command:
-            text = f"Stopped after {limits.command:g} s."
-            return _Order(RunState.TIMED_OUT, Reason.COMMAND_TIMEOUT, text, limits.grace)
-        if limits.idle and now - self._heard >= limits.idle:
-            text = f"Stopped after {limits.idle:g} s without output."
-            return _Order(RunState.TIMED_OUT, Reason.IDLE_TIMEOUT, text, limits.grace)
-        return None
-
-    def _ended(self, event: Exited, now: float) -> Outcome:
-        exit_status, signal, left = event.status, event.signal, event.left_children
-        if self._order is not None:
-            outcome = self._ordered(self._order, now, event.doubt)
-        elif signal is not None:
-            outcome = self._outcome(RunState.FAILED, now, reason=Reason.EXIT_SIGNAL, detail=f"Killed by SIG{signal}.")
-        elif exit_status == 0:
-            outcome = self._outcome(RunState.SUCCEEDED, now)
-        else:
-            outcome = self._outcome(RunState.FAILED, now, reason=Reason.EXIT_STATUS)
-        return replace(outcome, exit_status=exit_status, exit_signal=signal, left_children=left)
-
-    def _dropped(self, detail: str, now: float) -> Outcome:
-        if self._order is not None:
-            return self._ordered(self._order, now, f"{detail} Whether the command ended is not known.")
-        return self._outcome(RunState.LOST, now, reason=Reason.CONNECTION_LOST, detail=detail)
-
-    def _ordered(self, order: _Order, now: float, doubt: str | None) -> Outcome:
-        """Returns the outcome of a command that was ordered to end; ``doubt`` says why it may not have."""
-        self.doubt = doubt
-        killed = Reason.KILLED if doubt is None else Reason.KILL_UNCONFIRMED
-        detail = f"{order.detail} {doubt or _CONFIRMED}"
-        return self._outcome(order.state, now, reason=order.reason or killed, detail=detail)
-
-    def searched(self, outcome: Outcome, sight: Sight) -> Outcome:
-        """Returns ``outcome`` of a command that was ordered to end as it stands after a search of the host."""
-        if self._order is None:
-            return outcome
-        killed = Reason.KILLED if sight.clear else Reason.KILL_UNCONFIRMED
-        detail = f"{self._order.detail} {_CONFIRMED_ANEW if sight.clear else sight.words}"
-        return replace(outcome, reason=self._order.reason or killed, detail=detail)
-
-    def _outcome(
-        self, state: RunState, now: float, *, reason: Reason | None = None, detail: str | None = None
-    ) -> Outcome:
-        duration_ms = int((now - self._began) * 1000)
-        return Outcome(state, reason, detail, duration_ms=duration_ms, pid=self._pid)

@@ -65,13 +65,32 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Spool:
+    """Durable mode: the host keeps the command and its output, so that any connection may follow it.
+
+    ``attach`` never starts anything. ``stdout`` and ``stderr`` are how many bytes of each are known already; of a
+    stream the host keeps at least the first ``head`` and the last ``tail`` bytes.
+    """
+
+    head: int
+    tail: int
+    attach: bool = False
+    stdout: int = 0
+    stderr: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteCommand:
-    """What to run: ``mark`` is exported as OPSC_RUN to find it by; ``script`` is fed over stdin, never an argument."""
+    """What to run: ``mark`` is exported as OPSC_RUN to find it by; ``script`` is fed over stdin, never an argument.
+
+    With a ``spool`` the command outlives the connection, and the mark must be the same at every attachment.
+    """
 
     mark: str
     script: bytes
     limit_seconds: int
     grace_seconds: int
+    spool: Spool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +116,22 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """So many bytes of a stream are known to have been written and were not kept by the host (durable mode)."""
+
+    stream: Stream
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
-    """The remote wrapper reported that the command runs, with its process group id."""
+    """The remote wrapper reported that the command runs, with its process group id.
+
+    ``age`` is set when it was started over an earlier connection: for how many seconds it has run, or ran.
+    """
 
     pid: int
+    age: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +140,15 @@ class Idle:
 
 
 @dataclass(frozen=True, slots=True)
+class Detached:
+    """There is no connection at the moment to a durable command, which goes on; as ``Idle`` otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
 class Exited:
     """The command ended: with ``status``, or by ``signal`` (RFC 4254 6.10 name without SIG). ``left_children`` is set
-    when the exit was reported but something kept the streams open.
+    when the exit was reported but something kept the streams open, ``by_limit`` when the host's own limit of time ended
+    it, ``cut`` when the host could not store all of its output.
 
     ``doubt`` is one sentence, set when the command was ordered to end and the host did not confirm that nothing which
     carries its mark is alive any more.
@@ -121,11 +158,20 @@ class Exited:
     signal: str | None = None
     left_children: bool = False
     doubt: str | None = None
+    by_limit: bool = False
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
     """The connection ended without an exit status: the outcome cannot be known."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """The host holds nothing (any more) that could tell how the command ended; asking again is of no use."""
 
     detail: str
 
@@ -137,14 +183,15 @@ class NotStarted:
     detail: str
 
 
-Event = Output | Started | Idle | Exited | Dropped | NotStarted
+Event = Output | Skipped | Started | Idle | Detached | Exited | Dropped | Vanished | NotStarted
 
 
 class RemoteProcess(Protocol):
     """One running remote command."""
 
     def events(self, poll_seconds: float) -> Iterator[Event]:
-        """Yields what happens, at least one event every ``poll_seconds``; ends after Exited, Dropped or NotStarted."""
+        """Yields what happens, at least one event every ``poll_seconds``; ends after Exited, Dropped, Vanished or
+        NotStarted."""
 
     def signal(self, name: str, *, grace: float | None = None) -> None:
         """Orders ``TERM``, ``HUP`` or ``KILL`` to the command's process group; never raises.
@@ -220,6 +267,10 @@ class Session(Protocol):
         for a remote failure.
         """
 
+    def forget(self, mark: str) -> None:
+        """Has the host remove what it keeps of the durable run with ``mark``, whose result is stored. Never raises;
+        what could not be removed now, a later durable run removes."""
+
     def close(self, *, keep: bool) -> None:
         """Ends the session; with ``keep`` the connection may serve a later run, otherwise everything is closed."""
 
@@ -242,6 +293,10 @@ class Dispatcher(Protocol):
 
     def publish_looks(self, run_ids: Sequence[int]) -> None:
         """Sends one message per run whose host is to be looked at. Raises ``Unavailable`` as ``publish`` does."""
+
+    def attach(self, runs: Sequence[tuple[int, int]]) -> None:
+        """Sends one message per ``(host_run_id, fence)`` of running commands that nobody follows. Raises
+        ``Unavailable`` when the broker does not answer."""
 
     def nudge(self) -> None:
         """Asks some worker to look for dispatchable runs now. Never blocks long and never raises."""

@@ -8,7 +8,7 @@ from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
 from opsconsole.db.inserts import insert_missing
-from opsconsole.jobs import attempts, transitions
+from opsconsole.jobs import attempts, handover, transitions
 from opsconsole.jobs.dispatch import republish_soon
 from opsconsole.jobs.models import HostRun, Job, LeaderLease, WorkerProcess
 from opsconsole.jobs.options import RunOptions
@@ -135,7 +135,7 @@ def reap(session: Session, observer: Observer, monotonic: float, now: datetime) 
 def release(session: Session, worker_id: str, now: datetime) -> int:
     """Ends what a gone worker held: what had not started is queued again, what had started is lost, never re-run.
 
-    Returns how many runs that were.
+    A durable command goes on and waits for another worker. Returns how many runs that were.
     """
     runs = list(session.scalars(_held(worker_id)))
     _release(session, runs, now)
@@ -157,6 +157,7 @@ def release_stray(
 
 
 def _release(session: Session, runs: Sequence[HostRun], now: datetime) -> None:
+    runs = [run for run in runs if not handover.goes_on(session, run, now)]
     most = _most_attempts(session, {run.job_id for run in runs})
     changes = [_released(run, most[run.job_id], now) for run in runs]
     for run, change, moved in zip(runs, changes, transitions.apply(session, changes, now), strict=True):

@@ -92,6 +92,7 @@ class Reason(StrEnum):
     COMMAND_TIMEOUT = "command_timeout"
     IDLE_TIMEOUT = "idle_timeout"
     CONNECTION_LOST = "connection_lost"
+    VANISHED = "vanished"
     WORKER_LOST = "worker_lost"
     BEFORE_START = "before_start"
     KILLED = "killed"

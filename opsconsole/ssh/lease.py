@@ -16,7 +16,7 @@ ORDERS = frozenset({"TERM", "HUP", "KILL"})
 GUARD = r"""exec 3<&0 0</dev/null
 IFS= read -r n <&3 || exit 125
 if [ "$n" = line ]; then IFS= read -r s <&3 || exit 125
-else s=$(dd bs=1 count="$n" <&3 2>/dev/null; printf x); s=${s%x}; fi
+else s=$(dd bs=1 count="$n" <&3 2>/dev/null; printf x); s=${s%x}; IFS= read -r e <&3 && [ -z "$e" ] || exit 125; fi
 export OPSC_RUN="$1"; trap '' TERM INT HUP QUIT
 ( trap "" HUP INT TERM QUIT PIPE
   while IFS= read -r l <&3; do case $l in TERM|INT|HUP|QUIT|USR1|KILL) kill -s "$l" -- "-$$";; esac; done
@@ -43,21 +43,36 @@ def exec_line(command: RemoteCommand) -> str:
 
     A mark that is not a plain word is a ``ValueError``.
     """
-    if not _MARK.fullmatch(command.mark):
+    limit = str(limit_seconds(command))
+    return shell_line(GUARD, "opsc", plain(command.mark), "kill", str(command.grace_seconds), limit)
+
+
+def plain(mark: str) -> str:
+    """Returns ``mark``; one that is not a plain word is a ``ValueError``."""
+    if not _MARK.fullmatch(mark):
         raise ValueError("the mark of a run is a plain word")
-    limit = command.limit_seconds if command.limit_seconds > 0 else _NO_LIMIT_SECONDS
-    words = ["exec", "/bin/sh", "-c", GUARD, "opsc", command.mark, "kill", str(command.grace_seconds), str(limit)]
-    return shlex.join(words)
+    return mark
+
+
+def shell_line(script: str, *words: str) -> str:
+    """Returns the exec request for ``script`` of ours; ``words`` are its name and its arguments."""
+    return shlex.join(["exec", "/bin/sh", "-c", script, *words])
+
+
+def limit_seconds(command: RemoteCommand) -> int:
+    """Returns the seconds the host counts down before it ends ``command`` by itself."""
+    return command.limit_seconds if command.limit_seconds > 0 else _NO_LIMIT_SECONDS
 
 
 def stdin_bytes(command: RemoteCommand) -> bytes:
-    """Returns what the guard reads first: the script's size in bytes and the script, or the word ``line`` and one line.
+    """Returns what the guard reads first: the script's size in bytes and the script, or ``line`` and one line.
 
-    The second form saves the host two processes; it is for plain text only, as shells differ in how they read others.
+    The newline at the end tells that all of it arrived: half a script must not run. The second form saves the host
+    two processes; it is for plain text only, as shells differ in how they read others.
     """
     if _ONE_LINE.fullmatch(command.script):
         return b"line\n%b\n" % command.script
-    return b"%d\n%b" % (len(command.script), command.script)
+    return b"%d\n%b\n" % (len(command.script), command.script)
 
 
 class StartedFilter:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from opsconsole.jobs.ports import (
     Dropped,
@@ -11,7 +12,6 @@ from opsconsole.jobs.ports import (
     Idle,
     NotStarted,
     Output,
-    RemoteCommand,
     Stream,
 )
 from opsconsole.ssh import failures, lease, search
@@ -42,25 +42,36 @@ _CLOSED = "The server closed the session without an exit status."
 Outcome = Exited | Dropped | NotStarted
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is sent to run a command: the exec ``line``, then ``stdin``; its ``mark`` and ``grace`` in seconds."""
+
+    line: str
+    stdin: bytes
+    mark: str
+    grace: float
+
+
 class SshProcess:
     """A command on a session channel, behind the guard. One thread iterates ``events``; any may call ``signal``."""
 
     def __init__(
-        self, transport: ClientTransport, channel: RunChannel, command: RemoteCommand, answer_seconds: float
+        self, transport: ClientTransport, channel: RunChannel, request: Request, answer_seconds: float
     ) -> None:
         self._transport = transport
         self._channel = channel
-        self._exec_line = lease.exec_line(command)
-        self._stdin = lease.stdin_bytes(command)
+        self._exec_line = request.line
+        self._stdin = request.stdin
         self._stdin_lock = threading.Lock()
-        self._started = lease.StartedFilter(command.mark)
-        self._mark = command.mark
-        self._grace = float(command.grace_seconds)
+        self._started = lease.StartedFilter(request.mark)
+        self._mark = request.mark
+        self._grace = request.grace
         self._kill_at: float | None = None
         self._early_orders = b""
         self._sweep: Sweep | None = None
         self._runs = False
-        self._group = 0
+        # The command's process group, once it is known.
+        self.group = 0
         self._answer_seconds = answer_seconds
         self._answer_by = time.monotonic() + answer_seconds
         self._sent = False
@@ -113,7 +124,7 @@ class SshProcess:
     def _begun(self, group: int) -> None:
         with self._stdin_lock:
             self._runs = True
-            self._group = group
+            self.group = group
             self._stdin += self._early_orders
         self._feed_stdin()
 
@@ -231,7 +242,7 @@ class SshProcess:
                 self._mark,
                 end=patience,
                 seconds=_SEARCH_SECONDS,
-                group=self._group,
+                group=self.group,
                 run=self._channel,
             )
         return self._sweep.done()

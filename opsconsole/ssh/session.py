@@ -1,13 +1,17 @@
 """An authenticated connection lent to one run."""
 
-from opsconsole.jobs.ports import ConnectionFacts, RemoteCommand, Sight
+from opsconsole.jobs.ports import ConnectionFacts, RemoteCommand, RemoteProcess, Sight
+from opsconsole.ssh import durable, lease
+from opsconsole.ssh.deadline import Deadline
 from opsconsole.ssh.pool import Kept, Pool
-from opsconsole.ssh.process import SshProcess
+from opsconsole.ssh.process import Request, SshProcess
 from opsconsole.ssh.sweep import Sweep
 from opsconsole.ssh.transport import SEND_FAILURES, RunChannel
 
 # The server's own close follows the exit within a round trip; a connection that is slower is not worth keeping.
 _CLOSE_WAIT_SECONDS = 0.5
+# How long the removal of an ended run's folder may hold up its connection.
+_FORGET_SECONDS = 3.0
 
 
 class SshSession:
@@ -23,9 +27,29 @@ class SshSession:
         self._answer_seconds = answer_seconds
         self._closed = False
 
-    def start(self, command: RemoteCommand) -> SshProcess:
+    def start(self, command: RemoteCommand) -> RemoteProcess:
         """Sends the exec request, or lets the process send it as soon as the server has opened the session."""
-        return SshProcess(self._kept.transport, self._channel, command, self._answer_seconds)
+        if command.spool is not None:
+            return durable.DurableProcess(self._process(durable.request(command, command.spool)), command.spool)
+        line, stdin = lease.exec_line(command), lease.stdin_bytes(command)
+        return self._process(Request(line, stdin, command.mark, float(command.grace_seconds)))
+
+    def _process(self, request: Request) -> SshProcess:
+        return SshProcess(self._kept.transport, self._channel, request, self._answer_seconds)
+
+    def forget(self, mark: str) -> None:
+        """See ``opsconsole.jobs.ports.Session``. The run's own channel has ended by then."""
+        if not self._channel_ended():
+            return
+        give_up = Deadline(_FORGET_SECONDS)
+        try:
+            channel = self._kept.transport.open_run_channel()
+            if channel.wait_for(channel.answered, give_up.left) and channel.opened:
+                channel.request_exec(durable.clean_line(mark))
+                channel.wait_for(lambda: channel.exit_code is not None or channel.closed, give_up.left)
+                channel.close()
+        except SEND_FAILURES:
+            self._kept.transport.abort()
 
     def search(self, mark: str, *, end: float | None, seconds: float) -> Sight:
         """Returns what on the host carries ``mark``; see ``opsconsole.jobs.ports.Session``."""

@@ -11,6 +11,7 @@ from opsconsole.settings import Settings
 
 QUEUE = "runs"
 RUN_TASK = "opsconsole.run"
+ATTACH_TASK = "opsconsole.attach"
 DISPATCH_TASK = "opsconsole.dispatch"
 LOOK_TASK = "opsconsole.look"
 TICK_TASK = "opsconsole.tick"

@@ -15,7 +15,7 @@ from kombu.utils.json import dumps
 from opsconsole import crash
 from opsconsole.crash import CrashPoint
 from opsconsole.errors import Unavailable
-from opsconsole.tasks.app import DISPATCH_TASK, LOOK_TASK, QUEUE, RUN_TASK
+from opsconsole.tasks.app import ATTACH_TASK, DISPATCH_TASK, LOOK_TASK, QUEUE, RUN_TASK
 
 _log = structlog.get_logger(__name__)
 # A nudge that nobody could take within this long is of no use: the sweep was faster.
@@ -42,16 +42,23 @@ class CeleryDispatcher:
     def publish(self, runs: Sequence[tuple[int, int]]) -> None:
         """Sends one message per ``(host_run_id, attempt)``. Raises ``Unavailable`` when the broker does not answer."""
         crash.passing(CrashPoint.BEFORE_PUBLISH)
+        self._send(RUN_TASK, runs)
+        crash.passing(CrashPoint.AFTER_PUBLISH)
+
+    def attach(self, runs: Sequence[tuple[int, int]]) -> None:
+        """Sends one message per ``(host_run_id, fence)`` of commands that nobody follows; raises as ``publish``."""
+        self._send(ATTACH_TASK, runs)
+
+    def _send(self, task: str, runs: Sequence[tuple[int, int]]) -> None:
         try:
             with self._app.producer_or_acquire() as producer:
                 if self._redis:
-                    self._push_together(producer, runs)
+                    self._push_together(producer, task, runs)
                 else:
                     for run in runs:
-                        self._app.send_task(RUN_TASK, run, producer=producer, queue=QUEUE, retry=False)
+                        self._app.send_task(task, run, producer=producer, queue=QUEUE, retry=False)
         except self._faults as error:
             raise Unavailable(f"The broker does not answer: {type(error).__name__}", code="broker") from error
-        crash.passing(CrashPoint.AFTER_PUBLISH)
 
     def publish_looks(self, run_ids: Sequence[int]) -> None:
         """Sends one message per run whose host is to be looked at. Raises ``Unavailable`` as ``publish`` does."""
@@ -62,19 +69,19 @@ class CeleryDispatcher:
         except self._faults as error:
             raise Unavailable(f"The broker does not answer: {type(error).__name__}", code="broker") from error
 
-    def _push_together(self, producer: Producer, runs: Sequence[tuple[int, int]]) -> None:
+    def _push_together(self, producer: Producer, task: str, runs: Sequence[tuple[int, int]]) -> None:
         """Sends all messages by one LPUSH. kombu sends one a round trip, which costs ten times as much; the messages
         are built by kombu and Celery and are the same to the byte but for their ids."""
         channel: Any = producer.channel
-        payloads = [self._payload(channel, run) for run in runs]
+        payloads = [self._payload(channel, task, run) for run in runs]
         with channel.conn_or_acquire() as client:
             client.lpush(QUEUE, *payloads)
 
-    def _payload(self, channel: Any, run: tuple[int, int]) -> str:
-        task = self._app.amqp.create_task_message(str(uuid.uuid4()), RUN_TASK, run, {}, ignore_result=True)
-        content_type, content_encoding, body = serialize(task.body, serializer="json")
-        properties = dict(task.properties, delivery_mode=2)
-        message = channel.prepare_message(body, 0, content_type, content_encoding, task.headers, properties)
+    def _payload(self, channel: Any, task: str, run: tuple[int, int]) -> str:
+        made = self._app.amqp.create_task_message(str(uuid.uuid4()), task, run, {}, ignore_result=True)
+        content_type, content_encoding, body = serialize(made.body, serializer="json")
+        properties = dict(made.properties, delivery_mode=2)
+        message = channel.prepare_message(body, 0, content_type, content_encoding, made.headers, properties)
         channel._inplace_augment_message(message, QUEUE, QUEUE)
         return dumps(message)
 

@@ -15,7 +15,7 @@ import opsconsole
 from opsconsole.clock import Clock
 from opsconsole.db.database import Database
 from opsconsole.errors import Unavailable
-from opsconsole.jobs import dispatch, look, orders, recover, timekeeping
+from opsconsole.jobs import dispatch, handover, look, orders, recover, timekeeping
 from opsconsole.jobs.limits import Caps
 from opsconsole.jobs.perform import Performer
 from opsconsole.jobs.ports import Dispatcher
@@ -71,6 +71,7 @@ class Housekeeping:
         self._beaten = -1e9
         self._stray: set[tuple[int, int]] = set()
         self._unsent = False
+        self._unattended: list[tuple[int, int]] = []
         self._caps = Caps.parse(settings.limits)
         self._looks: list[int] = []
         self.live_slots = 0
@@ -152,6 +153,8 @@ class Housekeeping:
                     self._dispatcher.publish(published)
                 if self._looks:
                     self._dispatcher.publish_looks(self._looks)
+                if self._unattended:
+                    self._dispatcher.attach(self._unattended)
                 silent = False
             except Unavailable as error:
                 self._unsent = True
@@ -189,6 +192,7 @@ class Housekeeping:
                 return []
             now = self._clock.now()
             self.live_slots = dispatch.live_slots(session)
+            self._unattended = handover.unattended(session, now, again=resend) if leads else []
             if resend:
                 # The broker was away: what waits for it must not wait for its turn in the back-off as well.
                 dispatch.republish_soon(session, now)

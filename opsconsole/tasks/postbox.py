@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import structlog
 
@@ -21,6 +22,7 @@ _CLOSE_SECONDS = 2.0
 _HUNG_SECONDS = 8.0
 
 Message = tuple[int, int]
+Kind = TypeVar("Kind")
 
 
 class Postbox:
@@ -42,6 +44,7 @@ class Postbox:
         # A run's message need not wait here twice, however often it is handed in while the broker is away.
         self._waiting: dict[Message, None] = {}
         self._looks: dict[int, None] = {}
+        self._to_attach: dict[Message, None] = {}
         self._lock = threading.Lock()
         self._wanted = threading.Event()
         self._closing = threading.Event()
@@ -79,6 +82,12 @@ class Postbox:
             self._looks.update(dict.fromkeys(run_ids))
         self._wanted.set()
 
+    def attach(self, runs: Sequence[Message]) -> None:
+        """Takes messages about commands that nobody follows, as ``publish`` does."""
+        with self._lock:
+            self._to_attach.update(dict.fromkeys(runs))
+        self._wanted.set()
+
     def nudge(self) -> None:
         """Asks some worker to look for dispatchable runs now."""
         self._dispatcher.nudge()
@@ -104,16 +113,20 @@ class Postbox:
         with self._lock:
             runs, self._waiting = list(self._waiting), {}
             looks, self._looks = list(self._looks), {}
+            unattended, self._to_attach = list(self._to_attach), {}
+        self._try(runs, self._dispatcher.publish)
+        self._try(looks, self._dispatcher.publish_looks)
+        self._try(unattended, self._dispatcher.attach)
+
+    def _try(self, messages: Sequence[Kind], send: Callable[[Sequence[Kind]], None]) -> None:
+        if not messages:
+            return
         try:
             with self._timed():
-                if runs:
-                    self._dispatcher.publish(runs)
-                if looks:
-                    self._dispatcher.publish_looks(looks)
+                send(messages)
         except Unavailable as error:
             if not self._lost:
-                count = len(runs) + len(looks)
-                _log.warning("messages not sent, the rows keep them", count=count, reason=error.detail)
+                _log.warning("messages not sent, the rows keep them", count=len(messages), reason=error.detail)
             self._lost = True
 
     def _asked(self) -> BrokerFault | None:

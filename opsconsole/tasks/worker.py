@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from opsconsole.jobs.states import BrokerFault
 from opsconsole.jobs.tide import Tide
 from opsconsole.runtime import Runtime
 from opsconsole.settings import Settings
-from opsconsole.tasks.app import DISPATCH_TASK, LOOK_TASK, RUN_TASK, TICK_TASK, make_celery
+from opsconsole.tasks.app import ATTACH_TASK, DISPATCH_TASK, LOOK_TASK, RUN_TASK, TICK_TASK, make_celery
 from opsconsole.tasks.broker_look import make_look
 from opsconsole.tasks.chores import tidy
 from opsconsole.tasks.dispatcher import CeleryDispatcher
@@ -199,12 +200,14 @@ def make_worker_app(runtime: Runtime, connector: Connector) -> Celery:
 
 def _add_tasks(app: Celery, running: list[Services]) -> None:
     @app.task(name=RUN_TASK, shared=False)
-    def run(run_id: object = None, attempt: object = None, *extra: object, **more: object) -> None:
-        if extra or more or type(run_id) is not int or type(attempt) is not int or not 0 < run_id < _ID_LIMIT:
-            _log.warning("message with other than a run and its attempt was dropped")
-            return
-        for services in running:
+    def run(*words: object, **named: object) -> None:
+        for services, (run_id, attempt) in product(running, _numbers(2, words, named)):
             services.performer.perform(run_id, attempt)
+
+    @app.task(name=ATTACH_TASK, shared=False)
+    def attach(*words: object, **named: object) -> None:
+        for services, (run_id, fence) in product(running, _numbers(2, words, named)):
+            services.performer.attach(run_id, fence)
 
     @app.task(name=DISPATCH_TASK, shared=False)
     def look_for_work() -> None:
@@ -212,17 +215,23 @@ def _add_tasks(app: Celery, running: list[Services]) -> None:
             services.housekeeping.kick()
 
     @app.task(name=LOOK_TASK, shared=False)
-    def look(run_id: object = None, *extra: object, **more: object) -> None:
-        if extra or more or type(run_id) is not int or not 0 < run_id < _ID_LIMIT:
-            _log.warning("message with other than a run to look at was dropped")
-            return
-        for services in running:
+    def look(*words: object, **named: object) -> None:
+        for services, (run_id,) in product(running, _numbers(1, words, named)):
             services.looker.look(run_id)
 
     @app.task(name=TICK_TASK, shared=False)
     def tick() -> None:
         for services in running:
             services.tidy()
+
+
+def _numbers(count: int, words: tuple[object, ...], named: object) -> list[tuple[int, ...]]:
+    """Returns what a message says, or nothing when it says other than ``count`` numbers that a row may have."""
+    said = tuple(word for word in words if type(word) is int and 0 < word < _ID_LIMIT)
+    if not named and len(said) == len(words) == count:
+        return [said]
+    _log.warning("message with other than the numbers of a run was dropped")
+    return []
 
 
 def worker_arguments(settings: Settings, label: str) -> list[str]:

@@ -36,6 +36,7 @@ class Post:
     def __init__(self) -> None:
         self.sent: list[tuple[int, int]] = []
         self.looks: list[int] = []
+        self.attached: list[tuple[int, int]] = []
         self.nudges = 0
         self.away = False
 
@@ -48,6 +49,11 @@ class Post:
         if self.away:
             raise Unavailable("The broker does not answer.", code="broker")
         self.looks.extend(run_ids)
+
+    def attach(self, runs: Sequence[tuple[int, int]]) -> None:
+        if self.away:
+            raise Unavailable("The broker does not answer.", code="broker")
+        self.attached.extend(runs)
 
     def nudge(self) -> None:
         self.nudges += 1

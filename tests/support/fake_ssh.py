@@ -54,6 +54,7 @@ class FakeSession:
     facts: ConnectionFacts = field(default_factory=facts)
     started: list[RemoteCommand] = field(default_factory=list)
     closed: list[bool] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
     fault: Exception | None = None
     on_start: Callable[[], None] = lambda: None
     sight: Sight = field(default_factory=Sight)
@@ -71,6 +72,10 @@ class FakeSession:
         """Returns what was set, and keeps the question."""
         self.searched.append((mark, end))
         return self.sight
+
+    def forget(self, mark: str) -> None:
+        """Keeps which run the host need not remember any more."""
+        self.forgotten.append(mark)
 
     def close(self, *, keep: bool) -> None:
         """Keeps whether the connection was to be kept."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from opsconsole.jobs import perform as perform_module
+from opsconsole.jobs import follow as follow_module
 from opsconsole.jobs.orders import CancelOrder
 from opsconsole.jobs.perform import Bounds, Performer
 from opsconsole.jobs.ports import (
@@ -164,7 +164,7 @@ def test_a_cancel_may_have_a_grace_and_a_cause_of_its_own(desk: Desk, hand: Hand
 
 
 def test_an_end_that_nobody_confirms_is_not_claimed(desk: Desk, hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(perform_module, "_CONFIRM_SECONDS", 0.05)
+    monkeypatch.setattr(follow_module, "_CONFIRM_SECONDS", 0.05)
     desk.settings = desk.settings.model_copy(update={"kill_grace": 0.0})
     message, remote = order(desk), session(STARTED, None)
     remote.sight = Sight(2, (LeftProcess(7, 60, "sleep 600"),))

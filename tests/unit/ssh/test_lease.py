@@ -23,11 +23,11 @@ def test_the_script_is_no_argument() -> None:
     ("script", "sent"),
     [
         (b"echo  ok \\ ", b"line\necho  ok \\ \n"),
-        (b"a\nb", b"3\na\nb"),
-        (b"a\n", b"2\na\n"),
-        ("ä\0".encode(), b"3\n\xc3\xa4\0"),
-        (b"", b"0\n"),
-        (b"x" * 2001, b"2001\n" + b"x" * 2001),
+        (b"a\nb", b"3\na\nb\n"),
+        (b"a\n", b"2\na\n\n"),
+        ("ä\0".encode(), b"3\n\xc3\xa4\0\n"),
+        (b"", b"0\n\n"),
+        (b"x" * 2001, b"2001\n" + b"x" * 2001 + b"\n"),
     ],
 )
 def test_a_script_is_sent_by_size_or_as_one_plain_line(script: bytes, sent: bytes) -> None:

@@ -151,6 +151,8 @@ class Recorder:
     def perform(self, run_id: int, attempt: int) -> None:
         self.performed.append((run_id, attempt))
 
+    attach = perform
+
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
@@ -176,10 +178,12 @@ def test_a_message_of_another_shape_is_dropped(
 ) -> None:
     app, services = make_celery(settings), Recorder()
     worker._add_tasks(app, [services])  # type: ignore[list-item]
-    app.tasks["opsconsole.run"](*arguments, **named)
-    assert services.performed == []
+    for task in ("opsconsole.run", "opsconsole.attach"):
+        app.tasks[task](*arguments, **named)
+        assert services.performed == []
     app.tasks["opsconsole.run"](7, 1)
-    assert services.performed == [(7, 1)]
+    app.tasks["opsconsole.attach"](8, 2)
+    assert services.performed == [(7, 1), (8, 2)]
 
 
 def test_celery_is_told_what_keeps_commands_from_running_twice(settings: Settings) -> None:

@@ -26,6 +26,11 @@ class Broker:
             raise Unavailable("The broker does not answer.", code="broker")
         self.sent.extend(runs)
 
+    attach = publish
+
+    def publish_looks(self, run_ids: Sequence[int]) -> None:
+        self.publish([(run_id, 0) for run_id in run_ids])
+
     def nudge(self) -> None:
         pass
 

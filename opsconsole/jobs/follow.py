@@ -1,0 +1,219 @@
+"""One remote process followed to its end: its output, its deadlines, the orders for it, and what its end is called."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from opsconsole import crash
+from opsconsole.crash import CrashPoint
+from opsconsole.jobs.claims import Claim
+from opsconsole.jobs.ledger import Outcome
+from opsconsole.jobs.output import STDERR, STDOUT, BoundedOutput
+from opsconsole.jobs.ports import (
+    Detached,
+    Dropped,
+    Event,
+    Exited,
+    Idle,
+    NotStarted,
+    Output,
+    RemoteProcess,
+    Sight,
+    Skipped,
+    Started,
+    Stream,
+    Vanished,
+)
+from opsconsole.jobs.states import Reason, RunState
+
+_FD: Mapping[Stream, int] = {Stream.STDOUT: STDOUT, Stream.STDERR: STDERR}
+_POLL_SECONDS = 0.2
+_STORE_SECONDS = 0.1
+_TAIL_SECONDS = 1.0
+# After KILL the remote end gets this long to confirm; then it is asked over a new connection, which may take so long.
+_CONFIRM_SECONDS = 4.0
+_CONFIRMED = "The remote end confirmed that the command ended."
+_CONFIRMED_ANEW = "A search of the host over a new connection found nothing of the command alive."
+
+
+@dataclass(slots=True)
+class Order:
+    """Why the command is being ended: what the run will then be called."""
+
+    state: RunState
+    reason: Reason | None
+    detail: str
+    grace: float
+
+
+class Master(Protocol):
+    """Who has the run in hand."""
+
+    def order_for(self, claim: Claim) -> Order | None:
+        """Returns the order that ends this run early, if there is one."""
+
+    def leaves(self, claim: Claim) -> bool:
+        """Returns whether another worker is to follow the command, which goes on."""
+
+    def rewind(self, claim: Claim) -> None:
+        """Makes room for output that comes again from its first byte."""
+
+    def store(self, claim: Claim, output: BoundedOutput, *, tail: bool) -> None:
+        """Stores the output that is ready."""
+
+
+class Left(Exception):
+    """The command goes on, and another worker is to follow it."""
+
+
+class Follower:
+    """Follows one remote process: collects output, watches deadlines and orders, and names the outcome."""
+
+    def __init__(self, master: Master, claim: Claim, process: RemoteProcess, output: BoundedOutput) -> None:
+        self._master = master
+        self._claim = claim
+        self._process = process
+        self._output = output
+        self._began = self._heard = self._stored = self._tail_stored = time.monotonic()
+        self._order: Order | None = None
+        self._ordered_at = 0.0
+        self._killed = False
+        self._detached = False
+        self._pid: int | None = None
+        # Set when the command was ordered to end and the remote end did not confirm that all of it has ended.
+        self.doubt: str | None = None
+        # Whether the output is the run's from its first byte on.
+        self.told = claim.ran_seconds is None
+
+    def follow(self) -> Outcome:
+        """Returns the outcome once the process ended, or once it did not confirm its end in time."""
+        for event in self._process.events(_POLL_SECONDS):
+            now = time.monotonic()
+            outcome = self._take(event, now)
+            if outcome is None:
+                self._store(now)
+                outcome = self._enforce(now)
+            if outcome is not None:
+                return outcome
+            if self._master.leaves(self._claim):
+                raise Left
+        return self._dropped("The connection ended.", time.monotonic(), Reason.CONNECTION_LOST)
+
+    def _take(self, event: Event, now: float) -> Outcome | None:
+        """Takes in what happened; returns the outcome when that was the end."""
+        self._detached = isinstance(event, Detached)
+        match event:
+            case Output(stream, data):
+                self._heard = now
+                crash.passing(CrashPoint.MID_COMMAND)
+                self._output.add(_FD[stream], data, int((now - self._began) * 1000))
+            case Skipped(stream, size):
+                self._output.skip(_FD[stream], size)
+            case Started(pid, age):
+                self._begin(pid, age, now)
+            case Exited():
+                return self._ended(event, now)
+            case Dropped(detail):
+                return self._dropped(detail, now, Reason.CONNECTION_LOST)
+            case Vanished(detail):
+                return self._dropped(detail, now, Reason.VANISHED)
+            case NotStarted(detail):
+                # The gate said running, so the only states left are those of a run; an exec that was refused
+                # ran nothing, which the reason says.
+                return self._outcome(RunState.FAILED, now, reason=Reason.EXEC_REFUSED, detail=detail)
+            case Detached():
+                self._heard = now
+            case Idle():
+                pass
+        return None
+
+    def _begin(self, pid: int, age: float | None, now: float) -> None:
+        self._pid = pid
+        if age is None:
+            return
+        # The host tells how long it ran: while nobody listened it may have ended.
+        self._began = now - age
+        if not self.told:
+            self._master.rewind(self._claim)
+            self.told = True
+
+    def _store(self, now: float) -> None:
+        tail_due = now - self._tail_stored >= _TAIL_SECONDS
+        if (self._output.waiting and now - self._stored >= _STORE_SECONDS) or (tail_due and self._output.held):
+            self._master.store(self._claim, self._output, tail=tail_due)
+            self._stored = time.monotonic()
+            if tail_due:
+                self._tail_stored = self._stored
+
+    def _enforce(self, now: float) -> Outcome | None:
+        """Sends TERM and KILL when a deadline passed or an order came; returns an outcome when no end was confirmed."""
+        if self._order is None:
+            self._order = self._master.order_for(self._claim) or self._deadline(now)
+            if self._order is not None:
+                self._ordered_at = now
+                self._process.signal("TERM", grace=self._order.grace)
+            return None
+        if not self._killed and now - self._ordered_at >= self._order.grace:
+            self._killed = True
+            self._process.signal("KILL")
+        if now - self._ordered_at >= self._order.grace + _CONFIRM_SECONDS:
+            return self._ordered(self._order, now, "The remote end did not confirm that the command ended.")
+        return None
+
+    def _deadline(self, now: float) -> Order | None:
+        limits = self._claim.limits
+        if self._detached:
+            # It may have ended in time; the host's own limit sees to it otherwise.
+            return None
+        if limits.command and now - self._began >= limits.command:
+            text = f"Stopped after {limits.command:g} s."
+            return Order(RunState.TIMED_OUT, Reason.COMMAND_TIMEOUT, text, limits.grace)
+        if limits.idle and now - self._heard >= limits.idle:
+            text = f"Stopped after {limits.idle:g} s without output."
+            return Order(RunState.TIMED_OUT, Reason.IDLE_TIMEOUT, text, limits.grace)
+        return None
+
+    def _ended(self, event: Exited, now: float) -> Outcome:
+        exit_status, signal, left = event.status, event.signal, event.left_children
+        if self._order is not None:
+            outcome = self._ordered(self._order, now, event.doubt)
+        elif event.by_limit:
+            text = "Stopped by the host's own limit of time, while no worker could do it."
+            outcome = self._outcome(RunState.TIMED_OUT, now, reason=Reason.COMMAND_TIMEOUT, detail=text)
+        elif signal is not None:
+            outcome = self._outcome(RunState.FAILED, now, reason=Reason.EXIT_SIGNAL, detail=f"Killed by SIG{signal}.")
+        elif exit_status == 0:
+            outcome = self._outcome(RunState.SUCCEEDED, now)
+        else:
+            outcome = self._outcome(RunState.FAILED, now, reason=Reason.EXIT_STATUS)
+        if event.cut:
+            cut = "The host could not store all of the output (its disk is full)."
+            outcome = replace(outcome, detail=f"{outcome.detail} {cut}" if outcome.detail else cut)
+        return replace(outcome, exit_status=exit_status, exit_signal=signal, left_children=left)
+
+    def _dropped(self, detail: str, now: float, lost: Reason) -> Outcome:
+        if self._order is not None:
+            return self._ordered(self._order, now, f"{detail} Whether the command ended is not known.")
+        return self._outcome(RunState.LOST, now, reason=lost, detail=detail)
+
+    def _ordered(self, order: Order, now: float, doubt: str | None) -> Outcome:
+        """Returns the outcome of a command that was ordered to end; ``doubt`` says why it may not have."""
+        self.doubt = doubt
+        killed = Reason.KILLED if doubt is None else Reason.KILL_UNCONFIRMED
+        detail = f"{order.detail} {doubt or _CONFIRMED}"
+        return self._outcome(order.state, now, reason=order.reason or killed, detail=detail)
+
+    def searched(self, outcome: Outcome, sight: Sight) -> Outcome:
+        """Returns ``outcome`` of a command that was ordered to end as it stands after a search of the host."""
+        if self._order is None:
+            return outcome
+        killed = Reason.KILLED if sight.clear else Reason.KILL_UNCONFIRMED
+        detail = f"{self._order.detail} {_CONFIRMED_ANEW if sight.clear else sight.words}"
+        return replace(outcome, reason=self._order.reason or killed, detail=detail)
+
+    def _outcome(
+        self, state: RunState, now: float, *, reason: Reason | None = None, detail: str | None = None
+    ) -> Outcome:
+        duration_ms = int((now - self._began) * 1000)
+        return Outcome(state, reason, detail, duration_ms=duration_ms, pid=self._pid)
