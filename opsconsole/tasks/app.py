@@ -8,6 +8,7 @@ from celery import Celery
 from kombu import Exchange, Queue
 
 from opsconsole.settings import Settings
+from opsconsole.tasks import transport
 
 QUEUE = "runs"
 RUN_TASK = "opsconsole.run"
@@ -20,6 +21,7 @@ _TICK_SECONDS = 60.0
 
 def make_celery(settings: Settings) -> Celery:
     """Returns the application for publishing; ``tasks.worker`` adds the tasks for a worker process."""
+    transport.use()
     app = Celery("opsconsole", broker=settings.broker, set_as_current=False)
     app.conf.update(
         # Work: a message only says "look at run 42"; the claim in the database is what makes it safe.

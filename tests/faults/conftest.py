@@ -43,10 +43,10 @@ def make_console(options: dict[str, object]) -> Iterator[Callable[..., Console]]
     """Makes a console with the embedded broker; it and its workers end with the test."""
     with ExitStack() as stack:
 
-        def make(workers: int = 1, **chosen: object) -> Console:
+        def make(workers: int = 1, *, outage: bool = False, **chosen: object) -> Console:
             settings = Settings.load(**{**options, **chosen})
             stack.enter_context(embedded_broker(settings))
-            console = stack.enter_context(running_console(settings))
+            console = stack.enter_context(running_console(settings, outage=outage))
             console.start_workers(workers)
             return console
 

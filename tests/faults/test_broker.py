@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import redis
 
-from opsconsole.jobs.notices import notices
 from opsconsole.launcher.folder import broker_dir
 from opsconsole.settings import Settings
 from tests.faults.conftest import KEY
@@ -146,10 +145,9 @@ class Visitor:
             self.ordered.append(answer.json()["id"])
 
 
-def warnings(console: Console) -> set[str]:
+def warnings(web: Web) -> set[str]:
     """Returns the codes of what the console warns of."""
-    with console.database.read() as session:
-        return {notice["code"] for notice in notices(session, dead_seconds=console.settings.worker_dead_seconds)}
+    return {notice["code"] for notice in web.api.get("/notices").json()["notices"]}
 
 
 def began(console: Console, started: Path, seconds: float = 2.0) -> int:
@@ -173,14 +171,14 @@ def test_a_broker_that_loses_everything_costs_no_host(
     job_id = began(console, started, 1)
     with Visitor(web, job_id) as visitor:
         broker.kill()
-        until(lambda: warnings(console) >= _UNREACHABLE, 15, "it says that the broker is away")
+        until(lambda: warnings(web) >= _UNREACHABLE, 15, "it says that the broker is away")
         # What runs goes on to its end without a broker.
         console.until_counts(job_id, o=10)
         broker.start_empty()
         # Nobody waits for the back-off of messages that are gone.
         body = console.follow(job_id, 25)
     all_ran_once(console, job_id, started, body)
-    until(lambda: not warnings(console), 15, "it is silent again")
+    until(lambda: not warnings(web), 15, "it is silent again")
     assert visitor.faults == []
     assert visitor.p95 < 1.0
     for ordered in visitor.ordered:
@@ -197,7 +195,7 @@ def test_a_frozen_broker_holds_up_nobody(
     with Visitor(web, job_id) as visitor:
         with broker.frozen():
             over = time.monotonic() + seconds
-            until(lambda: warnings(console) >= _UNREACHABLE, 15, "it says that the broker does not answer")
+            until(lambda: warnings(web) >= _UNREACHABLE, 15, "it says that the broker does not answer")
             # What runs goes on to its end, and an order to end it is obeyed as fast as ever.
             console.until_counts(job_id, o=10)
             asked = time.monotonic()
@@ -207,7 +205,7 @@ def test_a_frozen_broker_holds_up_nobody(
             while time.monotonic() < over:
                 time.sleep(0.1)
         body = console.follow(job_id, 60)
-        until(lambda: not warnings(console), 15, "it is silent again")
+        until(lambda: not warnings(web), 15, "it is silent again")
     all_ran_once(console, job_id, started, body)
     assert visitor.faults == []
     assert visitor.p95 < 1.0
@@ -219,11 +217,11 @@ def test_a_full_broker_costs_no_host(console: Console, web: Web, broker: Broker,
     job_id = began(console, started)
     with Visitor(web, job_id) as visitor:
         with broker.full():
-            until(lambda: warnings(console) >= {"broker_full"}, 15, "it says that the broker is full")
+            until(lambda: warnings(web) >= {"broker_full"}, 15, "it says that the broker is full")
             console.until_counts(job_id, o=10)
         body = console.follow(job_id, 30)
     all_ran_once(console, job_id, started, body)
-    until(lambda: not warnings(console), 15, "it is silent again")
+    until(lambda: not warnings(web), 15, "it is silent again")
     assert visitor.faults == []
     assert visitor.p95 < 1.0
     for ordered in visitor.ordered:
@@ -241,12 +239,12 @@ def test_a_worker_starts_on_a_full_broker(console: Console, broker: Broker, star
     assert len(marks(started)) == 1
 
 
-def test_a_broker_that_may_throw_messages_away_is_told_of(console: Console, broker: Broker) -> None:
+def test_a_broker_that_may_throw_messages_away_is_told_of(web: Web, broker: Broker) -> None:
     with broker.client as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
-        until(lambda: warnings(console) >= {"broker_evicts"}, 15, "it says that messages may get lost")
+        until(lambda: warnings(web) >= {"broker_evicts"}, 15, "it says that messages may get lost")
         client.config_set("maxmemory-policy", "noeviction")
-    until(lambda: not warnings(console), 15, "it is silent again")
+    until(lambda: not warnings(web), 15, "it is silent again")
 
 
 @pytest.mark.faults
