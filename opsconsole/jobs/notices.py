@@ -11,6 +11,7 @@ from opsconsole.db.console import Console
 from opsconsole.db.database import database_time
 from opsconsole.jobs.models import Job, WorkerProcess
 from opsconsole.jobs.states import BrokerFault, JobState
+from opsconsole.jobs.tide import TEXTS, Refusal
 
 
 class Notice(TypedDict):
@@ -40,8 +41,10 @@ def notices(session: Session, *, dead_seconds: float) -> list[Notice]:
     """
     found = _hold(session)
     seen = database_time(session) - timedelta(seconds=dead_seconds)
-    alive = select(WorkerProcess.broker_fault).where(WorkerProcess.gone_at.is_(None), WorkerProcess.beat_at > seen)
-    faults = list(session.scalars(alive))
+    columns = select(WorkerProcess.broker_fault, WorkerProcess.refuses)
+    alive = session.execute(columns.where(WorkerProcess.gone_at.is_(None), WorkerProcess.beat_at > seen)).all()
+    found += _of_restore(Counter(Refusal(refuses) for _, refuses in alive if refuses))
+    faults = [fault for fault, _ in alive]
     if not faults:
         text = f"No worker process is alive{_waiting(session)}."
         found.append(Notice(code="no_workers", level="error", text=text))
@@ -55,6 +58,14 @@ def _hold(session: Session) -> list[Notice]:
     why = f": {console.held_reason}" if console.held_reason else ""
     text = f"Nothing starts. {console.held_by} stopped the console{why}"
     return [Notice(code="console_held", level="error", text=text)]
+
+
+def _of_restore(told: Counter[Refusal]) -> list[Notice]:
+    return [
+        Notice(code=f"database_{refusal.value}", level="error", text=TEXTS[refusal])
+        for refusal in Refusal
+        if told[refusal]
+    ]
 
 
 def _of_broker(session: Session, faults: list[str | None]) -> list[Notice]:

@@ -104,9 +104,7 @@ class Tide:
         return memory.marks.get(generation, Mark(0, 0))
 
     def _refuse(self, why: Refusal) -> None:
-        if self.refusal is None:
-            self.refusal = why
-            _log.error(TEXTS[why])
+        self.refusal = self.refusal or why
 
 
 class _Memory(NamedTuple):

@@ -17,12 +17,15 @@ from opsconsole.db import schema
 from opsconsole.db.database import Database, database_time
 from opsconsole.errors import OpsconsoleError
 from opsconsole.jobs.models import WorkerProcess
+from opsconsole.jobs.spool import Spool
+from opsconsole.jobs.tide import Tide
 from opsconsole.launcher.access import running_url
 from opsconsole.launcher.readiness import look_at_broker
 from opsconsole.settings import Settings, agent_socket
 
 _LOW_BYTES = 500 * 1024 * 1024
 _SKEW_SECONDS = 2.0
+_RECOVER = "Stop the console, run: opsconsole recover --hold; then start it again"
 _DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk")
 
 
@@ -59,7 +62,9 @@ def _findings(settings: Settings, database: Database) -> Iterator[Finding]:
     # Without its tables there is nothing to ask the database, and asking would make an empty SQLite file.
     if schema_found.ok:
         yield _run("clock", lambda: _clock(database))
+        yield _run("age of data", lambda: _age(settings, database))
         yield _run("workers", lambda: _workers(settings, database))
+    yield _run("spool", lambda: _spool(settings))
     yield _run("broker", lambda: _broker(settings))
     yield _run("web", lambda: _web(settings))
     yield _run("SSH keys", lambda: _ssh_keys(settings))
@@ -129,6 +134,25 @@ def _clock(database: Database) -> str:
             f"this machine's clock and the database's are {skew:.0f} s apart", "Run a time service (chrony, NTP)"
         )
     return f"agrees with the database's to {skew:.1f} s"
+
+
+def _age(settings: Settings, database: Database) -> str:
+    tide = Tide(settings.tide_file)
+    with database.read() as session:
+        tide.look(session)
+    if tide.refusal is not None:
+        raise _Sick("the database has gone back in time: it was restored from an older copy", _RECOVER)
+    return "not behind what this machine has seen of it"
+
+
+def _spool(settings: Settings) -> str:
+    waiting = len(Spool(settings.spool_dir, offload=lambda call: call()).waiting())
+    if waiting:
+        raise _Sick(f"{waiting} results wait in {settings.spool_dir}", "A worker stores them when the database is back")
+    aside = settings.spool_dir / "aside"
+    if aside.is_dir() and any(aside.iterdir()):
+        raise _Sick(f"results that could not be used lie in {aside}", "Look at the workers' logs, then remove them")
+    return "no result waits for the database"
 
 
 def _broker(settings: Settings) -> str:

@@ -50,6 +50,8 @@ def make_plan(chosen: Mapping[str, object], demo_hosts: int) -> Plan:
     overrides |= {name: value for name, value in _PERSONAL.items() if name not in settings.model_fields_set}
     overrides["workers"] = settings.workers or _usable_cores()
     overrides["drain_seconds"] = min(settings.drain_seconds, _DRAIN_SECONDS)
+    # Ctrl-C means now; who wants to wait for commands runs the workers under a supervisor of his own.
+    overrides["shutdown_policy"] = "cancel"
     if demo_hosts:
         overrides["key_files"] = {**settings.key_files, demo.CREDENTIAL: demo.key_file(settings)}
     return Plan(Settings.load(**overrides), overrides, demo_hosts)

@@ -20,7 +20,7 @@ from opsconsole.jobs.limits import Caps
 from opsconsole.jobs.perform import Performer
 from opsconsole.jobs.ports import Dispatcher
 from opsconsole.jobs.states import BrokerFault
-from opsconsole.jobs.tide import Tide
+from opsconsole.jobs.tide import TEXTS, Tide
 from opsconsole.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -72,6 +72,7 @@ class Housekeeping:
         self._stray: set[tuple[int, int]] = set()
         self._unsent = False
         self._unattended: list[tuple[int, int]] = []
+        self._refuses = False
         self._caps = Caps.parse(settings.limits)
         self._looks: list[int] = []
         self.live_slots = 0
@@ -118,6 +119,9 @@ class Housekeeping:
         """Finds out whether the database is the one that this machine knew."""
         with self._database.read() as session:
             self._tide.look(session)
+        if self._tide.refusal is not None and not self._refuses:
+            self._refuses = True
+            _log.error(TEXTS[self._tide.refusal])
         self._tide.remember()
 
     def _register(self) -> None:
