@@ -60,6 +60,10 @@ class Admission:
             self._facts[job_id] = _Facts(*facts)
             self.held = held_at is not None
 
+    def paused(self, job_id: int) -> bool:
+        """Returns whether the job is paused."""
+        return self._facts[job_id].state == JobState.PAUSED
+
     def refusal(self, job_id: int, moved: Mapping[str, int]) -> tuple[RunState, dict[str, Any]] | None:
         """Returns where a run goes whose start gate stays shut, and its columns; ``None`` when the gate may open.
 

@@ -39,7 +39,7 @@ class Change:
 
     A worker's claim loses while the console is held. The start gate, which is a change to running, stays shut when
     ``Admission`` says so, counting what the other changes of the same transaction made of the job: the run then goes
-    where a stopped job's runs go.
+    where a stopped job's runs go. So does one that was to be queued for a further attempt.
     """
 
     run_id: int
@@ -101,7 +101,8 @@ def lock_job(session: Session, job_id: int) -> int:
 def apply(session: Session, changes: Sequence[Change], now: datetime) -> list[Moved]:
     """Carries out ``changes`` and returns what became of each. Takes each job's lock once.
 
-    They are carried out in their order, but start gates after all else: what ended in the same transaction counts.
+    They are carried out in their order, but start gates and further attempts after all else: what ended in the same
+    transaction counts.
     """
     versions = {job_id: lock_job(session, job_id) for job_id in sorted({change.job_id for change in changes})}
     rows = _read_runs(session, [change.run_id for change in changes])
@@ -110,7 +111,7 @@ def apply(session: Session, changes: Sequence[Change], now: datetime) -> list[Mo
     counters: dict[int, Counters] = {job_id: Counters() for job_id in versions}
     updates: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     outcomes: dict[int, Moved] = {}
-    for place in sorted(range(len(changes)), key=lambda place: _is_gate(changes[place])):
+    for place in sorted(range(len(changes)), key=lambda place: _asks_last(changes[place])):
         change = changes[place]
         row = rows.get(change.run_id)
         if row is None or not _allowed(change, row):
@@ -136,24 +137,29 @@ def apply(session: Session, changes: Sequence[Change], now: datetime) -> list[Mo
     return [outcomes[place] for place in range(len(changes))]
 
 
-def _is_gate(change: Change) -> bool:
-    return change.target is RunState.RUNNING
-
-
 def _starts(change: Change) -> bool:
-    return _is_gate(change) or change.target is RunState.CONNECTING
+    return change.target in {RunState.RUNNING, RunState.CONNECTING, RunState.QUEUED}
+
+
+def _asks_last(change: Change) -> bool:
+    return _starts(change) and change.target is not RunState.CONNECTING
 
 
 def _admitted(change: Change, admission: Admission, counters: Counters, now: datetime) -> Change | None:
-    """Returns the change that may be made instead of a claim or a start gate, ``None`` for none."""
-    if not _is_gate(change):
+    """Returns the change that may be made instead of a claim, a start gate or a further attempt, ``None`` for none."""
+    if change.target is RunState.CONNECTING:
         return None if admission.held else change
     refusal = admission.refusal(change.job_id, counters.moved)
+    again = change.target is RunState.QUEUED
+    if refusal is None and again and admission.paused(change.job_id):
+        refusal = RunState.PENDING, dict(BACK_TO_PENDING)
     if refusal is None:
         return change
     target, values = refusal
     if target.terminal:
         values["finished_at"] = now
+    if again:
+        return replace(change, target=target, values={**change.values, "next_publish_at": None, **values})
     # Back to waiting, its fence rises so that whoever held it can write nothing more about it.
     return replace(change, target=target, values=values, claim=not target.terminal)
 

@@ -273,3 +273,34 @@ def test_a_retry_waits_for_its_time(desk: Desk, hand: Hand) -> None:
     assert list(start_all(desk, hand)) == [1]
     desk.clock.advance(31)
     assert list(start_all(desk, hand)) == [0]
+
+
+def test_what_a_gone_worker_had_in_a_paused_job_waits(desk: Desk) -> None:
+    hand = desk.hand("gone")
+    job_id = order(desk, 1)
+    assert hand.take(*desk.sweep()[0])
+    with desk.database.transaction() as session:
+        assert transitions.move_job(session, job_id, JobState.PAUSED, {"pause_reason": "operator"})
+    desk.gone(hand)
+    (run,) = desk.runs(job_id)
+    assert (run.state, run.attempt, run.next_publish_at) == ("pending", 2, None)
+
+
+def test_what_a_gone_worker_had_in_a_stopped_job_is_not_tried_again(desk: Desk) -> None:
+    hand, job_id = desk.hand("gone"), order(desk, 2)
+    claims = [hand.take(*message) for message in desk.sweep()]
+    assert claims[0] is not None
+    with desk.database.transaction() as session:
+        assert stages.stop(session, job_id, StopReason.DEADLINE, desk.clock.now())
+    desk.gone(hand)
+    assert desk.letters(job_id) == "ss"
+    assert desk.job(job_id).state == "failed"
+
+
+def test_what_a_gone_worker_lost_counts_before_its_other_hosts_are_tried_again(desk: Desk) -> None:
+    hand, job_id = desk.hand("gone"), order(desk, 2, max_failures="0")
+    first, second = desk.sweep()
+    hand.start(*first)
+    assert hand.take(*second)
+    desk.gone(hand)
+    assert desk.letters(job_id) == "ls"
