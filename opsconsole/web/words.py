@@ -153,7 +153,8 @@ def waiting_text(waiting: Mapping[str, Any] | None) -> str:
         return _("No worker is connected, so the job waits. Start one:")
     if waiting["code"] not in {"no_slot", "turn"}:
         return str(waiting["text"])
-    ahead = ngettext("%(n)s job", "%(n)s jobs", waiting["ahead"] or 0, n=number(waiting["ahead"] or 0))
+    count = waiting["ahead"] or 0
+    ahead = ngettext("%(n)s job", "%(n)s jobs", count, n=number(count)) if count else _("no jobs")
     busy = _("%(busy)s of %(slots)s slots busy", busy=number(waiting["busy"]), slots=number(waiting["slots"]))
     if waiting["code"] == "turn":
         return _("Waiting for its turn: %(jobs)s ahead, %(busy)s", jobs=ahead, busy=busy)
@@ -219,9 +220,12 @@ def priority_word(priority: str) -> str:
     return {"low": _("low"), "normal": _("normal"), "high": _("high")}[priority]
 
 
-def notices(hold: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Returns what the banner of each page says: a ``code``, a ``level`` (error or warning) and a ``text`` each."""
-    if not hold["held"]:
-        return []
-    by = _("Emergency stop by %(name)s: nothing starts until it is lifted.", name=hold["by"] or _("its operator"))
-    return [{"code": "console_held", "level": "error", "text": f"{by} {hold['reason'] or ''}".strip()}]
+def look_text(look: Mapping[str, Any] | None) -> str:
+    """Returns what a look at a host found of a command whose end was not known; empty when nobody looked."""
+    if look is None:
+        return ""
+    return {
+        "asked": _("The console is looking whether the command is still there."),
+        "running": _("The command is still there."),
+        "gone": _("Checked: the command is not there any more."),
+    }.get(look["state"], _("The host could not be checked."))

@@ -1,14 +1,16 @@
 """What a person does to a job from its page, in real Chromium: pause, waves, chosen hosts, emergency stop."""
 
 from collections.abc import Callable
+from typing import Any
 
 from playwright.sync_api import Page, expect
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from opsconsole.accounts.permissions import Role
 from opsconsole.jobs.launch import Order
-from opsconsole.jobs.models import Job
-from opsconsole.jobs.states import JobState, PauseReason
+from opsconsole.jobs.models import HostRun, Job, WorkerProcess
+from opsconsole.jobs.states import JobState, PauseReason, Reason, RunState
+from opsconsole.jobs.transitions import lock_job
 from tests.functional.api.play import Play
 from tests.support.liveserver import LiveServer
 
@@ -127,7 +129,7 @@ def test_emergency_stop_asks_tells_everybody_and_is_lifted(
     page.fill("#stop-reason", "the wrong disk")
     page.click("dialog button:has-text('Stop everything now')")
     page.wait_for_url("**/queue")
-    expect(page.locator("#notices")).to_contain_text("Emergency stop by admin")
+    expect(page.locator("#notices")).to_contain_text("admin stopped the console")
     expect(other.locator("#notices")).to_contain_text("the wrong disk", timeout=15_000)
     expect(other.locator("#notices button")).to_have_count(0)
     page.click("#notices button")
@@ -166,3 +168,87 @@ def test_without_script_a_job_is_paused_and_its_waves_too(live: LiveServer, new_
     page.check("#hosts-table input[aria-label='web6']")
     page.click("#chosen button[data-verb=cancel]")
     expect(page.locator(".chip", has_text="Cancelled")).to_contain_text("1")
+
+
+def test_hosts_in_doubt_are_checked_and_what_is_found_can_be_ended(live: LiveServer, page: Page, play: Players) -> None:
+    job = live.launch(Order(targets="web[1-6]", command="sleep 600"))
+    workers = play(job)
+    workers.start(*range(4))
+    page.goto(f"{live.url}/jobs/{job}")
+    expect(page.locator("#doubts")).to_have_text("")
+    mark_them(live, job)
+    workers.end(0, state=RunState.LOST, reason=Reason.WORKER_LOST.value)
+    workers.end(1, state=RunState.CANCELLED, reason=Reason.KILL_UNCONFIRMED.value)
+    strip = page.locator("#doubts")
+    expect(strip).to_contain_text("2 hosts may still be running the command: web[1-2]")
+    page.click("button:text-is('Check these 2 hosts')")
+    expect(strip).to_contain_text("Looking at 2 hosts")
+    found(live, job, {0: "running", 1: "gone"})
+    expect(strip).to_contain_text("The command is still running on 1 host. web1")
+    expect(strip).to_contain_text("Checked: on 1 host it is not running any more.")
+    page.click("button:text-is('End it there')")
+    expect(strip).to_contain_text("Looking at 1 host")
+    with live.database.read() as session:
+        asked = session.scalars(select(HostRun.i).where(HostRun.job_id == job, HostRun.look_kill.is_(True))).all()
+    assert asked == [0]
+    found(live, job, {0: "gone"})
+    expect(strip).to_contain_text("Checked: on 2 hosts it is not running any more.")
+
+
+def mark_them(live: LiveServer, job: int) -> None:
+    """Gives the runs the marks that their workers would have put on them."""
+    with live.database.transaction() as session:
+        session.execute(update(HostRun).where(HostRun.job_id == job).values(mark="0" * 16))
+
+
+def found(live: LiveServer, job: int, looks: dict[int, str]) -> None:
+    """Answers the question about hosts as a worker would."""
+    with live.database.transaction() as session:
+        ver = lock_job(session, job)
+        for place, look in looks.items():
+            query = update(HostRun).where(HostRun.job_id == job, HostRun.i == place)
+            session.execute(query.values(look=look, look_detail="pid 812", ver=ver))
+
+
+def test_reruns_stand_side_by_side(live: LiveServer, page: Page, play: Players) -> None:
+    first = live.launch(Order(targets="web[1-4]", command="uptime"))
+    workers = play(first)
+    workers.start(*range(4))
+    workers.end(0, 1, 2)
+    workers.end(3, state=RunState.FAILED, exit_status=1, reason=Reason.EXIT_STATUS.value)
+    second = live.launch(Order(targets="web4", command="uptime", rerun_of=first))
+    workers = play(second)
+    workers.start(0)
+    workers.end(0)
+    page.goto(f"{live.url}/jobs/{first}?host=web4")
+    page.click("summary:has-text('2 attempts at this host')")
+    expect(page.locator(".attempts tr")).to_contain_text(["#1", "#2"])
+    expect(page.locator(".attempts tr").first).to_contain_text("exit 1")
+    page.click(".tabs a:has-text('Details')")
+    rows = page.locator("#lineage tbody tr")
+    expect(rows).to_have_count(2)
+    expect(rows.first).to_contain_text("web4")
+    expect(rows.first).to_contain_text("Failed")
+    expect(rows.first).to_contain_text("OK")
+    expect(rows.last).to_contain_text("web[1-3]")
+
+
+def test_why_a_job_waits_is_said_after_a_while(live: LiveServer, page: Page, play: Players) -> None:
+    with live.database.transaction() as session:
+        moment = live.runtime.clock.now()
+        session.add(worker_of(8, moment))
+    other = live.launch(Order(targets="db[1-8]", command="sleep 600"))
+    play(other).start(*range(8))
+    job = live.launch(Order(targets="web[1-6]", command="uptime"))
+    page.goto(f"{live.url}/jobs/{job}")
+    expect(page.locator("#link")).to_have_text("Live")
+    expect(page.locator("#waiting")).to_be_hidden()
+    expect(page.locator("#waiting")).to_contain_text(
+        "Waiting for a free slot: no jobs ahead, 8 of 8 slots busy", timeout=30_000
+    )
+
+
+def worker_of(slots: int, moment: Any) -> WorkerProcess:
+    """A worker process that is alive."""
+    times = {"started_at": moment, "beat_at": moment}
+    return WorkerProcess(id="w1", name="w1", pid=1, version="1", slots=slots, busy=slots, **times)

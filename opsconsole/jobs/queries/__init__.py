@@ -2,7 +2,8 @@
 
 from opsconsole.jobs.queries.changes import delta, grid, roster, snapshot, versions
 from opsconsole.jobs.queries.console import epoch, hold, iso, workers
-from opsconsole.jobs.queries.history import attempts, lineage
+from opsconsole.jobs.queries.doubts import doubts
+from opsconsole.jobs.queries.history import attempts, histories, lineage
 from opsconsole.jobs.queries.host_rows import get_run, hosts, invalid_query, offered_keys, places, run_row
 from opsconsole.jobs.queries.job_list import get_job, links, list_jobs
 from opsconsole.jobs.queries.job_status import etag, progress_of, status
@@ -11,11 +12,13 @@ from opsconsole.jobs.queries.turns import queue, waiting
 __all__ = [
     "attempts",
     "delta",
+    "doubts",
     "epoch",
     "etag",
     "get_job",
     "get_run",
     "grid",
+    "histories",
     "hold",
     "hosts",
     "invalid_query",

@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from opsconsole.accounts.permissions import Actor
+from opsconsole.hostset import fold
 from opsconsole.jobs.models import HostRun, Job, RunAttempt
 from opsconsole.jobs.queries.console import iso
 from opsconsole.jobs.states import RunState
@@ -29,6 +30,22 @@ def attempts(session: Session, job: Job, run: HostRun, actor: Actor) -> dict[str
         for its in session.scalars(query):
             found += _attempts_of(session, its)
     return {"host": run.host, "attempts": found}
+
+
+def histories(session: Session, job: Job, actor: Actor) -> dict[str, Any]:
+    """Returns the lineage side by side: its ``jobs``, and ``rows`` of hosts with the same history, each with their
+    ``count``, ``folded`` names and ``letters``, one a job and empty where they were not part of it."""
+    related = _related(session, job, actor)
+    told: dict[str, list[str]] = {}
+    for at, one in enumerate(related):
+        query = select(func.lower(HostRun.host), HostRun.state).where(HostRun.job_id == one.id).order_by(HostRun.i)
+        for host, state in session.execute(query):
+            told.setdefault(host, [""] * len(related))[at] = RunState(state).letter
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for host, letters in told.items():
+        alike.setdefault(tuple(letters), []).append(host)
+    rows = [{"letters": letters, "count": len(hosts), "folded": fold(hosts)} for letters, hosts in alike.items()]
+    return {"jobs": [_listed(one) for one in related], "rows": sorted(rows, key=lambda row: row["count"])}
 
 
 def _related(session: Session, job: Job, actor: Actor) -> list[Job]:

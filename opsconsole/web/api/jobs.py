@@ -31,8 +31,7 @@ def resolve(json: questions.Resolve) -> Response:
             targets=json.targets,
             exclude=json.exclude,
             command=json.command,
-            concurrency=json.concurrency,
-            max_failures=json.max_failures,
+            **json.model_dump(include=set(questions.How.model_fields)),
         )
     return jsonify(body)
 

@@ -37,14 +37,33 @@ class Question(BaseModel):
     model_config = ConfigDict(extra="ignore", str_max_length=1_048_576)
 
 
-class Resolve(Question):
+class How(Question):
+    """How an order goes through its hosts; what is not said is as usual on this console."""
+
+    concurrency: int | None = None
+    max_failures: NumberOrText | None = Field(None, description="`3` or `5%`; one more failed host stops the job.")
+    count_unreachable: bool | None = Field(None, description="Whether unreachable hosts count as failed; they do.")
+    at_stop: Literal["finish", "kill"] | None = Field(None, description="What a stop does to hosts in flight.")
+    waves: Text | None = Field(None, description="Sizes such as `1 5 10% *2 +5`; the last repeats.", max_length=1000)
+    wave_pause: float | None = Field(None, description="Seconds between two waves.")
+    wave_jitter: float | None = Field(None, description="At most so many random seconds more.")
+    wave_gate: Literal["auto", "on_failure", "manual"] | None = Field(None, description="Who lets the next wave go.")
+    canary: Text | None = Field(None, description="First wave: `3`, `random 3` or `each dc`.", max_length=200)
+    canary_match: Text | None = Field(None, description="What each canary must print (regex).", max_length=1000)
+    canary_gate: Literal["auto", "on_failure", "manual"] | None = None
+    order: Text | None = Field(None, description="`given`, `random` or `spread <tag>`.", max_length=200)
+    limit_per: Text | None = Field(None, description="`dc=5`: five hosts at once per value of dc.", max_length=500)
+    retries: int | None = Field(None, description="How often a connection that failed is tried again.")
+    retry_pause: float | None = Field(None, description="Seconds before the first of them; each further one doubles.")
+    durable: bool | None = Field(None, description="The command outlives a worker, which then takes it up again.")
+
+
+class Resolve(How):
     """An order to look at before it is given."""
 
     targets: Text
     exclude: Text = ""
     command: Text = ""
-    concurrency: int | None = None
-    max_failures: NumberOrText | None = Field(None, description="`3` or `5%`.")
 
 
 class Timeouts(Question):
@@ -64,7 +83,7 @@ class Expect(Question):
     hosts: Text | None = Field(None, description="`folded` of the preview; then the answer names who came and went.")
 
 
-class NewJob(Question):
+class NewJob(How):
     """A command to run on hosts."""
 
     targets: Text
@@ -76,22 +95,6 @@ class NewJob(Question):
     password: SecretStr | None = Field(
         None, description="Only with credential `password`; kept sealed until the job ends.", max_length=1024
     )
-    concurrency: int | None = None
-    max_failures: NumberOrText | None = Field(None, description="`3` or `5%`; one more failed host stops the job.")
-    count_unreachable: bool | None = Field(None, description="Whether unreachable hosts count as failed; they do.")
-    at_stop: Literal["finish", "kill"] | None = Field(None, description="What a stop does to hosts in flight.")
-    waves: Text | None = Field(None, description="Sizes such as `1 5 10% *2 +5`; the last repeats.", max_length=1000)
-    wave_pause: float | None = Field(None, description="Seconds between two waves.")
-    wave_jitter: float | None = Field(None, description="At most so many random seconds more.")
-    wave_gate: Literal["auto", "on_failure", "manual"] | None = Field(None, description="Who lets the next wave go.")
-    canary: Text | None = Field(None, description="First wave: `3`, `random 3` or `each dc`.", max_length=200)
-    canary_match: Text | None = Field(None, description="What each canary must print (regex).", max_length=1000)
-    canary_gate: Literal["auto", "on_failure", "manual"] | None = None
-    order: Text | None = Field(None, description="`given`, `random` or `spread <tag>`.", max_length=200)
-    limit_per: Text | None = Field(None, description="`dc=5`: five hosts at once per value of dc.", max_length=500)
-    retries: int | None = Field(None, description="How often a connection that failed is tried again.")
-    retry_pause: float | None = Field(None, description="Seconds before the first of them; each further one doubles.")
-    durable: bool | None = Field(None, description="The command outlives a worker, which then takes it up again.")
     priority: Literal["low", "normal", "high"] = Field("normal", description="`high` is for approvers and admins.")
     timeouts: Timeouts = Timeouts()
     expect: Expect = Expect()

@@ -63,6 +63,7 @@ class Resolved(Answer):
     risk: Risk
     worst_case: int | None
     allowed_failures: int | None
+    waves: list["Wave"] | None
     eta_ms: int | None
 
 

@@ -7,9 +7,10 @@ from flask_babel import Babel
 
 from opsconsole.accounts.permissions import Permission
 from opsconsole.jobs import queries
+from opsconsole.jobs.notices import Notice, notices
 from opsconsole.web import view_models, words
 from opsconsole.web.pages import control, host_run, jobs, keys, me, routes, run, session, workers
-from opsconsole.web.unit_of_work import read
+from opsconsole.web.unit_of_work import read, runtime
 
 __all__ = ["control", "host_run", "jobs", "keys", "me", "register", "run", "session", "workers"]
 
@@ -55,7 +56,8 @@ def _fleet() -> dict[str, Any]:
         return queries.workers(database)
 
 
-def _notices() -> list[dict[str, str]]:
-    """What everybody should know, for the banner of each page."""
+def _notices() -> list[Notice]:
+    """What everybody should know, for the banner of each page; that no worker is there stands in the top bar."""
     with read() as database:
-        return words.notices(queries.hold(database))
+        found = notices(database, dead_seconds=runtime().settings.worker_dead_seconds)
+    return [one for one in found if one["code"] != "no_workers"]

@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 
 from opsconsole.accounts.permissions import Permission
 from opsconsole.errors import FieldError, Invalid
-from opsconsole.jobs import control, queries
+from opsconsole.jobs import control, look, queries
 from opsconsole.jobs.models import Job
 from opsconsole.web import orders
 from opsconsole.web.auth import actor, requires
@@ -43,6 +43,15 @@ def proceed(job_id: int) -> Response:
 def cancel(job_id: int) -> Response:
     """Cancels a job, or a wave or the ticked hosts of it."""
     return _act(job_id, control.cancel)
+
+
+@pages.post("/jobs/<int:job_id>/check")
+@requires(Permission.RUN)
+def check(job_id: int) -> Response:
+    """Looks at hosts where the command may still be running; with ``kill`` ends it there."""
+    hosts = request.form.getlist("host") or None
+    orders.act(job_id, look.ask, actor(), hosts=hosts, kill="kill" in request.form)
+    return redirect(url_for("pages.job", job_id=job_id), 303)
 
 
 @pages.get("/notices")

@@ -10,6 +10,7 @@ from opsconsole.inventory import hostkeys
 from opsconsole.jobs import queries, results
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.states import Reason, RunState
+from opsconsole.web import words
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.pages.routes import pages
 from opsconsole.web.unit_of_work import read
@@ -55,6 +56,8 @@ def pane_context(database: Session, job: Job, run: HostRun, *, lines: bool = Tru
         "output": output,
         "first": first,
         "offered": offered,
+        "attempts": queries.attempts(database, job, run, actor())["attempts"],
+        "look": words.look_text(row["look"]),
         "now_trusted": asks and _now_trusted(database, run),
         "gap_bytes": run.gap_bytes,
         "last": job.target_count - 1,

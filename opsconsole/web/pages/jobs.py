@@ -61,6 +61,7 @@ def job(job_id: int) -> str:
         context = {
             "job": status,
             "waits": _waits_long(status),
+            "doubts": queries.doubts(database, found),
             "elapsed": elapsed_ms(status, now()),
             "shown": shown if shown in _VIEWS else "overview",
             "filter": wanted_letters(request.args.getlist("state")),
@@ -78,7 +79,7 @@ def _body(database: Session, found: Job, status: dict[str, Any]) -> dict[str, An
     if shown == "hosts":
         return _table(database, found, status)
     if shown == "details":
-        return {}
+        return {"lineage": queries.histories(database, found, actor())}
     if shown == "groups":
         return {"groups": results.groups(database, found)["groups"]}
     if found.target_count > TILES_AT_MOST:
@@ -119,6 +120,25 @@ def rerun(job_id: int) -> Response:
     states = wanted_letters(request.form.getlist("state"))
     hosts = request.form.getlist("host")
     return start_again(job_id, states, hosts)
+
+
+@pages.get("/jobs/<int:job_id>/lineage")
+@requires(Permission.VIEW)
+def lineage(job_id: int) -> str:
+    """Returns the job side by side with those it repeats or that repeat it, for the script of the job page."""
+    with read() as database:
+        found = queries.get_job(database, job_id, actor())
+        told = queries.histories(database, found, actor())
+    return render_template("jobs/_lineage.html", job_id=job_id, lineage=told)
+
+
+@pages.get("/jobs/<int:job_id>/doubts")
+@requires(Permission.VIEW)
+def doubts(job_id: int) -> str:
+    """Returns the strip that tells where the command may still be running, for the script of the job page."""
+    with read() as database:
+        told = queries.doubts(database, queries.get_job(database, job_id, actor()))
+    return render_template("jobs/_doubts.html", job_id=job_id, doubts=told, may_run=actor().may(Permission.RUN))
 
 
 @pages.post("/jobs/<int:job_id>/again")

@@ -16,6 +16,7 @@ from opsconsole.inventory import service as inventory
 from opsconsole.jobs import control, queries
 from opsconsole.jobs.launch import Launcher, Order
 from opsconsole.jobs.survey import chosen_of
+from opsconsole.web import orders
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.pages.routes import pages
 from opsconsole.web.pages.run_form import RunForm
@@ -24,6 +25,10 @@ from opsconsole.web.view_models import TROUBLE, wanted_letters
 
 _EARLIER = 5
 _GROUPS_SHOWN = 8
+# A dry run of thousands of hosts is read by the API; the page shows its beginning.
+_PLAN_HOSTS = 200
+_PLAN_WAVES = 12
+_NO_PASSWORD = "-"  # noqa: S105  it stands for the one that a dry run does without
 
 
 @pages.get("/run")
@@ -43,12 +48,15 @@ def run() -> str:
 def start() -> Response:
     """Starts the job, or shows the form again with what is wrong.
 
-    ``action=preview`` only looks, ``action=try`` takes the first host alone.
+    ``action=preview`` only looks, ``action=plan`` tells host by host what would be done, ``action=try`` takes the first
+    host alone.
     """
     form = RunForm.read(request.form)
     action = request.form.get("action")
     if action == "preview":
         return _again(replace(form, confirm=""), None)
+    if action == "plan":
+        return _planned(form)
     try:
         order = form.to_order(request.form.get("password", ""))
         job_id = launch(_on_one_host(order) if action == "try" else order)
@@ -112,6 +120,20 @@ def _again(form: RunForm, error: OpsconsoleError | None) -> Response:
     return make_response(page, error.status if error else 200)
 
 
+def _planned(form: RunForm) -> Response:
+    """Returns the form with the dry run of its order below it, or with what is wrong with the order."""
+    with read() as database:
+        try:
+            # Nothing logs in anywhere, so the password need not be typed (again) for a dry run.
+            order = form.to_order(_NO_PASSWORD)
+            told = orders.launcher().plan(database, order, actor())
+            page = _page(database, form, preview=_preview(database, form), plan=told)
+        except (Invalid, TooLarge) as error:
+            page = _page(database, form, preview=_preview(database, form), error=error, plan_error=error.detail)
+            return make_response(page, error.status)
+    return make_response(page, 200)
+
+
 def _preview(database: Session, form: RunForm) -> dict[str, Any]:
     """Returns what the order would touch, or ``{"error": ...}``: the form is shown either way."""
     parts = runtime()
@@ -130,7 +152,12 @@ def _preview(database: Session, form: RunForm) -> dict[str, Any]:
 
 
 def _page(
-    database: Session, form: RunForm, *, preview: dict[str, Any] | None, error: OpsconsoleError | None = None
+    database: Session,
+    form: RunForm,
+    *,
+    preview: dict[str, Any] | None,
+    error: OpsconsoleError | None = None,
+    **more: Any,
 ) -> str:
     settings = runtime().settings
     fault = error or (preview or {}).get("error")
@@ -151,6 +178,9 @@ def _page(
         earlier=queries.list_jobs(database, actor(), limit=_EARLIER),
         no_password=not service.has_password(user),
         policy=settings.host_key_policy,
+        plan_hosts=_PLAN_HOSTS,
+        plan_waves=_PLAN_WAVES,
+        **more,
     )
 
 

@@ -72,7 +72,7 @@ export function waitingText(waiting) {
   if (!waiting || ELSEWHERE.has(waiting.code)) return "";
   if (waiting.code === "no_workers") return t("No worker is connected, so the job waits. Start one:");
   if (waiting.code !== "no_slot" && waiting.code !== "turn") return waiting.text;
-  const jobs = plural(waiting.ahead ?? 0, "{n} job", "{n} jobs");
+  const jobs = waiting.ahead ? plural(waiting.ahead, "{n} job", "{n} jobs") : t("no jobs");
   const busy = t("{busy} of {slots} slots busy", { busy: number(waiting.busy ?? 0), slots: number(waiting.slots ?? 0) });
   const text = waiting.code === "turn" ? "Waiting for its turn: {jobs} ahead, {busy}" : "Waiting for a free slot: {jobs} ahead, {busy}";
   return t(text, { jobs, busy });

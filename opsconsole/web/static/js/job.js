@@ -1,7 +1,8 @@
 // The live job page: one store, fed by the stream, shown by the head, the grid, the groups, the table and the pane.
 import { createChoice } from "./choice.js";
 import { verbForms } from "./control.js";
-import { address, api, byId, copy, fetchInto } from "./dom.js";
+import { address, api, byId, copy, fetchInto, renew } from "./dom.js";
+import { doubtfulRuns } from "./doubts.js";
 import { createGrid } from "./grid.js";
 import { groupList } from "./groups.js";
 import { hostsTable, outcomeOf } from "./hosts.js";
@@ -40,6 +41,7 @@ const choice = createChoice({ job: id, name: (i) => hosts[i], onChange: ticked, 
 const table = hostsTable({
   job: id, root: byId("hosts-table"), sort: parameters.get("sort") || main.dataset.sort, href: hrefOf, onPick: pick, ticked: choice.has, onTick: choice.toggle,
 });
+const doubts = doubtfulRuns(id, byId("doubts"));
 verbForms(take);
 
 /** @param {string} hash */
@@ -104,6 +106,7 @@ function ticked(places) {
 /** @param {import("./store.js").View} before */
 function show(before) {
   status.show(view.job);
+  doubts(view);
   offered(view.job.counts.u);
   grid?.update(view.grid, filter);
   const places = changed(before.grid, view.grid);
@@ -242,6 +245,7 @@ function tab(name) {
   }
   address({ view: name === "overview" ? null : name });
   if (name === "hosts") table.show(filter, query());
+  if (name === "details") renew(byId("lineage"), `/jobs/${id}/lineage`).catch(() => {});
   newGroups = true;
   refreshGroups();
 }

@@ -2,7 +2,8 @@
 
 /** @param {EventTarget | null} target */
 const typing = (target) =>
-  target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
+  target instanceof HTMLElement &&
+  (target.isContentEditable || target.matches("textarea, select, input:not([type=checkbox], [type=radio])"));
 
 /**
  * Binds keys such as "f", "ctrl+enter" or "g h" (one after the other) to actions.

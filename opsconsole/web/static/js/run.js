@@ -1,11 +1,12 @@
 // The Run page: what an order would touch, while it is being written. The form works without any of this.
-import { api, byId, copy, el, glyph } from "./dom.js";
+import { api, byId, copy, el, fetchInto, glyph } from "./dom.js";
 import { commandLine, paint, tokens } from "./expr.js";
 import { FIELDS, forApi, how, steps, waveSizes, wavesHead } from "./how.js";
 import { keys } from "./keys.js";
 import { about, number, plural, t } from "./texts.js";
 
 const WAIT_MS = 150;
+const PLAN_WITHIN_MS = 60_000;
 /** Fields of the order whose faults are shown as they are typed, and where they stand when not under their own name. */
 const ASKED = ["targets", "exclude", "command", "concurrency", "max_failures", "canary", "canary_match", "waves", "wave_pause", "wave_jitter", "retries", "order", "limit_per", "retry_pause", "priority"];
 /** @type {Record<string, string>} */
@@ -282,6 +283,21 @@ if (cameBack && draft && !box.value) {
 }
 keys({
   "ctrl+enter": (event) => (event.shiftKey ? form.requestSubmit(byId("try")) : !button.disabled && form.requestSubmit(button)),
+});
+// With script the dry run appears below the form, and a typed password stays where it is.
+byId("plan-button").addEventListener("click", async (/** @type {MouseEvent} */ event) => {
+  event.preventDefault();
+  const body = new FormData(form);
+  body.delete("password");
+  body.set("action", "plan");
+  const place = byId("plan-place");
+  byId("plan-button").setAttribute("aria-busy", "true");
+  await fetchInto(place, form.getAttribute("action") ?? "/run", AbortSignal.timeout(PLAN_WITHIN_MS), { body, part: "#plan-place" }).catch(() => {
+    place.replaceChildren(el("p", { class: "note bad", role: "alert", text: t("The dry run could not be fetched.") }));
+  });
+  byId("plan-button").removeAttribute("aria-busy");
+  (place.querySelector("#plan") ?? place.querySelector("[role=alert]"))?.scrollIntoView({ block: "nearest" });
+  byId("plan")?.focus();
 });
 byId("targets").closest(".expr").classList.add("painted");
 editor();
