@@ -61,7 +61,8 @@ class Sshd:
     def start(self) -> Self:
         """Starts the server and returns it once it accepts connections."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        os.chmod(self.folder, 0o700)
+        # Other accounts that log in need their authorized keys from here; what is secret has its own mode.
+        os.chmod(self.folder, 0o711)
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         self.authorized_keys.write_text(make_key(self.client_key) + "\n")
