@@ -1,5 +1,6 @@
 """A cancel ends what runs on the hosts, whatever it has become there, whoever it runs as, and says what is proven."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 
@@ -13,6 +14,7 @@ from tests.support.accounts import accounts
 from tests.support.console import Console, processes_of_runs, until
 
 pytestmark = pytest.mark.slow
+_log = logging.getLogger(__name__)
 MakeConsole = Callable[..., Console]
 SLEEPERS = "sleep 600 & sleep 600"
 ESCAPEE = "setsid sleep 600 & sleep 600"
@@ -60,11 +62,7 @@ def test_a_cancelled_command_is_gone_from_the_host(make_console: MakeConsole, co
     ("each", "strict"), [(4, False), pytest.param(50, True, marks=[pytest.mark.faults, pytest.mark.timeout(900)])]
 )
 def test_two_hundred_are_gone_within_the_grace_and_five_seconds(
-    make_console: MakeConsole,
-    logins: list[str],
-    each: int,
-    strict: bool,
-    record_property: Callable[[str, object], None],
+    make_console: MakeConsole, logins: list[str], each: int, strict: bool
 ) -> None:
     grace = 3.0
     console = make_console(workers=2, worker_slots=150, kill_grace=grace, command_timeout=0.0)
@@ -85,7 +83,7 @@ def test_two_hundred_are_gone_within_the_grace_and_five_seconds(
     for job_id in jobs:
         console.follow(job_id, 120)
     settled = time.monotonic() - began
-    record_property("figures", f"{len(runs)} hosts: gone after {gone:.1f} s, settled after {settled:.1f} s")
+    _log.info(f"{len(runs)} hosts: gone after {gone:.1f} s, settled after {settled:.1f} s")
     ended = [run for job_id in jobs for run in console.runs(job_id)]
     assert {(run.state, run.reason) for run in ended} == {("cancelled", "killed")}, [
         (run.host, run.state, run.reason, run.detail) for run in ended if run.reason != "killed"

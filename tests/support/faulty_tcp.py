@@ -87,11 +87,13 @@ def hostile_greeting(connection: socket.socket, over: threading.Event) -> None:
 
 
 @contextmanager
-def faulty_server(behave: Callable[[socket.socket, threading.Event], None]) -> Iterator[int]:
-    """Runs ``behave`` for each connection to a port of its own; yields the port."""
+def faulty_server(
+    behave: Callable[[socket.socket, threading.Event], None], address: str = "127.0.0.1"
+) -> Iterator[int]:
+    """Runs ``behave`` for each connection to a port of its own on ``address``; yields the port."""
     over = threading.Event()
     threads: list[threading.Thread] = []
-    listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+    listener = socket.create_server((address, 0), backlog=512)
 
     def serve(connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
