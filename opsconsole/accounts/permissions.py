@@ -30,6 +30,7 @@ class Permission(StrEnum):
     STOP_ALL = "stop_all"
     LIFT_HOLD = "lift_hold"
     TRUST_HOST_KEYS = "trust_host_keys"
+    EDIT_INVENTORY = "edit_inventory"
     ADMINISTER = "administer"
 
 
@@ -42,6 +43,7 @@ _NEEDS = {
     Permission.STOP_ALL: Role.OPERATOR,
     Permission.LIFT_HOLD: Role.ADMIN,
     Permission.TRUST_HOST_KEYS: Role.ADMIN,
+    Permission.EDIT_INVENTORY: Role.ADMIN,
     Permission.ADMINISTER: Role.ADMIN,
 }
 _ORDER = tuple(Role)

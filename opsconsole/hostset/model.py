@@ -79,12 +79,14 @@ class EmptyInventory:
 class Resolution:
     """What an expression names: ``hosts`` in the order written and each once, ``excluded`` taken out again.
 
-    ``duplicates`` counts how many times a host was named again after the first time.
+    ``duplicates`` counts how many times a host was named again after the first time. ``frozen`` are hosts that whoever
+    knows the inventory left out, for nothing may be run on them.
     """
 
     hosts: tuple[HostSpec, ...]
     excluded: tuple[HostSpec, ...] = ()
     duplicates: int = 0
+    frozen: tuple[HostSpec, ...] = ()
 
     @property
     def count(self) -> int:

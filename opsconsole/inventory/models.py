@@ -1,10 +1,10 @@
-"""Tables of hosts, groups and host keys."""
+"""Tables of hosts, groups, the sources they are fetched from, and host keys."""
 
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, String, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from opsconsole.db.base import Base, UTCDateTime
@@ -27,16 +27,30 @@ class Host(Base):
     credential: Mapped[str | None] = mapped_column(String(64))
     tags: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     notes: Mapped[str | None] = mapped_column(Text)
+    # Hosts to go through, in order: ``user@bastion:22,inner``.
+    jump: Mapped[str | None] = mapped_column(String(1000))
+    zone: Mapped[str | None] = mapped_column(String(100))
+    # Nothing is run on a frozen host.
+    frozen: Mapped[bool] = mapped_column(default=False, server_default=false())
+    frozen_reason: Mapped[str | None] = mapped_column(String(200))
+    # The source that made it, whose numbers are never given twice.
+    source_id: Mapped[int | None] = mapped_column(index=True)
+    # Rises with every change, so that nobody overwrites what somebody else has just changed.
+    version: Mapped[int] = mapped_column(default=1, server_default="1")
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
 
 class HostGroup(Base):
-    """A named set of hosts."""
+    """A named set of hosts and of other groups."""
 
     __tablename__ = "host_groups"
+    __table_args__ = ({"sqlite_autoincrement": True},)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(100), unique=True)
+    notes: Mapped[str | None] = mapped_column(Text)
+    source_id: Mapped[int | None] = mapped_column(index=True)
+    version: Mapped[int] = mapped_column(default=1, server_default="1")
     members: Mapped[list["GroupMember"]] = relationship(
         cascade="all, delete-orphan", order_by="GroupMember.position", lazy="selectin"
     )
@@ -51,6 +65,42 @@ class GroupMember(Base):
     host_id: Mapped[int] = mapped_column(ForeignKey("hosts.id", ondelete="CASCADE"), primary_key=True, index=True)
     position: Mapped[int]
     host: Mapped[Host] = relationship(lazy="joined")
+
+
+class GroupLink(Base):
+    """One group's place inside another. ``inventory.groups`` sees to it that no group is inside of itself."""
+
+    __tablename__ = "group_links"
+
+    parent_id: Mapped[int] = mapped_column(ForeignKey("host_groups.id", ondelete="CASCADE"), primary_key=True)
+    child_id: Mapped[int] = mapped_column(
+        ForeignKey("host_groups.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    position: Mapped[int]
+
+
+class InventorySource(Base):
+    """A program or an address that tells hosts and groups; what it said last is in the inventory until it says more.
+
+    Exactly one of ``argv`` and ``url`` is set. Times are seconds; ``interval_seconds`` 0 means only by hand.
+    """
+
+    __tablename__ = "inventory_sources"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    argv: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    url: Mapped[str | None] = mapped_column(String(2000))
+    timeout_seconds: Mapped[int]
+    interval_seconds: Mapped[int]
+    # When it was asked last, when it last gave a good answer, what was wrong with the last one.
+    tried_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    fetched_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    error: Mapped[str | None] = mapped_column(String(500))
+    digest: Mapped[str | None] = mapped_column(String(64))
+    host_count: Mapped[int] = mapped_column(default=0, server_default="0")
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
 
 class KeyStatus(StrEnum):

@@ -1,15 +1,27 @@
 """Answers a target expression's questions from the inventory, with few queries and only when asked."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from opsconsole.inventory.models import GroupMember, Host, HostGroup
+from opsconsole.inventory.models import GroupLink, GroupMember, Host, HostGroup
+from opsconsole.inventory.service import in_parts
 
 # Returns the hosts of a job whose run is in one of the states, or None: no such job for this person.
 JobHosts = Callable[[int, str], Sequence[str] | None]
+# Names all frozen hosts, where no group is called so.
+FROZEN = "frozen"
+
+
+@dataclass(frozen=True, slots=True)
+class _Groups:
+    """Every group's number, and what is in it."""
+
+    ids: dict[str, int]
+    children: dict[int, list[int]]
 
 
 class InventoryResolver:
@@ -21,13 +33,16 @@ class InventoryResolver:
     def __init__(self, session: Session, *, job_hosts: JobHosts | None = None) -> None:
         self._session = session
         self._job_hosts = job_hosts
-        self._groups: dict[str, tuple[str, ...] | None] = {}
+        self._members: dict[str, tuple[str, ...] | None] = {}
 
     def group(self, name: str) -> Sequence[str] | None:
-        """Returns the members of ``@name`` in their order, or ``None`` when there is no such group."""
-        if name not in self._groups:
-            self._groups[name] = self._read_group(name)
-        return self._groups[name]
+        """Returns the members of ``@name``, or ``None`` when there is no such group.
+
+        First its own in their order, then those of the groups in it, each host once. ``@frozen`` is a group of its own.
+        """
+        if name not in self._members:
+            self._members[name] = self._read_group(name)
+        return self._members[name]
 
     def tagged(self, key: str, value: str) -> Sequence[str]:
         """Returns the hosts whose tag ``key`` is ``value``, by name."""
@@ -47,21 +62,51 @@ class InventoryResolver:
 
     def suggestions(self) -> Sequence[str]:
         """Returns the names of groups and tags, for "did you mean"."""
-        names = self._session.scalars(select(HostGroup.name).order_by(HostGroup.name))
-        return sorted({*names, *(key for _, tags in self._hosts for key in tags)})
+        return sorted({*self._groups.ids, *(key for _, tags in self._hosts for key in tags)})
 
     @cached_property
     def _hosts(self) -> list[tuple[str, dict[str, object]]]:
         return [(name, tags) for name, tags in self._session.execute(select(Host.name, Host.tags).order_by(Host.key))]
 
-    def _read_group(self, name: str) -> tuple[str, ...] | None:
-        statement = (
-            select(HostGroup.id, Host.name)
-            .outerjoin(GroupMember, GroupMember.group_id == HostGroup.id)
-            .outerjoin(Host, Host.id == GroupMember.host_id)
-            .where(HostGroup.name == name)
-            .order_by(GroupMember.position)
+    @cached_property
+    def _groups(self) -> _Groups:
+        query = select(HostGroup.id, HostGroup.name, GroupLink.child_id).outerjoin(
+            GroupLink, GroupLink.parent_id == HostGroup.id
         )
-        # A group without members has one row, without a host.
-        members: list[str | None] = [host for _, host in self._session.execute(statement)]
-        return tuple(host for host in members if host is not None) if members else None
+        ids: dict[str, int] = {}
+        children: dict[int, list[int]] = {}
+        for number, name, child in self._session.execute(query.order_by(HostGroup.name, GroupLink.position)):
+            ids[name] = number
+            if child is not None:
+                children.setdefault(number, []).append(child)
+        return _Groups(ids, children)
+
+    def _read_group(self, name: str) -> tuple[str, ...] | None:
+        if name not in self._groups.ids:
+            return tuple(self._session.scalars(_FROZEN_HOSTS)) if name == FROZEN else None
+        numbers = list(self._inside(self._groups.ids[name]))
+        members: dict[int, list[str]] = {}
+        for part in in_parts(numbers):
+            query = _MEMBERS.where(GroupMember.group_id.in_(part))
+            for number, host in self._session.execute(query):
+                members.setdefault(number, []).append(host)
+        return tuple(dict.fromkeys(host for number in numbers for host in members.get(number, ())))
+
+    def _inside(self, number: int) -> Iterator[int]:
+        """Yields a group and all groups in it, outer ones first, each once."""
+        stack, seen = [number], {number}
+        while stack:
+            at = stack.pop()
+            yield at
+            for child in reversed(self._groups.children.get(at, ())):
+                if child not in seen:
+                    seen.add(child)
+                    stack.append(child)
+
+
+_MEMBERS = (
+    select(GroupMember.group_id, Host.name)
+    .join(Host, Host.id == GroupMember.host_id)
+    .order_by(GroupMember.group_id, GroupMember.position)
+)
+_FROZEN_HOSTS = select(Host.name).where(Host.frozen).order_by(Host.key)

@@ -1,33 +1,22 @@
-"""Hosts and groups: registered, listed, found by name."""
+"""Hosts: registered, changed, frozen, removed, listed, found by name."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from opsconsole.errors import FieldError, Invalid
-from opsconsole.hostset import parse_host
+from opsconsole.accounts.permissions import Actor
+from opsconsole.audit.record import record
+from opsconsole.errors import Conflict, FieldError, Invalid, NotFound
+from opsconsole.inventory import fields
+from opsconsole.inventory.apply import lock, require_editor
 from opsconsole.inventory.models import GroupMember, Host, HostGroup
 
 # Databases limit the parameters of one statement (SQLite 32,766, PostgreSQL 65,535).
 _PARAMETERS = 20_000
-# Marks that a group or a tag may have in a target expression beside letters and digits.
-_MARKS = "_.+-/"
-_VALUE_MARKS = _MARKS + "=:@%~"
-
-
 Value = TypeVar("Value")
-
-
-@dataclass(frozen=True, slots=True)
-class GroupSize:
-    """A group's name and how many hosts it has."""
-
-    name: str
-    count: int
 
 
 def upsert_host(
@@ -46,45 +35,134 @@ def upsert_host(
     ``None`` falls back to the console's settings, for ``address`` to the name. Names differ by more than the case of
     letters. Raises ``Invalid`` naming the faulty field.
     """
-    cleaned = _host_name(name, "name")
+    cleaned = fields.host_name(name)
     host = locate(session, [cleaned]).get(cleaned.lower())
     if host is None:
         host = Host(key=cleaned.lower(), name=cleaned, created_at=now)
         session.add(host)
+    else:
+        host.version += 1
     host.name = cleaned
-    host.address = _host_name(address, "address") if address is not None else None
-    host.port = _port(port)
-    host.user = _user(user)
+    host.address = fields.host_name(address, "address") if address is not None else None
+    host.port = fields.required("port", port)
+    host.user = fields.required("user", user)
     host.credential = credential
-    host.tags = {_word(key, "tags", _MARKS): _word(value, "tags", _VALUE_MARKS) for key, value in (tags or {}).items()}
+    host.tags = fields.clean("tags", dict(tags or {}))
     # A group made in the same transaction points to the host's number.
     session.flush()
     return host
 
 
-def set_group(session: Session, name: str, host_names: Iterable[str]) -> HostGroup:
-    """Returns the group ``name`` with exactly these hosts, in this order; repeats count once.
+def add_host(session: Session, name: str, values: Mapping[str, Any], *, actor: Actor, now: datetime) -> Host:
+    """Returns a new host. ``values`` holds fields by name, and ``groups``, the names of groups to put it in.
 
-    Raises ``Invalid`` for a name that an expression could not carry and for hosts that are not registered.
+    Raises ``Forbidden``, ``Invalid``, ``Conflict`` (``host_exists``).
     """
-    cleaned = _word(name, "name", _MARKS)
-    keys = list(dict.fromkeys(host_name.strip().lower() for host_name in host_names))
-    found = locate(session, keys)
-    unknown = [key for key in keys if key not in found]
-    if unknown:
-        message = f"Not in the inventory: {', '.join(map(repr, unknown[:10]))}"
-        raise Invalid(message, errors=[FieldError("hosts", message, code="unknown_hosts")])
-    group = session.scalars(select(HostGroup).where(HostGroup.name == cleaned)).one_or_none()
-    if group is None:
-        group = HostGroup(name=cleaned)
-        session.add(group)
-    present = {member.host_id: member for member in group.members}
-    members = [present.get(found[key].id) or GroupMember(host=found[key]) for key in keys]
-    for position, member in enumerate(members):
-        member.position = position
-    group.members = members
+    require_editor(actor)
+    lock(session)
+    cleaned = fields.host_name(name)
+    if cleaned.lower() in locate(session, [cleaned]):
+        raise Conflict(f"{cleaned} is in the inventory already.", code="host_exists")
+    host = Host(key=cleaned.lower(), name=cleaned, frozen=False, tags={}, version=1, created_at=now)
+    changed = _set(host, values)
+    session.add(host)
+    session.flush()  # Its groups point to the host's number.
+    if values.get("groups"):
+        changed["groups"] = _put_into(session, host, values["groups"])
+    record(session, actor, "host.added", now=now, object=f"host:{cleaned}", detail=changed)
+    return host
+
+
+def change_host(
+    session: Session,
+    name: str,
+    values: Mapping[str, Any],
+    *,
+    version: int | None,
+    actor: Actor,
+    now: datetime,
+) -> Host:
+    """Returns the host with the fields in ``values`` changed; ``name`` among them gives it another name.
+
+    ``groups`` names exactly the groups it is in afterwards. Raises ``Forbidden``, ``NotFound``, ``Invalid``,
+    ``Conflict``: another host has the name, or ``version`` is no longer the host's.
+    """
+    require_editor(actor)
+    lock(session)
+    host = get_host(session, name)
+    require_version(version, host.version, host.name)
+    before = {field: getattr(host, field) for field in fields.HOST_FIELDS}
+    changed = _set(host, values)
+    if values.get("name") is not None:
+        changed |= _rename(session, host, values["name"])
+    if values.get("groups") is not None:
+        changed["groups"] = _put_into(session, host, values["groups"])
+    told = {field: [before.get(field), value] for field, value in changed.items() if before.get(field) != value}
+    if told:
+        host.version += 1
+        record(session, actor, "host.changed", now=now, object=f"host:{host.name}", detail=told)
+    return host
+
+
+def remove_hosts(
+    session: Session, names: Iterable[str], *, version: int | None = None, actor: Actor, now: datetime
+) -> int:
+    """Takes hosts out of the inventory and returns how many; jobs keep their names. Raises as ``change_host``."""
+    require_editor(actor)
+    lock(session)
+    found = _all_of(session, names)
+    for host in found:
+        require_version(version, host.version, host.name)
+        session.delete(host)
+        record(session, actor, "host.removed", now=now, object=f"host:{host.name}", detail=_facts(host))
     session.flush()
-    return group
+    return len(found)
+
+
+def tag_hosts(
+    session: Session,
+    names: Iterable[str],
+    *,
+    put: Mapping[str, str],
+    drop: Iterable[str] = (),
+    actor: Actor,
+    now: datetime,
+) -> int:
+    """Gives many hosts the tags ``put``, takes the tags with the keys ``drop`` away, returns how many hosts changed."""
+    require_editor(actor)
+    lock(session)
+    tags = fields.clean("tags", dict(put))
+    gone = set(drop)
+    changed = []
+    for host in _all_of(session, names):
+        wanted = {key: value for key, value in host.tags.items() if key not in gone} | tags
+        if wanted != host.tags:
+            host.tags = fields.clean("tags", wanted)
+            host.version += 1
+            changed.append(host.name)
+    if changed:
+        detail = {"put": tags, "drop": sorted(gone), "hosts": changed}
+        record(session, actor, "host.tagged", now=now, object="inventory", detail=detail)
+    return len(changed)
+
+
+def freeze_hosts(
+    session: Session, names: Iterable[str], *, frozen: bool, reason: str = "", actor: Actor, now: datetime
+) -> int:
+    """Freezes hosts, so that no job takes them, or lets them go again; returns how many changed."""
+    require_editor(actor)
+    lock(session)
+    why = fields.clean("frozen_reason", reason) if frozen else None
+    changed = []
+    for host in _all_of(session, names):
+        if (host.frozen, host.frozen_reason) != (frozen, why):
+            host.frozen, host.frozen_reason = frozen, why
+            host.version += 1
+            changed.append(host.name)
+    if changed:
+        action = "host.frozen" if frozen else "host.unfrozen"
+        record(session, actor, action, now=now, object="inventory", detail={"hosts": changed, "reason": why})
+    return len(changed)
 
 
 def hosts(session: Session, *, q: str = "", after: str = "", limit: int = 200) -> list[Host]:
@@ -97,11 +175,27 @@ def hosts(session: Session, *, q: str = "", after: str = "", limit: int = 200) -
     return list(session.scalars(statement))
 
 
-def groups(session: Session) -> list[GroupSize]:
-    """Returns all groups by name."""
-    count = func.count(GroupMember.host_id)
-    statement = select(HostGroup.name, count).outerjoin(GroupMember).group_by(HostGroup.id, HostGroup.name)
-    return [GroupSize(name, size) for name, size in session.execute(statement.order_by(HostGroup.name))]
+def count_hosts(session: Session) -> int:
+    """Returns how many hosts the inventory has."""
+    return session.scalar(select(func.count()).select_from(Host)) or 0
+
+
+def get_host(session: Session, name: str) -> Host:
+    """Returns the host called ``name``. Raises ``NotFound``."""
+    host = session.scalars(select(Host).where(Host.key == name.strip().lower())).one_or_none()
+    if host is None:
+        raise NotFound("There is no such host in the inventory.", code="host_not_found")
+    return host
+
+
+def groups_of(session: Session, hosts: Sequence[Host]) -> dict[int, list[str]]:
+    """Returns the names of the groups that each host is in itself, by the host's number."""
+    found: dict[int, list[str]] = {host.id: [] for host in hosts}
+    query = select(GroupMember.host_id, HostGroup.name).join(HostGroup, HostGroup.id == GroupMember.group_id)
+    for part in in_parts(list(found)):
+        for host_id, name in session.execute(query.where(GroupMember.host_id.in_(part)).order_by(HostGroup.name)):
+            found[host_id].append(name)
+    return found
 
 
 def locate(session: Session, names: Iterable[str]) -> dict[str, Host]:
@@ -119,39 +213,72 @@ def in_parts(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
         yield values[start : start + _PARAMETERS]
 
 
-def _host_name(text: str, field: str) -> str:
-    try:
-        spec = parse_host(text.strip())
-    except Invalid as error:
-        faults = [FieldError(field, fault.message, fault.code, fault.column, fault.hint) for fault in error.errors]
-        raise Invalid(error.detail, errors=faults) from None
-    if spec.user is not None or spec.port is not None:
-        raise _invalid(field, "Give user and port in their own fields.")
-    return spec.name
+def require_version(wanted: int | None, version: int, name: str) -> None:
+    """Raises ``Conflict`` when somebody changed ``name`` since the version that the caller saw."""
+    if wanted is not None and wanted != version:
+        raise Conflict(
+            f"Somebody changed {name} meanwhile. Look at it again. Nothing was changed.",
+            code="version_changed",
+            extra={"version": version},
+        )
 
 
-def _port(port: int | None) -> int | None:
-    if port is not None and not 1 <= port <= 65535:
-        raise _invalid("port", "A port is a number from 1 to 65535.")
-    return port
+def unknown_hosts(names: Sequence[str]) -> Invalid:
+    """Returns the error for names that no host has."""
+    message = f"Not in the inventory: {', '.join(map(repr, names[:10]))}"
+    return Invalid(message, errors=[FieldError("hosts", message, code="unknown_hosts")])
 
 
-def _user(user: str | None) -> str | None:
-    if user is None:
-        return None
-    try:
-        parse_host(f"{user}@host")
-    except Invalid as error:
-        raise _invalid("user", error.detail) from None
-    return user
+def _set(host: Host, values: Mapping[str, Any]) -> dict[str, Any]:
+    changed = {field: fields.clean(field, values[field]) for field in fields.HOST_FIELDS if field in values}
+    if changed.get("frozen") is False:
+        changed["frozen_reason"] = None
+    for field, value in changed.items():
+        setattr(host, field, value)
+    return changed
 
 
-def _word(text: str, field: str, marks: str) -> str:
-    cleaned = text.strip()
-    if not 1 <= len(cleaned) <= 100 or not all(char.isalnum() or char in marks for char in cleaned):
-        raise _invalid(field, f"Use 1 to 100 letters, digits and {' '.join(marks)} here.")
-    return cleaned
+def _rename(session: Session, host: Host, name: str) -> dict[str, Any]:
+    cleaned = fields.host_name(name)
+    if cleaned == host.name:
+        return {}
+    if cleaned.lower() != host.key and cleaned.lower() in locate(session, [cleaned]):
+        raise Conflict(f"{cleaned} is in the inventory already.", code="host_exists")
+    host.key, host.name = cleaned.lower(), cleaned
+    return {"name": cleaned}
 
 
-def _invalid(field: str, message: str) -> Invalid:
-    return Invalid(message, errors=[FieldError(field, message)])
+def _put_into(session: Session, host: Host, names: Iterable[str]) -> list[str]:
+    wanted = sorted({fields.group_name(name, "groups") for name in names})
+    found = {group.name: group for group in session.scalars(select(HostGroup).where(HostGroup.name.in_(wanted)))}
+    unknown = [name for name in wanted if name not in found]
+    if unknown:
+        message = f"There is no group {', '.join(unknown[:5])}."
+        raise Invalid(message, errors=[FieldError("groups", message, code="unknown_group")])
+    have = {member.group_id: member for member in session.scalars(_memberships(host))}
+    for group in found.values():
+        if have.pop(group.id, None) is None:
+            last = session.scalar(select(func.max(GroupMember.position)).where(GroupMember.group_id == group.id))
+            session.add(GroupMember(group_id=group.id, host_id=host.id, position=0 if last is None else last + 1))
+            group.version += 1
+    for member in have.values():
+        session.delete(member)
+    session.flush()
+    return wanted
+
+
+def _memberships(host: Host) -> Any:
+    return select(GroupMember).where(GroupMember.host_id == host.id)
+
+
+def _all_of(session: Session, names: Iterable[str]) -> list[Host]:
+    keys = list(dict.fromkeys(name.strip().lower() for name in names))
+    found = locate(session, keys)
+    unknown = [key for key in keys if key not in found]
+    if unknown:
+        raise unknown_hosts(unknown)
+    return [found[key] for key in keys]
+
+
+def _facts(host: Host) -> dict[str, Any]:
+    return {field: value for field in fields.HOST_FIELDS if (value := getattr(host, field)) not in (None, {}, False)}

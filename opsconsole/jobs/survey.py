@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from sqlalchemy import func, select
@@ -89,6 +89,9 @@ class Survey:
             "unknown_folded": fold(unlisted) if unlisted else "",
             "excluded_count": len(resolution.excluded),
             "excluded": fold(spec.label for spec in resolution.excluded) if resolution.excluded else "",
+            "frozen": [spec.label for spec in resolution.frozen[:100]],
+            "frozen_count": len(resolution.frozen),
+            "frozen_folded": fold(spec.label for spec in resolution.frozen) if resolution.frozen else "",
             "duplicates": resolution.duplicates,
             "recent_unreachable": unreachable,
             "recent_unreachable_folded": fold(unreachable) if unreachable else "",
@@ -138,7 +141,9 @@ class Survey:
         groups = TargetResolver(session, actor)
         resolution = evaluate(targets, exclude, groups=groups, max_hosts=self._settings.max_targets)
         entries = locate(session, [spec.name for spec in resolution.hosts])
-        return resolution, [Located(spec, entries.get(spec.name.lower())) for spec in resolution.hosts]
+        return _leave_out_frozen(
+            resolution, [Located(spec, entries.get(spec.name.lower())) for spec in resolution.hosts]
+        )
 
     def _checked_command(self, command: str) -> str:
         if not command.strip():
@@ -232,6 +237,18 @@ def _priority(word: str) -> Priority:
         return Priority[word.upper()]
     except KeyError:
         raise fault("priority", "Choose low, normal or high.") from None
+
+
+def _leave_out_frozen(resolution: Resolution, located: list[Located]) -> tuple[Resolution, list[Located]]:
+    """Returns both without the hosts that the inventory has as frozen. Raises ``Invalid`` when none is left."""
+    frozen = tuple(item.spec for item in located if item.entry is not None and item.entry.frozen)
+    if not frozen:
+        return resolution, located
+    left = [item for item in located if item.entry is None or not item.entry.frozen]
+    if not left:
+        message = "Every host named here is frozen." if len(frozen) > 1 else "This host is frozen."
+        raise fault("targets", message, code="all_frozen")
+    return replace(resolution, hosts=tuple(item.spec for item in left), frozen=frozen), left
 
 
 def _by_tag(located: Sequence[Located]) -> dict[str, dict[str, int]]:

@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from opsconsole.inventory import hostkeys, service
+from opsconsole.inventory import groups, hostkeys, service
 from opsconsole.inventory.known_hosts import KnownKey
 from opsconsole.inventory.models import Host, HostGroup, HostKey, KeyStatus
 from opsconsole.launcher import demo
@@ -33,7 +33,7 @@ def enter(
             now=now,
         )
         hostkeys.remember(session, host.address, port, keys[host.name], source=hostkeys.Source.DEMO, now=now)
-    service.set_group(session, demo.GROUP, [host.name for host in hosts])
+    groups.set_group(session, demo.GROUP, [host.name for host in hosts])
 
 
 def leave(session: Session) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from playwright.sync_api import Page, expect
 
 from opsconsole.accounts.permissions import Role
-from opsconsole.inventory.service import set_group
+from opsconsole.inventory.groups import set_group
 from opsconsole.jobs.launch import Order
 from opsconsole.jobs.states import Reason
 from tests.browser.conftest import Watch

@@ -12,7 +12,7 @@ from opsconsole.accounts import service
 from opsconsole.accounts.models import User
 from opsconsole.accounts.permissions import Permission
 from opsconsole.errors import ConfirmationRequired, Conflict, Invalid, OpsconsoleError, TooLarge
-from opsconsole.inventory import service as inventory
+from opsconsole.inventory import groups as inventory
 from opsconsole.jobs import control, queries
 from opsconsole.jobs.launch import Launcher, Order
 from opsconsole.jobs.survey import chosen_of

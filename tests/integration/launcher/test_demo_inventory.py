@@ -4,7 +4,7 @@ from sqlalchemy import select
 
 from opsconsole.clock import SystemClock
 from opsconsole.db.database import Database
-from opsconsole.inventory import hostkeys, service
+from opsconsole.inventory import groups, hostkeys, service
 from opsconsole.inventory.known_hosts import KnownKey
 from opsconsole.inventory.models import Host, HostKey
 from opsconsole.launcher import demo, demo_inventory
@@ -33,7 +33,7 @@ def _names(database: Database) -> list[str]:
 
 def _groups(database: Database) -> dict[str, int]:
     with database.read() as session:
-        return {group.name: group.count for group in service.groups(session)}
+        return {group.name: group.count for group in groups.groups(session)}
 
 
 def _trusted(database: Database) -> list[tuple[str, int]]:
@@ -45,7 +45,7 @@ def _trusted(database: Database) -> list[tuple[str, int]]:
 def test_nothing_of_it_lingers_and_own_hosts_stay(database: Database) -> None:
     with database.transaction() as session:
         service.upsert_host(session, "web1", now=NOW)
-        service.set_group(session, "web", ["web1"])
+        groups.set_group(session, "web", ["web1"])
         hostkeys.remember(session, "web1", 22, KEY, source=hostkeys.Source.ACCEPT_NEW, now=NOW)
     _enter(database, 3)
     assert _names(database) == ["demo01", "demo02", "demo03", "web1"]
@@ -62,7 +62,7 @@ def test_a_group_that_others_have_joined_stays(database: Database) -> None:
     _enter(database, 2)
     with database.transaction() as session:
         service.upsert_host(session, "web1", now=NOW)
-        service.set_group(session, demo.GROUP, ["demo01", "web1"])
+        groups.set_group(session, demo.GROUP, ["demo01", "web1"])
     _leave(database)
     assert _groups(database) == {"demo": 1}
 

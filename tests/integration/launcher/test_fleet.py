@@ -13,7 +13,7 @@ import pytest
 
 from opsconsole.db import schema
 from opsconsole.db.database import Database
-from opsconsole.inventory import hostkeys, service
+from opsconsole.inventory import groups, hostkeys, service
 from opsconsole.launcher import demo, folder
 from opsconsole.settings import Settings
 from tests.integration.launcher.processes import Program, gone
@@ -93,9 +93,9 @@ def _run(settings: Settings, host: str, command: str, input_text: str = "") -> a
 def test_it_is_in_the_inventory(settings: Settings, fleet: Program) -> None:
     with closing(Database(settings.database)) as database, database.read() as session:
         hosts = {host.name: host for host in service.hosts(session)}
-        groups = {group.name: group.count for group in service.groups(session)}
+        sizes = {group.name: group.count for group in groups.groups(session)}
     assert len(hosts) == 17
-    assert groups == {"demo": 17}
+    assert sizes == {"demo": 17}
     assert hosts["demo05"].credential == "demo"
     assert hosts["demo05"].address == "127.0.1.5"
     assert hosts["demo05"].tags["env"] == "demo"

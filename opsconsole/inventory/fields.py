@@ -1,0 +1,163 @@
+"""What a host's and a group's fields may hold, and the one form each is kept in. Pure: values in, values out."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from opsconsole.errors import FieldError, Invalid
+from opsconsole.hostset import HostSpec, parse_host
+
+# Marks that a group or a tag may have in a target expression beside letters and digits.
+_MARKS = "_.+-/"
+_VALUE_MARKS = _MARKS + "=:@%~"
+_MAX_WORD = 100
+_MAX_NOTES = 4000
+_MAX_REASON = 200
+_MAX_HOPS = 5
+_MAX_TAGS = 100
+# In the order people read them.
+HOST_FIELDS = ("address", "port", "user", "credential", "jump", "zone", "frozen", "frozen_reason", "tags", "notes")
+_TRUE = {"1", "true", "yes", "y", "on", "x", "frozen", "disabled"}
+_FALSE = {"", "0", "false", "no", "n", "off", "enabled"}
+
+
+def clean(field: str, value: Any) -> Any:
+    """Returns ``value`` as ``field`` keeps it; an empty text stands for "not set". Raises ``Invalid`` naming it."""
+    if isinstance(value, str):
+        value = value.strip()
+    if value is None or value == "":
+        return {"tags": {}, "frozen": False}.get(field)
+    return _CLEANERS[field](value)
+
+
+def required(field: str, value: Any) -> Any:
+    """Returns ``value`` as ``field`` keeps it; ``None`` stays, but an empty text is a fault. Raises ``Invalid``."""
+    return None if value is None else _CLEANERS[field](value)
+
+
+def host_name(text: str, field: str = "name") -> str:
+    """Returns a host's name or address without user and port, as DNS has it. Raises ``Invalid``."""
+    spec = _host(text, field)
+    if spec.user is not None or spec.port is not None:
+        raise _invalid(field, "Give user and port in their own fields.")
+    return spec.name
+
+
+def group_name(text: str, field: str = "name") -> str:
+    """Returns the name of a group that ``@name`` can carry in an expression. Raises ``Invalid``."""
+    return _word(text, field, _MARKS)
+
+
+def tag_key(text: str) -> str:
+    """Returns the key of a tag. Raises ``Invalid``."""
+    return _word(text, "tags", _MARKS)
+
+
+def tag_value(text: str) -> str:
+    """Returns the value of a tag. Raises ``Invalid``."""
+    return _word(text, "tags", _VALUE_MARKS)
+
+
+def is_tag(key: str, value: str) -> bool:
+    """Returns whether ``@key:value`` could name it."""
+    return _is_word(key, _MARKS) and _is_word(value, _VALUE_MARKS)
+
+
+def tags_of_text(text: str) -> dict[str, str]:
+    """Returns the tags of ``dc=eu role=web``, parted by spaces, commas or semicolons. Raises ``Invalid``."""
+    tags = {}
+    for part in text.replace(",", " ").replace(";", " ").split():
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise _invalid("tags", f"Write tags as key=value; {part[:60]!r} has no value.")
+        tags[key] = value
+    return _tags(tags)
+
+
+def _tags(value: Any) -> dict[str, str]:
+    if isinstance(value, str):
+        return tags_of_text(value)
+    if not isinstance(value, Mapping):
+        raise _invalid("tags", "Tags are keys with values.")
+    if len(value) > _MAX_TAGS:
+        raise _invalid("tags", f"A host has {_MAX_TAGS} tags at most.")
+    return {tag_key(str(key)): tag_value(str(item)) for key, item in value.items()}
+
+
+def _port(value: Any) -> int:
+    try:
+        port = int(str(value))
+    except ValueError:
+        port = 0
+    if isinstance(value, bool) or not 1 <= port <= 65535:
+        raise _invalid("port", "A port is a number from 1 to 65535.")
+    return port
+
+
+def _user(value: Any) -> str:
+    try:
+        return str(parse_host(f"{value}@host").user)
+    except Invalid as error:
+        raise _invalid("user", error.detail) from None
+
+
+def _jump(value: Any) -> str:
+    hops = [part for part in str(value).split(",") if part.strip()]
+    if len(hops) > _MAX_HOPS:
+        raise _invalid("jump", f"At most {_MAX_HOPS} jump hosts stand between the console and a host.")
+    return ",".join(_host(hop, "jump").label for hop in hops)
+
+
+def _frozen(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in _TRUE or word in _FALSE:
+        return word in _TRUE
+    raise _invalid("frozen", "Write yes or no.")
+
+
+def _text(field: str, most: int) -> Callable[[Any], str]:
+    def checked(value: Any) -> str:
+        text = str(value)
+        if len(text) > most or "\0" in text:
+            raise _invalid(field, f"Use at most {most:,} characters, and no NUL byte.")
+        return text
+
+    return checked
+
+
+def _host(text: str, field: str) -> HostSpec:
+    try:
+        return parse_host(text.strip())
+    except Invalid as error:
+        faults = [FieldError(field, fault.message, fault.code, fault.column, fault.hint) for fault in error.errors]
+        raise Invalid(error.detail, errors=faults) from None
+
+
+def _is_word(text: str, marks: str) -> bool:
+    return 1 <= len(text) <= _MAX_WORD and all(char.isalnum() or char in marks for char in text)
+
+
+def _word(text: str, field: str, marks: str) -> str:
+    cleaned = text.strip()
+    if not _is_word(cleaned, marks):
+        raise _invalid(field, f"Use 1 to {_MAX_WORD} letters, digits and {' '.join(marks)} here.")
+    return cleaned
+
+
+def _invalid(field: str, message: str) -> Invalid:
+    return Invalid(message, errors=[FieldError(field, message)])
+
+
+_CLEANERS: dict[str, Callable[[Any], Any]] = {
+    "address": lambda value: host_name(str(value), "address"),
+    "port": _port,
+    "user": _user,
+    "credential": lambda value: _word(str(value), "credential", "_.-")[:64],
+    "jump": _jump,
+    "zone": lambda value: _word(str(value), "zone", "_.-"),
+    "frozen": _frozen,
+    "frozen_reason": _text("frozen_reason", _MAX_REASON),
+    "tags": _tags,
+    "notes": _text("notes", _MAX_NOTES),
+}
