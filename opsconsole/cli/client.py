@@ -68,6 +68,10 @@ class ConsoleClient:
         """Sends ``body`` without its ``None`` members and returns the JSON of the answer."""
         return self._json("POST", path, json=_given(body), headers=headers)
 
+    def patch(self, path: str, body: Mapping[str, object]) -> Any:
+        """Changes what is behind ``path``: members that are ``None`` unset a field."""
+        return self._json("PATCH", path, json=dict(body))
+
     def delete(self, path: str) -> None:
         """Deletes what is behind ``path``."""
         self._json("DELETE", path)

@@ -80,8 +80,7 @@ class Draft:
         try:
             host.values[name] = fields.clean(name, value)
         except Invalid as error:
-            self._faulty.add(host.name.lower())
-            self.fault(line, f"{name} of {host.name}: {error.detail}")
+            self.fault(line, f"{name} of {host.name}: {error.detail}", host)
 
     def tag(self, host: HostDraft, key: str, value: str, line: int | None) -> None:
         """Sets one tag beside those the host has, or notes what is wrong with it."""
@@ -89,8 +88,7 @@ class Draft:
             tags = host.values.setdefault("tags", {})
             tags[fields.tag_key(key)] = fields.tag_value(value)
         except Invalid as error:
-            self._faulty.add(host.name.lower())
-            self.fault(line, f"tag {shown(key)} of {host.name}: {error.detail}")
+            self.fault(line, f"tag {shown(key)} of {host.name}: {error.detail}", host)
 
     def group(self, name: str, line: int | None) -> GroupDraft | None:
         """Returns the draft of a group, new or known, or ``None`` after noting what is wrong with its name."""
@@ -120,8 +118,10 @@ class Draft:
         for group in self.groups.values():
             group.hosts = {key: None for key in group.hosts if key not in self._faulty}
 
-    def fault(self, line: int | None, message: str) -> None:
-        """Notes a line that cannot be used; after a hundred, reading on helps nobody."""
+    def fault(self, line: int | None, message: str, host: HostDraft | None = None) -> None:
+        """Notes a line that cannot be used, of a ``host`` if any; after a hundred, reading on helps nobody."""
+        if host is not None:
+            self._faulty.add(host.name.lower())
         self.faults.append(Fault(line, message, self.file))
         if len(self.faults) >= _MAX_FAULTS:
             raise TooManyFaults

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
 from opsconsole.accounts.permissions import Actor
@@ -167,17 +167,20 @@ def freeze_hosts(
 
 def hosts(session: Session, *, q: str = "", after: str = "", limit: int = 200) -> list[Host]:
     """Returns hosts by name: those with ``q`` in name or address, from behind the name ``after`` on."""
-    statement = select(Host).where(Host.key > after.lower()).order_by(Host.key).limit(limit)
-    if q:
-        wanted = q.strip().lower()
-        matching = or_(Host.key.contains(wanted, autoescape=True), Host.address.icontains(wanted, autoescape=True))
-        statement = statement.where(matching)
+    statement = select(Host).where(Host.key > after.lower(), *_with(q)).order_by(Host.key).limit(limit)
     return list(session.scalars(statement))
 
 
-def count_hosts(session: Session) -> int:
-    """Returns how many hosts the inventory has."""
-    return session.scalar(select(func.count()).select_from(Host)) or 0
+def count_hosts(session: Session, *, q: str = "") -> int:
+    """Returns how many hosts the inventory has, or how many with ``q`` in name or address."""
+    return session.scalar(select(func.count()).select_from(Host).where(*_with(q))) or 0
+
+
+def _with(q: str) -> list[ColumnElement[bool]]:
+    wanted = q.strip().lower()
+    if not wanted:
+        return []
+    return [or_(Host.key.contains(wanted, autoescape=True), Host.address.icontains(wanted, autoescape=True))]
 
 
 def get_host(session: Session, name: str) -> Host:

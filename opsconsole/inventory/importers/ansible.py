@@ -127,7 +127,7 @@ class Inventory:
 
     def _connection(self, host: HostDraft, name: str, value: Any, line: int | None) -> None:
         if "{{" in str(value):
-            self.draft.fault(line, f"{name} of {host.name} is a template, which is not evaluated here.")
+            self.draft.fault(line, f"{name} of {host.name} is a template, which is not evaluated here.", host)
         else:
             self.draft.put(host, _FIELDS[name], value, line)
 

@@ -116,7 +116,7 @@ def _read_pasted_line(words: Sequence[str], line: int, draft: Draft) -> None:
 def _read_pasted_word(word: str, host: HostDraft, line: int, draft: Draft, *, alone: bool) -> None:
     key, equals, value = word.partition("=")
     if equals and key in {"group", "groups"}:
-        draft.put_into(filter(None, _PARTS.split(value)), host, line)
+        draft.put_into([value], host, line)
     elif equals and key in {"address", "port", "user", "credential", "jump", "zone", "frozen"}:
         draft.put(host, key, value, line)
     elif equals:
@@ -126,7 +126,7 @@ def _read_pasted_word(word: str, host: HostDraft, line: int, draft: Draft, *, al
     elif alone and "address" not in host.values:
         draft.put(host, "address", word, line)
     else:
-        draft.fault(line, f"{shown(word)} is neither an address nor key=value nor @group.")
+        draft.fault(line, f"{shown(word)} is neither an address nor key=value nor @group.", host)
 
 
 def _numbered(reader: Iterator[list[str]], draft: Draft) -> Iterator[tuple[int, list[str]]]:

@@ -3,11 +3,22 @@
 from flask import Blueprint, Flask, Response, jsonify
 
 from opsconsole.accounts.permissions import Permission
-from opsconsole.web.api import console, control, events, fleet, health, jobs, results, tokens
+from opsconsole.web.api import (
+    console,
+    control,
+    events,
+    fleet,
+    health,
+    inventory,
+    inventory_files,
+    jobs,
+    results,
+    tokens,
+)
 from opsconsole.web.api.openapi import document, require_json
 from opsconsole.web.auth import requires
 
-_FEATURES = (jobs, control, results, events, console, tokens, fleet)
+_FEATURES = (jobs, control, results, events, console, tokens, fleet, inventory, inventory_files)
 
 
 def register(app: Flask) -> None:

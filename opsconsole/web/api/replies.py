@@ -55,6 +55,9 @@ class Resolved(Answer):
     sample: list[str]
     unknown: list[str]
     excluded_count: int
+    frozen: list[str]
+    frozen_count: int
+    frozen_folded: str
     duplicates: int
     recent_unreachable: list[str]
     recent_unreachable_folded: str

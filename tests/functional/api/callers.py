@@ -29,6 +29,9 @@ class Program:
     def post(self, path: str, json: Any = None, **options: Any) -> TestResponse:
         return self._call("POST", path, json=json, **options)
 
+    def patch(self, path: str, json: Any = None, **options: Any) -> TestResponse:
+        return self._call("PATCH", path, json=json, **options)
+
     def delete(self, path: str, **options: Any) -> TestResponse:
         return self._call("DELETE", path, **options)
 

@@ -90,6 +90,7 @@ class Checker:
 def test_real_answers_are_as_described(
     document: dict[str, Any],
     operator: Program,
+    program: Callable[..., Program],
     browser: Callable[..., Browser],
     play: Callable[[int], Play],
     database: Database,
@@ -159,7 +160,31 @@ def test_real_answers_are_as_described(
     check(operator.post(f"jobs/{waits}/pause", {}), "pause_job")
     check(operator.get("hold"), "hold")
     check(admin.client.delete("/api/v1/hold", headers=headers), "lift_hold")
+    _check_inventory(check, program(Role.ADMIN))
     assert check.seen == {operation["operationId"] for _, _, operation in _operations(document)}
+
+
+def _check_inventory(check: Checker, admin: Program) -> None:
+    check(admin.post("inventory/hosts", {"name": "inv1", "port": 2222, "tags": {"dc": "eu"}}), "add_host")
+    check(admin.post("inventory/hosts", {"name": "inv1"}), "add_host")
+    check(admin.post("inventory/groups", {"name": "inv", "hosts": ["inv1"]}), "add_group")
+    check(admin.get("inventory/hosts?expression=@inv"), "list_inventory")
+    check(admin.get("inventory/hosts/inv1"), "inventory_host")
+    check(admin.patch("inventory/hosts/inv1", {"user": "root"}), "change_host")
+    check(admin.patch("inventory/hosts/inv1", {"user": "root", "version": 1}), "change_host")
+    check(admin.post("inventory/hosts/change", {"expression": "@inv", "put_tags": {"a": "b"}}), "change_hosts")
+    check(admin.get("inventory/groups"), "list_groups")
+    check(admin.get("inventory/groups/inv"), "inventory_group")
+    check(admin.patch("inventory/groups/inv", {"notes": "x"}), "change_group")
+    check(admin.get("inventory/groups/none"), "inventory_group")
+    check(admin.get("inventory/export?format=csv"), "export_hosts")
+    text = {"format": "csv", "content": "name,port\ninv2,22\ninv3,x\n"}
+    seen = admin.post("inventory/import", text)
+    check(seen, "import_hosts")
+    check(admin.post("inventory/import", {**text, "digest": "sha256:other"}), "import_hosts")
+    check(admin.post("inventory/import", {**text, "digest": seen.json["digest"]}), "import_hosts")
+    check(admin.delete("inventory/groups/inv"), "remove_group")
+    check(admin.delete("inventory/hosts/inv1"), "remove_host")
 
 
 def test_the_page_about_the_api_lists_every_route(document: dict[str, Any]) -> None:

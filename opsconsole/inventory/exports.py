@@ -1,0 +1,246 @@
+"""The inventory as files that other programs read."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Collection, Iterator
+from enum import StrEnum
+from typing import Any
+
+import openpyxl
+import yaml
+from sqlalchemy.orm import Session
+
+from opsconsole.hostset import parse_host
+from opsconsole.inventory.fields import HOST_FIELDS
+from opsconsole.inventory.snapshot import GroupState, HostState, Snapshot, snapshot
+
+_PLAIN_FIELDS = [name for name in HOST_FIELDS if name != "tags"]
+# A spreadsheet takes a cell that starts so for a formula, and would carry it out on the reader's machine.
+_FORMULA = tuple("=+-@\t\r")
+_LINE_BREAKS = re.compile(r"[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]+")
+
+
+class ExportFormat(StrEnum):
+    """The formats that can be exported."""
+
+    CSV = "csv"
+    XLSX = "xlsx"
+    ANSIBLE_INI = "ansible-ini"
+    ANSIBLE_YAML = "ansible-yaml"
+    SSH_CONFIG = "ssh-config"
+    ETC_HOSTS = "etc-hosts"
+    JSON = "json"
+
+    @property
+    def mimetype(self) -> str:
+        """What the file is, for a browser."""
+        return {
+            "csv": "text/csv",
+            "json": "application/json",
+            "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        }.get(self.value, "text/plain")
+
+    @property
+    def file_name(self) -> str:
+        """A name for the file."""
+        names = {"ansible-ini": "inventory.ini", "ansible-yaml": "inventory.yaml", "ssh-config": "ssh_config"}
+        return names.get(self.value) or {"etc-hosts": "hosts.txt"}.get(self.value, f"hosts.{self.value}")
+
+
+def export(session: Session, wanted: ExportFormat, chosen: Collection[str] | None = None) -> bytes:
+    """Returns the inventory, or the hosts with the ``chosen`` keys and their groups, in a format; texts as UTF-8."""
+    return _WRITERS[wanted](_part(snapshot(session), chosen))
+
+
+def escaped(cell: str) -> str:
+    """Returns the cell with a quote before what a spreadsheet would take for a formula."""
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+
+
+def _part(whole: Snapshot, chosen: Collection[str] | None) -> Snapshot:
+    if chosen is None:
+        return whole
+    hosts = {key: host for key, host in whole.hosts.items() if key in chosen}
+    groups: dict[str, GroupState] = {}
+    for name, group in whole.groups.items():
+        inside = tuple(key for key in group.hosts if key in hosts)
+        groups[name] = GroupState(group.id, name, group.version, group.source_id, group.notes, inside, group.children)
+    kept = _with_hosts(groups)
+    return Snapshot(
+        hosts,
+        {
+            name: GroupState(
+                group.id,
+                name,
+                group.version,
+                group.source_id,
+                group.notes,
+                group.hosts,
+                tuple(child for child in group.children if child in kept),
+            )
+            for name, group in groups.items()
+            if name in kept
+        },
+    )
+
+
+def _with_hosts(groups: dict[str, GroupState]) -> set[str]:
+    parents: dict[str, list[str]] = {}
+    for group in groups.values():
+        for child in group.children:
+            parents.setdefault(child, []).append(group.name)
+    queue = [group.name for group in groups.values() if group.hosts]
+    kept = set(queue)
+    for name in queue:
+        for parent in parents.get(name, ()):
+            if parent not in kept:
+                kept.add(parent)
+                queue.append(parent)
+    return kept
+
+
+def _rows(part: Snapshot) -> Iterator[list[str]]:
+    keys = sorted({key for host in part.hosts.values() for key in host.values["tags"]})
+    yield ["name", *_PLAIN_FIELDS, "groups", *(f"tag:{key}" for key in keys)]
+    groups = part.groups_of()
+    for host in part.hosts.values():
+        values = [_cell(host.values[name]) for name in _PLAIN_FIELDS]
+        tags = [str(host.values["tags"].get(key, "")) for key in keys]
+        yield [escaped(cell) for cell in (host.name, *values, " ".join(groups.get(host.key, ())), *tags)]
+
+
+def _cell(value: Any) -> str:
+    if value is None or value is False:
+        return ""
+    return "yes" if value is True else str(value)
+
+
+def _csv(part: Snapshot) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows(_rows(part))
+    return text.getvalue().encode()
+
+
+def _xlsx(part: Snapshot) -> bytes:
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet("hosts")
+    for row in _rows(part):
+        # A workbook has no control characters.
+        sheet.append(["".join(char for char in cell if char.isprintable() or char in "\n\t") for cell in row])
+    target = io.BytesIO()
+    book.save(target)
+    return target.getvalue()
+
+
+def _variables(host: HostState) -> dict[str, Any]:
+    values = host.values
+    found: dict[str, Any] = {}
+    if values["address"]:
+        found["ansible_host"] = values["address"]
+    if values["port"]:
+        found["ansible_port"] = values["port"]
+    if values["user"]:
+        found["ansible_user"] = values["user"]
+    if values["jump"]:
+        found["ansible_ssh_common_args"] = f"-o ProxyJump={values['jump']}"
+    # Only names that Ansible takes; none of them is a variable of its own.
+    tags = {
+        key: value for key, value in values["tags"].items() if key.isidentifier() and not key.startswith("ansible_")
+    }
+    return {**found, **tags}
+
+
+def _ansible_yaml(part: Snapshot) -> bytes:
+    children: dict[str, Any] = {}
+    for group in part.groups.values():
+        content: dict[str, Any] = {}
+        if group.hosts:
+            content["hosts"] = {part.hosts[key].name: None for key in group.hosts}
+        if group.children:
+            content["children"] = dict.fromkeys(group.children)
+        children[group.name] = content or None
+    everything: dict[str, Any] = {"hosts": {host.name: _variables(host) or None for host in part.hosts.values()}}
+    if children:
+        everything["children"] = children
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    text: str = yaml.dump({"all": everything}, Dumper=dumper, sort_keys=False, allow_unicode=True)
+    return text.encode()
+
+
+def _ansible_ini(part: Snapshot) -> bytes:
+    lines = []
+    for host in part.hosts.values():
+        name = f"[{host.name}]" if ":" in host.name else host.name
+        words = [name, *(f"{key}={_quoted(str(value))}" for key, value in _variables(host).items())]
+        lines.append(" ".join(words))
+    for group in part.groups.values():
+        names = (part.hosts[key].name for key in group.hosts)
+        lines += ["", f"[{group.name}]", *(f"[{name}]" if ":" in name else name for name in names)]
+        if group.children:
+            lines += ["", f"[{group.name}:children]", *group.children]
+    return _text(lines)
+
+
+def _quoted(value: str) -> str:
+    if re.fullmatch(r"[\w.:/@%+-]+", value) and not value.isdecimal():
+        return value
+    return value if value.isdecimal() and not value.startswith("0") else f"\"'{value}'\""
+
+
+def _ssh_config(part: Snapshot) -> bytes:
+    lines = []
+    for host in part.hosts.values():
+        values = host.values
+        options = [
+            ("HostName", _bare(values["address"])),
+            ("Port", values["port"]),
+            ("User", values["user"]),
+            ("ProxyJump", values["jump"]),
+        ]
+        lines += [f"Host {host.name}", *(f"    {name} {value}" for name, value in options if value), ""]
+    return _text(lines)
+
+
+def _bare(address: str | None) -> str | None:
+    return parse_host(address).name if address else None
+
+
+def _etc_hosts(part: Snapshot) -> bytes:
+    lines = ["# Hosts of the inventory whose address is known; the others are left to DNS."]
+    for host in part.hosts.values():
+        address = str(host.values["address"] or host.name)
+        if re.fullmatch(r"[0-9.]+|[0-9a-f:.]*:[0-9a-f:.]*", address) and address != host.name:
+            lines.append(f"{address}\t{host.name}")
+    return _text(lines)
+
+
+def _json(part: Snapshot) -> bytes:
+    groups = part.groups_of()
+    hosts = [{"name": host.name, **host.values, "groups": groups.get(host.key, [])} for host in part.hosts.values()]
+    found = [
+        {
+            "name": group.name,
+            "notes": group.notes,
+            "hosts": [part.hosts[key].name for key in group.hosts],
+            "children": list(group.children),
+        }
+        for group in part.groups.values()
+    ]
+    return json.dumps({"hosts": hosts, "groups": found}, indent=1, ensure_ascii=False).encode()
+
+
+def _text(lines: list[str]) -> bytes:
+    return ("\n".join(_LINE_BREAKS.sub(" ", line) for line in lines) + "\n").encode()
+
+
+_WRITERS: dict[ExportFormat, Callable[[Snapshot], bytes]] = {
+    ExportFormat.CSV: _csv,
+    ExportFormat.XLSX: _xlsx,
+    ExportFormat.ANSIBLE_INI: _ansible_ini,
+    ExportFormat.ANSIBLE_YAML: _ansible_yaml,
+    ExportFormat.SSH_CONFIG: _ssh_config,
+    ExportFormat.ETC_HOSTS: _etc_hosts,
+    ExportFormat.JSON: _json,
+}

@@ -1,0 +1,216 @@
+"""What the inventory's routes take and give, field by field."""
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from opsconsole.web.api.questions import Question, Text
+from opsconsole.web.api.replies import Answer
+
+Name = Annotated[Text, Field(max_length=255)]
+Word = Annotated[Text, Field(max_length=100)]
+Names = Annotated[list[Name], Field(max_length=100_000)]
+_MAX_IMPORT_CHARS = 12 * 1024 * 1024
+
+
+class ListHosts(Question):
+    """Which hosts to list, by name; `after` is the `next` of the page before."""
+
+    expression: Text = Field("", description="A target expression, such as `@web & @dc:eu`.", max_length=262_144)
+    q: Text = Field("", description="A part of the name or of the address.", max_length=255)
+    after: Text = Field("", max_length=255)
+    limit: int = Field(200, ge=1, le=5000)
+
+
+class HostChange(Question):
+    """Fields of a host to set; `null` or an empty text unsets one, a field that is not there stays as it is."""
+
+    name: Name | None = Field(None, description="Another name for it.")
+    address: Name | None = Field(None, description="Dialled instead of the name.")
+    port: int | None = Field(None, ge=1, le=65535)
+    user: Text | None = Field(None, max_length=64)
+    credential: Text | None = Field(None, max_length=64)
+    jump: Text | None = Field(None, description="Jump hosts in order: `user@bastion:22,inner`.", max_length=1000)
+    zone: Word | None = None
+    frozen: bool | None = Field(None, description="Nothing is run on a frozen host.")
+    frozen_reason: Text | None = Field(None, max_length=200)
+    tags: dict[Word, Word] | None = Field(None, description="All of its tags.")
+    notes: Text | None = Field(None, max_length=4000)
+    groups: list[Word] | None = Field(None, description="Exactly the groups it is in itself.", max_length=1000)
+    version: int | None = Field(None, description="What was seen; 409 when it is no longer so. As `If-Match`.")
+
+
+class NewHost(HostChange):
+    """A host to add."""
+
+    name: Name
+
+
+class HostsChange(Question):
+    """A change of many hosts at once: those listed, or those of an expression."""
+
+    hosts: Names | None = None
+    expression: Text = Field("", max_length=262_144)
+    put_tags: dict[Word, Word] = Field(default_factory=dict)
+    drop_tags: list[Word] = Field(default_factory=list, max_length=100)
+    frozen: bool | None = None
+    reason: Text = Field("", max_length=200)
+    remove: bool = Field(default=False, description="Takes the hosts out of the inventory.")
+
+
+class GroupChange(Question):
+    """What to change of a group; a field that is not there stays as it is."""
+
+    name: Word | None = Field(None, description="Another name for it.")
+    hosts: Names | None = Field(None, description="Exactly its own hosts, in order.")
+    children: list[Word] | None = Field(None, description="Exactly the groups in it.", max_length=5000)
+    notes: Text | None = Field(None, max_length=4000)
+    version: int | None = None
+
+
+class NewGroup(GroupChange):
+    """A group to make."""
+
+    name: Word
+
+
+class ImportHosts(Question):
+    """A file or pasted text. Without `digest` a dry run; with the digest of one, exactly that is done."""
+
+    model_config = ConfigDict(extra="ignore", str_max_length=_MAX_IMPORT_CHARS)
+
+    format: Literal[
+        "auto",
+        "csv",
+        "pasted",
+        "xlsx",
+        "ansible-ini",
+        "ansible-yaml",
+        "ansible-json",
+        "etc-hosts",
+        "ssh-config",
+        "known-hosts",
+    ] = "auto"
+    content: str | None = Field(None, description="The text.")
+    content_base64: str | None = Field(None, description="The bytes, for a workbook.")
+    file_name: Text = Field("", description="Helps to guess the format.", max_length=255)
+    files: dict[str, str] = Field(
+        default_factory=dict, description="What an ssh_config includes, by path below its folder.", max_length=200
+    )
+    prune: bool = Field(default=False, description="Also remove what the file does not name.")
+    skip_faulty: bool = Field(default=False, description="Leave out lines with faults instead of refusing.")
+    digest: Text | None = Field(None, max_length=80)
+
+
+class Export(Question):
+    """What to export."""
+
+    format: Literal["csv", "xlsx", "ansible-ini", "ansible-yaml", "ssh-config", "etc-hosts", "json"] = "csv"
+    expression: Text = Field("", max_length=262_144)
+
+
+class HostItem(Answer):
+    """One host. What is `null` falls back to the console's settings, the address to the name."""
+
+    name: str
+    address: str | None
+    port: int | None
+    user: str | None
+    credential: str | None
+    jump: str | None
+    zone: str | None
+    frozen: bool
+    frozen_reason: str | None
+    tags: dict[str, str]
+    notes: str | None
+    groups: list[str]
+    source: str | None
+    version: int
+
+
+class HostList(Answer):
+    """Hosts by name; `unknown` are names of the expression that the inventory does not have."""
+
+    hosts: list[HostItem]
+    total: int
+    next: str | None
+    unknown: list[str]
+
+
+class Changed(Answer):
+    """How many hosts are different now."""
+
+    changed: int
+
+
+class GroupSummary(Answer):
+    """A group, how many hosts it has itself, and the groups in it."""
+
+    name: str
+    count: int
+    children: list[str]
+
+
+class GroupList(Answer):
+    """All groups by name."""
+
+    groups: list[GroupSummary]
+
+
+class GroupItem(Answer):
+    """One group: its own hosts, the groups in it and around it, and how many hosts that makes in all."""
+
+    name: str
+    notes: str | None
+    hosts: list[str]
+    children: list[str]
+    parents: list[str]
+    total: int
+    version: int
+
+
+class ImportField(Answer):
+    """One field before and after."""
+
+    field: str
+    before: str
+    after: str
+
+
+class ImportChange(Answer):
+    """One host, group or host key that is added, changed or removed."""
+
+    kind: str
+    action: str
+    name: str
+    line: int | None
+    fields: list[ImportField]
+
+
+class ImportFault(Answer):
+    """A line that cannot be used."""
+
+    line: int | None
+    file: str | None
+    message: str
+
+
+class ImportNotice(Answer):
+    """Something that was left out on purpose, and how often."""
+
+    text: str
+    count: int
+
+
+class ImportPlan(Answer):
+    """What an import does or did; of very many changes the first thousand."""
+
+    format: str
+    prune: bool
+    applied: bool
+    digest: str
+    counts: dict[str, dict[str, int]]
+    changes: list[ImportChange]
+    changes_count: int
+    faults: list[ImportFault]
+    notices: list[ImportNotice]

@@ -1,0 +1,111 @@
+"""What pages and API share of the inventory: hosts by an expression, imports, and how both are told."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from opsconsole.accounts.permissions import Actor
+from opsconsole.errors import Invalid
+from opsconsole.hostset import evaluate
+from opsconsole.inventory import service
+from opsconsole.inventory.importers.reading import Format, guess
+from opsconsole.inventory.importing import Import
+from opsconsole.inventory.models import Host
+from opsconsole.inventory.plan import ADDED, CHANGED, REMOVED, Plan
+from opsconsole.jobs.targets import TargetResolver
+from opsconsole.settings import Settings
+
+MAX_LISTED = 100_000
+_CHANGES_TOLD = 1_000
+_KINDS = ("host", "group", "host_key")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One page of hosts; ``total`` counts all that match, ``after`` is where the next page starts, or ``None``."""
+
+    hosts: list[Host]
+    total: int
+    after: str | None
+    # Names in the expression that the inventory does not have.
+    unknown: tuple[str, ...] = ()
+
+
+def listing(
+    session: Session, actor: Actor, *, expression: str = "", q: str = "", after: str = "", limit: int
+) -> Listing:
+    """Returns hosts by name: those of a target expression, or those with ``q`` in name or address, or all.
+
+    Frozen hosts are among them. Raises ``Invalid`` with the column of each fault in the expression.
+    """
+    if not expression.strip():
+        found = service.hosts(session, q=q, after=after, limit=limit + 1)
+        more = found[limit - 1].name if len(found) > limit else None
+        return Listing(found[:limit], service.count_hosts(session, q=q), more)
+    specs = evaluate(expression, groups=TargetResolver(session, actor), max_hosts=MAX_LISTED).hosts
+    entries = service.locate(session, [spec.name for spec in specs])
+    unknown = tuple(spec.label for spec in specs if spec.name.lower() not in entries)
+    matching = [entries[key] for key in sorted(entries) if not q or q.lower() in key]
+    rest = [host for host in matching if host.key > after.lower()]
+    more = rest[limit - 1].name if len(rest) > limit else None
+    return Listing(rest[:limit], len(matching), more, unknown)
+
+
+def names(session: Session, actor: Actor, *, expression: str, hosts: Sequence[str] | None) -> list[str]:
+    """Returns the hosts that a bulk change is for: those listed, or those of an expression. Raises ``Invalid``."""
+    if hosts is not None:
+        return list(hosts)
+    found = listing(session, actor, expression=expression or "", limit=MAX_LISTED) if expression.strip() else None
+    if found is None:
+        raise Invalid("Name the hosts, or write an expression.", code="no_hosts")
+    if found.unknown:
+        raise service.unknown_hosts(found.unknown)
+    return [host.name for host in found.hosts]
+
+
+def told(host: Host, groups: Sequence[str], sources: dict[int, str]) -> dict[str, Any]:
+    """Returns one host as the API gives it."""
+    return {
+        "name": host.name,
+        "address": host.address,
+        "port": host.port,
+        "user": host.user,
+        "credential": host.credential,
+        "jump": host.jump,
+        "zone": host.zone,
+        "frozen": host.frozen,
+        "frozen_reason": host.frozen_reason,
+        "tags": host.tags,
+        "notes": host.notes,
+        "groups": list(groups),
+        "source": sources.get(host.source_id) if host.source_id is not None else None,
+        "version": host.version,
+    }
+
+
+def wanted_import(
+    settings: Settings, wanted: str, content: bytes, *, file_name: str = "", files: dict[str, str], prune: bool
+) -> Import:
+    """Returns the import that somebody asks for; the format ``auto`` is guessed from the file's name and look."""
+    form = guess(file_name, content) if wanted == "auto" else Format(wanted)
+    key_files = {name: str(path) for name, path in settings.key_files.items()}
+    return Import(form, content, files, prune, key_files)
+
+
+def plan_told(plan: Plan, wanted: Import, *, applied: bool) -> dict[str, Any]:
+    """Returns what an import changes as the API gives it; of very many changes the first thousand."""
+    return {
+        "format": wanted.format.value,
+        "prune": wanted.prune,
+        "applied": applied,
+        "digest": plan.digest,
+        "counts": {
+            f"{kind}s": {action: plan.count(kind, action) for action in (ADDED, CHANGED, REMOVED)} for kind in _KINDS
+        },
+        "changes": [change.to_json() for change in plan.changes[:_CHANGES_TOLD]],
+        "changes_count": len(plan.changes),
+        "faults": [{"line": fault.line, "file": fault.file, "message": fault.message} for fault in plan.faults],
+        "notices": [{"text": text, "count": count} for text, count in plan.notices.items()],
+    }
