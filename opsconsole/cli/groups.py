@@ -7,9 +7,9 @@ from urllib.parse import quote
 import click
 
 from opsconsole.cli.client import Body, ConsoleClient, open_client
+from opsconsole.cli.edge import edge
 from opsconsole.cli.exit_codes import ExitCode
 from opsconsole.cli.hosts import confirmed
-from opsconsole.cli.remote import edge
 from opsconsole.cli.terminal import harmless
 from opsconsole.errors import NotFound
 from opsconsole.settings import Settings

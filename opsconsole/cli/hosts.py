@@ -9,8 +9,8 @@ from urllib.parse import quote
 import click
 
 from opsconsole.cli.client import Body, open_client
+from opsconsole.cli.edge import edge
 from opsconsole.cli.exit_codes import ExitCode
-from opsconsole.cli.remote import edge
 from opsconsole.cli.terminal import harmless
 from opsconsole.errors import Invalid
 from opsconsole.settings import Settings

@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from opsconsole.cli.client import Body, ConsoleClient, open_client
+from opsconsole.cli.edge import edge
 from opsconsole.cli.exit_codes import ExitCode
 from opsconsole.cli.hosts import confirmed
-from opsconsole.cli.remote import edge
 from opsconsole.cli.terminal import harmless
 from opsconsole.errors import Invalid
 from opsconsole.settings import Settings
