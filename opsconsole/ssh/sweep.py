@@ -7,6 +7,7 @@ from opsconsole.jobs.ports import Sight, Stream
 from opsconsole.ssh import search
 from opsconsole.ssh.transport import SEND_FAILURES, ClientTransport, RunChannel
 
+_REFUSED_SECONDS = 2.0
 _REFUSED = "The server opened no second session to search for what the command left."
 
 
@@ -36,6 +37,7 @@ class Sweep:
         self._sent = False
         self._ended = False
         self._opened_again = False
+        self._refused_at: float | None = None
         self.give_up_at = time.monotonic() + (end or 0.0) + seconds
         self._channel = channel or self._open()
 
@@ -69,12 +71,7 @@ class Sweep:
 
     def _step(self, channel: RunChannel) -> bool:
         if channel.open_refusal is not None:
-            if self._run is None or self._opened_again or not self._transport.is_active():
-                return True
-            if self._run.peer_closed:
-                self._opened_again = True
-                self._channel = self._open()
-            return False
+            return self._stays_refused()
         if channel.opened and not self._sent:
             self._sent = True
             channel.request_exec(self._line)
@@ -84,6 +81,19 @@ class Sweep:
             if piece[0] is Stream.STDOUT:
                 self._said = (self._said + piece[1])[: search.MOST_BYTES]
         return ended or channel.exec_accepted is False or bool(channel.closed) or not self._transport.is_active()
+
+    def _stays_refused(self) -> bool:
+        """A session refused because the run's own is open may be had once that is closed: which what the command left
+        may hold up for ever. Returns whether there is nothing to wait for."""
+        now = time.monotonic()
+        self._refused_at = self._refused_at or now
+        if self._run is None or self._opened_again or not self._transport.is_active():
+            return True
+        if not self._run.peer_closed:
+            return now >= self._refused_at + _REFUSED_SECONDS
+        self._opened_again = True
+        self._channel = self._open()
+        return False
 
     def _open(self) -> RunChannel | None:
         try:
