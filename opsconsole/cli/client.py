@@ -92,6 +92,11 @@ class ConsoleClient:
         status: Body = self.get(f"jobs/{job}")
         return status
 
+    def host(self, job: int, host: int | str) -> Body:
+        """Returns the row of one host of the job."""
+        row: Body = self.get(f"jobs/{job}/hosts/{_segment(host)}")
+        return row
+
     def groups(self, job: int) -> list[Body]:
         """Returns the hosts of the job grouped by exit and output, as far as they have finished."""
         groups: list[Body] = self.get(f"jobs/{job}/groups")["groups"]

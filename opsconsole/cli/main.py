@@ -30,6 +30,7 @@ COMMANDS = {
     "resume": "opsconsole.cli.control:resume",
     "continue": "opsconsole.cli.control:proceed",
     "cancel": "opsconsole.cli.control:cancel",
+    "check": "opsconsole.cli.check:check",
     "rerun": "opsconsole.cli.remote:rerun",
     "lineage": "opsconsole.cli.lineage:lineage",
     "queue": "opsconsole.cli.control:queue",

@@ -12,10 +12,8 @@ from opsconsole.errors import Invalid
 P = ParamSpec("P")
 
 _GATES = click.Choice(["auto", "on_failure", "manual"])
-# Fields of the order that have an option of the same name.
+# Fields of the order that have an option of the same name: how the job goes over its hosts.
 _SAME = (
-    "title",
-    "user",
     "concurrency",
     "max_failures",
     "at_stop",
@@ -30,7 +28,6 @@ _SAME = (
     "limit_per",
     "retries",
     "retry_pause",
-    "priority",
 )
 _TIMEOUTS = ("connect", "command", "idle", "job")
 
@@ -89,35 +86,31 @@ def order_of(command: str, options: Mapping[str, Any]) -> Body:
 
     Raises ``Invalid`` for options that exclude each other.
     """
-    order = {name: options[name] for name in _SAME} | {
-        "targets": ",".join(options["targets"]),
-        "exclude": ",".join(options["exclude"]),
-        "command": command,
-        "credential": options["credential"],
-        "count_unreachable": False if options["ignore_unreachable"] else None,
-        "durable": True if options["durable"] else None,
-        "timeouts": {
-            f"{name}_ms": round(options[f"{name}_timeout"] * 1000)
-            for name in _TIMEOUTS
-            if options[f"{name}_timeout"] is not None
-        },
+    order = question_of(command, options) | {
+        name: options[name] for name in ("title", "user", "credential", "priority") if options[name] is not None
     }
     if options["ask_password"]:
-        if order["credential"] not in {None, "password"}:
+        if options["credential"] not in {None, "password"}:
             raise Invalid("--ask-password and --credential exclude each other.")
         order |= {"credential": "password", "password": ask_password()}
-    return {name: value for name, value in order.items() if value not in (None, {})}
+    return order
 
 
 def question_of(command: str, options: Mapping[str, Any]) -> Body:
-    """Returns what ``resolve`` is asked about an order."""
-    return {
+    """Returns what ``resolve`` is asked about an order: hosts, command, and how the job goes over them."""
+    question = {name: options.get(name) for name in _SAME} | {
         "targets": ",".join(options["targets"]),
         "exclude": ",".join(options["exclude"]),
         "command": command,
-        "concurrency": options["concurrency"],
-        "max_failures": options["max_failures"],
+        "count_unreachable": False if options.get("ignore_unreachable") else None,
+        "durable": True if options.get("durable") else None,
+        "timeouts": {
+            f"{name}_ms": round(options[f"{name}_timeout"] * 1000)
+            for name in _TIMEOUTS
+            if options.get(f"{name}_timeout") is not None
+        },
     }
+    return {name: value for name, value in question.items() if value not in (None, {})}
 
 
 def _added(command: Callable[P, None], *options: Callable[[Callable[P, None]], Callable[P, None]]) -> Callable[P, None]:

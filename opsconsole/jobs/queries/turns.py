@@ -93,6 +93,8 @@ def waiting(session: Session, job: Job, *, now: datetime) -> dict[str, Any] | No
         return _told("limit", f"The {limit} holds the others back.")
     if started:
         return None
+    if not ahead:
+        return _told("turn", "Waiting for a worker to take it up.", there, ahead)
     return _told("turn", f"Waiting for its turn: {_ahead_text(ahead, there)}", there, ahead)
 
 

@@ -6,7 +6,7 @@ from opsconsole.accounts.permissions import Permission
 from opsconsole.jobs import queries
 from opsconsole.jobs.notices import notices as console_notices
 from opsconsole.web import orders
-from opsconsole.web.api import questions, replies
+from opsconsole.web.api import console_replies, questions
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.unit_of_work import now, read, runtime
@@ -17,7 +17,7 @@ _TAGS = ("console",)
 
 @blueprint.get("/queue")
 @requires(Permission.VIEW)
-@spec.validate(resp=answers(HTTP_200=replies.Queue), tags=_TAGS, operation_id="queue")
+@spec.validate(resp=answers(HTTP_200=console_replies.Queue), tags=_TAGS, operation_id="queue")
 def queue() -> Response:
     """List the jobs that have not ended in the order of their turns, with why each waits and the slots there are."""
     with read() as session:
@@ -26,7 +26,7 @@ def queue() -> Response:
 
 @blueprint.get("/notices")
 @requires(Permission.VIEW)
-@spec.validate(resp=answers(HTTP_200=replies.Notices), tags=_TAGS, operation_id="notices")
+@spec.validate(resp=answers(HTTP_200=console_replies.Notices), tags=_TAGS, operation_id="notices")
 def notices() -> Response:
     """List the troubles of the console itself that everybody should know of."""
     with read() as session:
@@ -35,7 +35,7 @@ def notices() -> Response:
 
 @blueprint.get("/hold")
 @requires(Permission.VIEW)
-@spec.validate(resp=answers(HTTP_200=replies.Hold), tags=_TAGS, operation_id="hold")
+@spec.validate(resp=answers(HTTP_200=console_replies.Hold), tags=_TAGS, operation_id="hold")
 def hold() -> Response:
     """Tell whether the console is held, so that nothing starts."""
     with read() as session:
@@ -44,7 +44,7 @@ def hold() -> Response:
 
 @blueprint.post("/hold")
 @requires(Permission.STOP_ALL)
-@spec.validate(resp=answers(HTTP_200=replies.Held), tags=_TAGS, operation_id="stop_all")
+@spec.validate(resp=answers(HTTP_200=console_replies.Held), tags=_TAGS, operation_id="stop_all")
 def stop_all(json: questions.StopAll) -> Response:
     """Emergency stop: nothing starts any more, and every job is cancelled unless `cancel` is false."""
     return jsonify(orders.stop_all(actor(), reason=json.reason, cancel=json.cancel))
@@ -52,7 +52,7 @@ def stop_all(json: questions.StopAll) -> Response:
 
 @blueprint.delete("/hold")
 @requires(Permission.LIFT_HOLD)
-@spec.validate(resp=answers(HTTP_200=replies.Hold), tags=_TAGS, operation_id="lift_hold")
+@spec.validate(resp=answers(HTTP_200=console_replies.Hold), tags=_TAGS, operation_id="lift_hold")
 def lift() -> Response:
     """Let the console start commands again."""
     return jsonify(orders.lift(actor()))

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from opsconsole.accounts.permissions import Permission
-from opsconsole.jobs import control, queries
+from opsconsole.jobs import control, look, queries
 from opsconsole.jobs.models import Job
 from opsconsole.web import orders
 from opsconsole.web.api import questions, replies
@@ -52,6 +52,17 @@ def proceed(job_id: int, json: questions.Continue) -> Response:
 def cancel(job_id: int, json: questions.Cancel) -> Response:
     """Cancel a job, or some of its hosts. Asking again changes nothing."""
     return _done(job_id, control.cancel, hosts=json.hosts, wave=json.wave, grace=json.grace_s)
+
+
+@blueprint.post(f"{JOB}/check")
+@requires(Permission.RUN)
+@spec.validate(resp=_ANSWERS, tags=_TAGS, operation_id="check_job")
+def check(job_id: int, json: questions.Check) -> Response:
+    """Let a worker look whether the command still runs where its end is not known, and end it if asked to.
+
+    What was found is told as `look` in the rows of the hosts. Nothing is ever run again by it.
+    """
+    return _done(job_id, look.ask, hosts=json.hosts, kill=json.kill)
 
 
 @blueprint.post(f"{JOB}/rerun")

@@ -8,7 +8,7 @@ from opsconsole.accounts.permissions import Permission
 from opsconsole.inventory import hostkeys
 from opsconsole.inventory.models import HostKey, KeyStatus
 from opsconsole.jobs import queries
-from opsconsole.web.api import questions, replies
+from opsconsole.web.api import console_replies, questions
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.unit_of_work import now, read, transaction
@@ -19,7 +19,7 @@ _TAGS = ("fleet",)
 
 @blueprint.get("/workers")
 @requires(Permission.VIEW)
-@spec.validate(resp=answers(HTTP_200=replies.Workers), tags=_TAGS, operation_id="list_workers")
+@spec.validate(resp=answers(HTTP_200=console_replies.Workers), tags=_TAGS, operation_id="list_workers")
 def list_workers() -> Response:
     """List the worker processes that are alive, with their slots."""
     with read() as session:
@@ -28,7 +28,7 @@ def list_workers() -> Response:
 
 @blueprint.get("/host-keys")
 @requires(Permission.VIEW)
-@spec.validate(resp=answers(HTTP_200=replies.HostKeys), tags=_TAGS, operation_id="list_host_keys")
+@spec.validate(resp=answers(HTTP_200=console_replies.HostKeys), tags=_TAGS, operation_id="list_host_keys")
 def list_host_keys(query: questions.HostKeysQuery) -> Response:
     """List host keys by address: trusted ones, and offered ones that wait for a decision."""
     status = KeyStatus(query.status) if query.status else None
@@ -40,7 +40,9 @@ def list_host_keys(query: questions.HostKeysQuery) -> Response:
 
 @blueprint.post("/host-keys/trust")
 @requires(Permission.TRUST_HOST_KEYS)
-@spec.validate(resp=answers(HTTP_200=replies.HostKeyItem, also=(404, 409)), tags=_TAGS, operation_id="trust_host_key")
+@spec.validate(
+    resp=answers(HTTP_200=console_replies.HostKeyItem, also=(404, 409)), tags=_TAGS, operation_id="trust_host_key"
+)
 def trust_host_key(json: questions.TrustHostKey) -> Response:
     """Trust the key that a host offered. A key of the same kind that was trusted before is revoked."""
     with transaction() as session:

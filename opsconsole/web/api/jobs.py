@@ -8,7 +8,7 @@ from opsconsole.jobs import queries
 from opsconsole.jobs.states import JobState
 from opsconsole.web import orders
 from opsconsole.web.api import questions, replies
-from opsconsole.web.api.launching import made, order_of, page_of
+from opsconsole.web.api.launching import how_of, made, order_of, page_of
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.api.paths import JOB
 from opsconsole.web.auth import actor, requires
@@ -31,7 +31,7 @@ def resolve(json: questions.Resolve) -> Response:
             targets=json.targets,
             exclude=json.exclude,
             command=json.command,
-            **json.model_dump(include=set(questions.How.model_fields)),
+            **how_of(json),
         )
     return jsonify(body)
 

@@ -11,52 +11,35 @@ from opsconsole.secret import Secret
 from opsconsole.web.api import questions
 from opsconsole.web.auth import actor
 
-# Fields that mean the same, under the same name, in the JSON and in an order.
-_SAME = (
-    "targets",
-    "exclude",
-    "command",
-    "title",
-    "user",
-    "credential",
-    "concurrency",
-    "max_failures",
-    "count_unreachable",
-    "at_stop",
-    "waves",
-    "wave_pause",
-    "wave_jitter",
-    "wave_gate",
-    "canary",
-    "canary_match",
-    "canary_gate",
-    "order",
-    "limit_per",
-    "retries",
-    "retry_pause",
-    "durable",
-    "priority",
-    "confirm",
-    "reason",
-)
+# Fields that mean the same, under the same name, in the JSON and in an order: how the job goes over its hosts, ...
+_HOW = tuple(name for name in questions.How.model_fields if name != "timeouts")
+# ... and what it is.
+_WHAT = ("targets", "exclude", "command", "title", "user", "credential", "priority", "confirm", "reason")
 
 
 def order_of(json: questions.NewJob) -> Order:
     """Returns the order that the request means; it is not checked yet."""
-    times = json.timeouts
     return Order(
-        **{name: getattr(json, name) for name in _SAME},
+        **{name: getattr(json, name) for name in _WHAT},
+        **how_of(json),
         password=secret(json.password),
-        connect_timeout=seconds(times.connect_ms),
-        command_timeout=seconds(times.command_ms),
-        idle_timeout=seconds(times.idle_ms),
-        job_timeout=seconds(times.job_ms),
         expect_count=json.expect.count,
         expect_digest=json.expect.digest,
         expect_hosts=json.expect.hosts,
         idempotency_key=request.headers.get("Idempotency-Key"),
         launch_type=LaunchType.API if actor().token_id else LaunchType.MANUAL,
     )
+
+
+def how_of(json: questions.How) -> dict[str, Any]:
+    """Returns how the job is to go over its hosts, by the names of an order."""
+    times = json.timeouts
+    return {name: getattr(json, name) for name in _HOW} | {
+        "connect_timeout": seconds(times.connect_ms),
+        "command_timeout": seconds(times.command_ms),
+        "idle_timeout": seconds(times.idle_ms),
+        "job_timeout": seconds(times.job_ms),
+    }
 
 
 def made(job: Job, body: dict[str, Any], created: bool) -> tuple[Response, int]:

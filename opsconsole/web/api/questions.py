@@ -37,8 +37,17 @@ class Question(BaseModel):
     model_config = ConfigDict(extra="ignore", str_max_length=1_048_576)
 
 
+class Timeouts(Question):
+    """Deadlines of each host, and ``job_ms`` of all, in milliseconds; 0 means none where that is possible."""
+
+    connect_ms: int | None = Field(None, ge=0, le=_MAX_SECONDS_MS)
+    command_ms: int | None = Field(None, ge=0, le=_MAX_SECONDS_MS)
+    idle_ms: int | None = Field(None, ge=0, le=_MAX_SECONDS_MS)
+    job_ms: int | None = Field(None, ge=0, le=_MAX_JOB_MS, description="Of the whole job, its pauses not counted.")
+
+
 class How(Question):
-    """How an order goes through its hosts; what is not said is as usual on this console."""
+    """How a job goes over its hosts; what is not given is the console's setting."""
 
     concurrency: int | None = None
     max_failures: NumberOrText | None = Field(None, description="`3` or `5%`; one more failed host stops the job.")
@@ -56,6 +65,7 @@ class How(Question):
     retries: int | None = Field(None, description="How often a connection that failed is tried again.")
     retry_pause: float | None = Field(None, description="Seconds before the first of them; each further one doubles.")
     durable: bool | None = Field(None, description="The command outlives a worker, which then takes it up again.")
+    timeouts: Timeouts = Timeouts()
 
 
 class Resolve(How):
@@ -64,15 +74,6 @@ class Resolve(How):
     targets: Text
     exclude: Text = ""
     command: Text = ""
-
-
-class Timeouts(Question):
-    """Deadlines of each host, and ``job_ms`` of all, in milliseconds; 0 means none where that is possible."""
-
-    connect_ms: int | None = Field(None, ge=0, le=_MAX_SECONDS_MS)
-    command_ms: int | None = Field(None, ge=0, le=_MAX_SECONDS_MS)
-    idle_ms: int | None = Field(None, ge=0, le=_MAX_SECONDS_MS)
-    job_ms: int | None = Field(None, ge=0, le=_MAX_JOB_MS, description="Of the whole job, its pauses not counted.")
 
 
 class Expect(Question):
@@ -96,7 +97,6 @@ class NewJob(How):
         None, description="Only with credential `password`; kept sealed until the job ends.", max_length=1024
     )
     priority: Literal["low", "normal", "high"] = Field("normal", description="`high` is for approvers and admins.")
-    timeouts: Timeouts = Timeouts()
     expect: Expect = Expect()
     confirm: NumberOrText | None = Field(None, description="What the problem `confirmation_required` asks to type.")
     reason: Text | None = Field(None, max_length=1000)
@@ -139,6 +139,13 @@ class Cancel(Choice):
     """What to cancel, and how long a command has between TERM and KILL."""
 
     grace_s: float | None = Field(None, ge=0, le=300)
+
+
+class Check(Question):
+    """Where to look; without ``hosts`` wherever the command's end is not known. ``kill`` ends what is found."""
+
+    hosts: list[Text] | None = Field(None, max_length=100_000)
+    kill: bool = False
 
 
 class Continue(Question):

@@ -10,7 +10,7 @@ from opsconsole.accounts.models import ApiToken, User
 from opsconsole.accounts.permissions import Permission
 from opsconsole.errors import Forbidden
 from opsconsole.jobs.queries import iso
-from opsconsole.web.api import questions, replies
+from opsconsole.web.api import console_replies, questions
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.unit_of_work import now, read, transaction
@@ -21,7 +21,7 @@ _TAGS = ("tokens",)
 
 @blueprint.get("/tokens")
 @requires(Permission.VIEW)
-@spec.validate(resp=answers(HTTP_200=replies.Tokens), tags=_TAGS, operation_id="list_tokens")
+@spec.validate(resp=answers(HTTP_200=console_replies.Tokens), tags=_TAGS, operation_id="list_tokens")
 def list_tokens() -> Response:
     """List your tokens, newest first, without their secrets."""
     with read() as session:
@@ -30,7 +30,7 @@ def list_tokens() -> Response:
 
 @blueprint.post("/tokens")
 @requires(Permission.VIEW)
-@spec.validate(resp=answers(HTTP_201=replies.MadeToken), tags=_TAGS, operation_id="make_token")
+@spec.validate(resp=answers(HTTP_201=console_replies.MadeToken), tags=_TAGS, operation_id="make_token")
 def make_token(json: questions.NewToken) -> tuple[Response, int]:
     """Make a token. Its text is in this answer and nowhere else. Needs a signed-in browser, not a token."""
     if actor().token_id is not None:
@@ -47,7 +47,7 @@ def make_token(json: questions.NewToken) -> tuple[Response, int]:
 
 @blueprint.delete("/tokens/<token_id>")
 @requires(Permission.VIEW)
-@spec.validate(resp=answers(HTTP_200=replies.Token, also=(404,)), tags=_TAGS, operation_id="revoke_token")
+@spec.validate(resp=answers(HTTP_200=console_replies.Token, also=(404,)), tags=_TAGS, operation_id="revoke_token")
 def revoke_token(token_id: str) -> Response:
     """Revoke a token. A token may revoke itself, and no other."""
     if actor().token_id not in {None, token_id}:

@@ -27,6 +27,7 @@ API = {
     "api.control.pause": Permission.RUN,
     "api.control.resume": Permission.RUN,
     "api.control.proceed": Permission.RUN,
+    "api.control.check": Permission.RUN,
     "api.control.cancel": Permission.RUN,
     "api.control.rerun": Permission.RUN,
     "api.console.notices": Permission.VIEW,
@@ -153,7 +154,7 @@ def _addresses(job: int) -> list[tuple[str, str]]:
         "?since=1&wait=20",
     )
     pages = (f"/jobs/{job}", f"/jobs/{job}/h/web1")
-    verbs = ("pause", "resume", "continue", "cancel", "rerun")
+    verbs = ("pause", "resume", "continue", "check", "cancel", "rerun")
     writes = (*(f"{base}/{verb}" for verb in verbs), f"/jobs/{job}/cancel")
     gets = [("GET", f"{base}{part}") for part in (*reads, *more)] + [("GET", page) for page in pages]
     return gets + [("POST", write) for write in writes]

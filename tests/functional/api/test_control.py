@@ -234,3 +234,19 @@ def test_a_host_is_found_by_its_bare_name_where_only_one_has_it(operator: Progra
     assert "web1:22, web1:23" in answer.json["detail"]
     assert _post(operator, f"jobs/{job}/cancel", {"hosts": ["127.0.0.1"]})["counts"]["x"] == 1
     assert _post(operator, f"jobs/{job}/cancel", {"hosts": ["web1"]}, status=422)["code"] == "ambiguous_host"
+
+
+def test_hosts_whose_end_is_not_known_can_be_looked_at(
+    operator: Program, database: Database, play: Callable[[int], Play]
+) -> None:
+    job = operator.launch()
+    play(job).start(0, 1)
+    play(job).end(0)
+    play(job).end(1, state=RunState.LOST, reason="worker_lost")
+    with database.transaction() as session:
+        session.execute(update(HostRun).where(HostRun.job_id == job).values(mark="abc"))
+    _post(operator, f"jobs/{job}/check")
+    looks = [row["look"] and row["look"]["state"] for row in operator.get(f"jobs/{job}/hosts").json["rows"]]
+    assert looks == [None, "asked", None]
+    assert _post(operator, f"jobs/{job}/check", {"hosts": ["web3"]}, status=422)["code"] == "nothing_to_check"
+    assert len(_audited(database, "job.check")) == 1

@@ -149,7 +149,7 @@ def test_real_answers_are_as_described(
     check(admin.client.delete(f"/api/v1/tokens/{made.json['id']}", headers=headers), "revoke_token")
     check(operator.get("workers"), "list_workers")
     waits = operator.launch()
-    for verb in ("pause", "resume", "continue"):
+    for verb in ("pause", "resume", "continue", "check"):
         check(operator.post(f"jobs/{waits}/{verb}", {}), f"{verb}_job")
     check(operator.get("queue"), "queue")
     check(operator.get("notices"), "notices")

@@ -207,3 +207,20 @@ def test_a_rerun_of_a_password_job_names_the_option(console: FakeConsole, call: 
     console.story.faults = {("POST", "jobs/7/rerun"): [(422, problem)]}
     result = call("rerun", "7")
     assert (result.exit_code, "add --ask-password" in result.output) == (2, True)
+
+
+def test_check_asks_and_waits_for_the_answer(console: FakeConsole, call: Call) -> None:
+    row = {"host": "web1", "state": "lost", "look": {"state": "gone", "detail": "No process of it.", "at": None}}
+    other = row | {"host": "web2", "look": {"state": "running", "detail": "2 processes.", "at": None}}
+    console.story.answers |= {
+        "jobs/7/check": console.status(),
+        "jobs/7/hosts": {"rows": [row, other, row | {"look": None}], "total": 3, "next": None},
+        "jobs/7/hosts/web1": row,
+    }
+    result = call("check", "7", "--kill")
+    assert result.output == "web1: is gone. No process of it.\nweb2: still runs. 2 processes.\n"
+    assert result.exit_code == 3
+    assert console.to("POST", "jobs/7/check")[0].body == {"kill": True}
+    assert call("check", "7", "web1").exit_code == 0
+    assert console.to("POST", "jobs/7/check")[1].body == {"hosts": ["web1"], "kill": False}
+    assert json.loads(call("check", "7", "web1", "--json").output)["look"]["state"] == "gone"

@@ -1,0 +1,127 @@
+"""What the API gives about the console itself: its hold, queue, workers, tokens and host keys."""
+
+from datetime import datetime
+from typing import Literal
+
+from opsconsole.web.api.replies import Answer, Waiting
+
+
+class Hold(Answer):
+    """Whether the console is held, so that nothing starts, and by whom."""
+
+    held: bool
+    at: datetime | None
+    by: str | None
+    reason: str | None
+
+
+class Held(Hold):
+    """The hold, and the jobs that the emergency stop cancelled."""
+
+    cancelled: list[int]
+
+
+class Notice(Answer):
+    """A trouble of the console; `level` is `error` or `warning`."""
+
+    code: str
+    level: str
+    text: str
+
+
+class Notices(Answer):
+    """All of them, the worst first."""
+
+    notices: list[Notice]
+
+
+class Slots(Answer):
+    """How many hosts the workers can handle at once."""
+
+    total: int
+    busy: int
+    free: int
+
+
+class QueuedJob(Answer):
+    """A job that has not ended; `place` counts from 1 over everybody's jobs with hosts to start."""
+
+    id: int
+    title: str
+    by: str
+    priority: str
+    state: str
+    place: int | None
+    pending: int
+    in_flight: int
+    concurrency: int
+    waits: Waiting | None
+
+
+class Queue(Answer):
+    """What waits for what."""
+
+    hold: Hold
+    slots: Slots
+    jobs: list[QueuedJob]
+
+
+class Worker(Answer):
+    """A worker process."""
+
+    name: str
+    slots: int
+    busy: int
+
+
+class Workers(Answer):
+    """The worker processes that are alive."""
+
+    workers: int
+    slots: int
+    busy: int
+    list: list[Worker]
+
+
+class Token(Answer):
+    """A token, without its secret."""
+
+    id: str
+    name: str
+    scope: str
+    created_at: datetime
+    expires_at: datetime | None
+    used_at: datetime | None
+    revoked_at: datetime | None
+
+
+class MadeToken(Token):
+    """A new token; ``token`` is shown this once."""
+
+    token: str
+
+
+class Tokens(Answer):
+    """The caller's tokens, newest first."""
+
+    tokens: list[Token]
+
+
+class HostKeyItem(Answer):
+    """A host key the console has seen."""
+
+    address: str
+    port: int
+    algorithm: str
+    fingerprint: str
+    status: Literal["trusted", "offered", "revoked"]
+    source: str
+    first_seen_at: datetime
+    decided_by: str | None
+    decided_at: datetime | None
+
+
+class HostKeys(Answer):
+    """Host keys, newest first."""
+
+    host_keys: list[HostKeyItem]

@@ -1,0 +1,164 @@
+"""What an order can say, dry runs, and orders that are given again."""
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import func, select
+
+from opsconsole.accounts.permissions import Role
+from opsconsole.db.database import Database
+from opsconsole.jobs.models import Job
+from opsconsole.jobs.states import RunState
+from tests.functional.api.callers import Program
+from tests.functional.api.play import Play
+
+
+def test_a_key_of_another_order_is_noticed(operator: Program, play: Callable[[int], Play]) -> None:
+    order = {"targets": "web[1-2]", "command": "uptime"}
+    key = {"Idempotency-Key": "abc"}
+    job = operator.post("jobs", order, headers=key).json["id"]
+    assert operator.post("jobs", {**order, "confirm": "2", "reason": "why"}, headers=key).status_code == 200
+    other = operator.post("jobs", {**order, "command": "reboot"}, headers=key)
+    assert (other.status_code, other.json["code"], other.json["job"]) == (409, "idempotency_mismatch", job)
+    play(job).start(0)
+    again = {"Idempotency-Key": "again"}
+    first = operator.post(f"jobs/{job}/rerun", {"states": ["q"]}, headers=again)
+    play(job).start(1)
+    play(job).end(1, state=RunState.FAILED)
+    second = operator.post(f"jobs/{job}/rerun", {"states": ["q"]}, headers=again)
+    assert second.status_code in {200, 422}
+    assert first.status_code == 201
+
+
+def test_a_changed_fleet_is_told_host_by_host(operator: Program) -> None:
+    expect = {"count": 3, "hosts": "web[1-2],db1"}
+    answer = operator.post("jobs", {"targets": "web[2-4]", "command": "uptime", "expect": expect})
+    assert (answer.status_code, answer.json["code"]) == (409, "target_changed")
+    assert (answer.json["added"], answer.json["removed"]) == (["web3", "web4"], ["db1", "web1"])
+    same = {"hosts": "web[2-4]"}
+    assert operator.post("jobs", {"targets": "web[2-4]", "command": "uptime", "expect": same}).status_code == 201
+
+
+def test_high_priority_is_for_those_who_answer_for_others(operator: Program, program: Callable[..., Program]) -> None:
+    order = {"targets": "web1", "command": "uptime", "priority": "high"}
+    refused = operator.post("jobs", order)
+    assert (refused.status_code, refused.json["errors"][0]["field"]) == (403, "priority")
+    approver = program(Role.APPROVER)
+    job = approver.post("jobs", order).json["id"]
+    assert approver.get(f"jobs/{job}").json["priority"] == "high"
+    assert operator.get(f"jobs/{operator.launch(priority='low')}").json["priority"] == "low"
+
+
+def test_a_dry_run_tells_each_host_and_writes_nothing(
+    operator: Program, program: Callable[..., Program], database: Database
+) -> None:
+    order = {
+        "targets": "root@web[1-4]:2222",
+        "command": "uptime",
+        "waves": "1 3",
+        "canary": "1",
+        "max_failures": "25%",
+        "concurrency": 2,
+        "credential": "password",
+        "password": "hunter2hunter2",
+        "timeouts": {"job_ms": 60_000},
+    }
+    plan = operator.post("plan", order).json
+    assert (plan["count"], plan["worst_case"], plan["allowed_failures"]) == (4, 3, 1)
+    assert [(wave["kind"], wave["size"]) for wave in plan["waves"]] == [("canary", 1), ("wave", 1), ("wave", 2)]
+    assert plan["waves"][0]["folded"] == "root@web1:2222"
+    assert plan["hosts"][3] == {
+        "i": 3,
+        "host": "root@web4:2222",
+        "address": "web4",
+        "port": 2222,
+        "user": "root",
+        "credential": "the password typed for this job",
+        "wave": 2,
+        "command": "uptime",
+    }
+    assert plan["options"]["job_timeout"] == 60
+    assert plan["policy"] == {"allowed": True, "reasons": []}
+    assert "hunter2" not in str(plan)
+    with database.read() as session:
+        assert not session.scalar(select(func.count()).select_from(Job))
+    seen = program(Role.VIEWER).post("plan", {"targets": "web1", "command": "uptime", "priority": "high"}).json
+    assert seen["policy"]["allowed"] is False
+    assert len(seen["policy"]["reasons"]) == 3
+    assert seen["hosts"][0]["credential"] is None
+    assert operator.post("plan", {**order, "waves": "1 x"}).json["errors"][0]["field"] == "waves"
+
+
+def test_an_order_keeps_every_option_and_a_rerun_carries_them_over(
+    operator: Program, play: Callable[[int], Play]
+) -> None:
+    chosen = {
+        "concurrency": 3,
+        "max_failures": "50%",
+        "count_unreachable": False,
+        "at_stop": "kill",
+        "waves": "1 *2",
+        "wave_pause": 2.5,
+        "wave_jitter": 1.0,
+        "wave_gate": "on_failure",
+        "canary": "1",
+        "canary_match": "ok",
+        "canary_gate": "manual",
+        "order": "random",
+        "limit_per": "group=2",
+        "retries": 2,
+        "retry_pause": 3.0,
+        "durable": True,
+    }
+    timeouts = {"connect_ms": 1000, "command_ms": 2000, "idle_ms": 3000, "job_ms": 4000}
+    job = operator.launch(**chosen, timeouts=timeouts, priority="low")
+    status = operator.get(f"jobs/{job}").json
+    assert {name: status["options"][name] for name in chosen} == chosen
+    assert (status["timeout_ms"], status["durable"], status["priority"]) == (4000, True, "low")
+    play(job).start(0, 1, 2)
+    play(job).end(0)
+    play(job).end(1, state=RunState.LOST)
+    play(job).end(2, state=RunState.TIMED_OUT)
+    again = operator.post(f"jobs/{job}/rerun", {"states": ["l", "k"]}).json
+    assert again["options"] == status["options"]
+    assert (again["priority"], again["durable"], again["targets"]["folded"]) == ("low", True, "web[2-3]")
+
+
+@pytest.mark.parametrize("letter", list("ofkuxsl"))
+def test_a_job_is_run_again_on_the_hosts_in_any_state(
+    operator: Program, play: Callable[[int], Play], letter: str
+) -> None:
+    job = operator.launch("web[1-8]")
+    ends = {"o": RunState.SUCCEEDED, "f": RunState.FAILED, "k": RunState.TIMED_OUT, "l": RunState.LOST}
+    play(job).start(0, 1, 2, 3)
+    for place, state in enumerate(ends.values()):
+        play(job).end(place, state=state)
+    play(job).refuse(4, reason="dns")
+    play(job).leave(5, RunState.SKIPPED)
+    operator.post(f"jobs/{job}/cancel", {"hosts": ["web7"]})
+    name = {"o": "web1", "f": "web2", "k": "web3", "l": "web4", "u": "web5", "s": "web6", "x": "web7"}[letter]
+    assert operator.post(f"jobs/{job}/rerun", {"states": [letter]}).json["targets"]["folded"] == name
+    assert operator.post(f"jobs/{job}/rerun", {"states": list("ql")}).json["targets"]["folded"] == "web[4,8]"
+
+
+def test_a_lineage_shows_every_attempt(
+    operator: Program, program: Callable[..., Program], play: Callable[[int], Play]
+) -> None:
+    job = operator.launch()
+    play(job).start(0, 1, 2)
+    play(job).end(0, 2)
+    play(job).end(1, state=RunState.FAILED, exit_status=3, reason="exit_status")
+    second = operator.post(f"jobs/{job}/rerun", {"states": ["f"]}).json["id"]
+    play(second).refuse(0, reason="dns")
+    third = operator.post(f"jobs/{second}/rerun", {"states": ["u"]}).json["id"]
+    operator.launch()
+    for start in (job, second, third):
+        found = operator.get(f"jobs/{start}/lineage").json["jobs"]
+        assert [(item["id"], item["rerun_of"]) for item in found] == [(job, None), (second, job), (third, second)]
+    tried = operator.get(f"jobs/{third}/hosts/web2/attempts").json["attempts"]
+    assert [(item["job"], item["state"], item["reason"], item["exit"]) for item in tried] == [
+        (job, "failed", "exit_status", 3),
+        (second, "unreachable", "dns", None),
+        (third, "pending", None, None),
+    ]
+    assert len(operator.get(f"jobs/{job}/hosts/web1/attempts").json["attempts"]) == 1
