@@ -20,10 +20,14 @@ class TakeRun:
 
 @dataclass(frozen=True, slots=True)
 class OpenGate:
-    """The start gate, committed before the exec request is sent."""
+    """The start gate, committed before the exec request is sent.
+
+    After ``deadline``, by the monotonic clock, nobody would send it any more: then the gate stays shut.
+    """
 
     claim: Claim
     facts: ConnectionFacts
+    deadline: float
 
 
 @dataclass(frozen=True, slots=True)

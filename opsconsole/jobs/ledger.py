@@ -103,7 +103,7 @@ class Ledger:
         wait = FIRST_RETRY_SECONDS
         while time.monotonic() < deadline:
             try:
-                return bool(self._group.submit(OpenGate(claim, facts))) and time.monotonic() < deadline
+                return bool(self._group.submit(OpenGate(claim, facts, deadline))) and time.monotonic() < deadline
             except Unavailable:
                 time.sleep(wait)
                 wait = min(wait * 2, MOST_RETRY_SECONDS)
@@ -285,7 +285,10 @@ def _change_of(
                 from_states=frozenset({RunState.QUEUED}),
                 values=values,
             )
-        case OpenGate(claim, facts):
+        case OpenGate(claim, facts, deadline):
+            # The transaction may have waited for the database for long.
+            if time.monotonic() >= deadline:
+                return None
             values = {
                 "started_at": now,
                 "connect_ms": facts.connect_ms,
@@ -336,7 +339,7 @@ def _settle_entry(
         case TakeRun(run_id, _):
             # Of two deliveries in one group only the first is the claim's.
             return claims.get(run_id) if move is not None and move.won else None
-        case OpenGate(claim, facts):
+        case OpenGate(claim, facts, _):
             # Asked again after an unknown commit: it is open already when the fence is still ours.
             opened = move is not None and move.fence == claim.fence and RunState.RUNNING in (move.before, move.after)
             if opened and facts.host_key_new:

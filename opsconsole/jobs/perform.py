@@ -29,6 +29,8 @@ from opsconsole.jobs.reattach import Reattaching
 from opsconsole.jobs.states import Reason, RunState
 
 _log = structlog.get_logger(__name__)
+# So often a host is connected to although the database did not confirm the start; tries of the job come on top.
+_MOST_UNCONFIRMED = 3
 _IDLE_POLL_SECONDS = 0.05
 _ASK_ANEW_SECONDS = 8.0
 # Of a durable run the host keeps at least so much of the head and of the tail of each stream: more than the console
@@ -175,6 +177,9 @@ class Performer:
             self._ledger.finish(claim, cancelled)
             return
         text = "The database did not confirm the start in time; the command was not sent."
+        unconfirmed = Unreached(Reason.INTERNAL, text)
+        if claim.attempt < _MOST_UNCONFIRMED + claim.retries and self._ledger.again(claim, unconfirmed):
+            return
         not_run = Outcome(RunState.UNREACHABLE, Reason.INTERNAL, text)
         if not self._ledger.finish(claim, not_run):
             # The gate's commit did arrive after all, so the record says running; nothing was sent, but only

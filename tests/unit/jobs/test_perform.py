@@ -111,8 +111,11 @@ def test_a_run_that_was_taken_over_while_connecting_sends_nothing(desk: Desk, ha
 
 
 def test_a_gate_that_comes_too_late_sends_nothing(desk: Desk, hand: Hand) -> None:
-    message, remote = order(desk), session(STARTED, Exited(0))
-    performer(hand, FakeConnector(remote), gate_seconds=-1.0).perform(*message)
+    message, remote = order(desk, retry_pause=0.0), session(STARTED, Exited(0))
+    for attempt in (1, 2, 3):
+        # Nothing was sent, so another try is safe.
+        assert desk.run(message[0]).attempt == attempt
+        performer(hand, FakeConnector(remote), gate_seconds=-1.0).perform(message[0], attempt)
     run = desk.run(message[0])
     assert (run.state, run.reason, remote.started) == ("unreachable", "internal", [])
 
