@@ -16,6 +16,8 @@ from opsconsole.jobs.states import LETTERS, JobState, Reason, RunState
 BAR_ORDER = "fkulxsorcq"
 CHIP_ORDER = "fkulrcqoxs"
 TROUBLE = "fkul"
+# What a rerun is offered for at first. Not the lost ones: their command may have run, which somebody has to weigh.
+RERUN = "fkus"
 # The grid is elements up to here and a canvas above; without script larger jobs are read in the table.
 TILES_AT_MOST = 1000
 _NAMES_TOLD = 3

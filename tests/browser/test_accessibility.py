@@ -12,7 +12,9 @@ from tests.functional.api.play import Play
 from tests.support.liveserver import LiveServer
 
 PATHS = ["/run?targets=web[1-200]&command=uptime", "/jobs", "/jobs/1", "/jobs/1?view=hosts", "/jobs/1?view=groups",
-         "/jobs/1?view=details", "/jobs/1/h/web2", "/jobs/1/keys", "/me", "/workers", "/nothing"]  # fmt: skip
+         "/jobs/1?view=details", "/jobs/1/h/web2", "/jobs/1/keys", "/me", "/workers", "/queue", "/stop",
+         "/run?targets=web[1-9]&command=uptime&canary=1&waves=2", "/jobs/2", "/jobs/2?view=hosts",
+         "/nothing"]  # fmt: skip
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -20,6 +22,9 @@ def test_pages_have_no_serious_finding(
     live: LiveServer, new_page: Callable[..., Page], play: Callable[[int], Play], scheme: str, watch: object
 ) -> None:
     job = live.launch(Order(targets="web[1-30]", command="uptime", max_failures="50%"))
+    waved = live.launch(Order(targets="web[1-30]", command="uptime", canary="1", waves="5", max_failures="50%"))
+    play(waved).start(0)
+    play(waved).end(0, state=RunState.LOST, reason=Reason.WORKER_LOST.value)
     workers = play(job)
     workers.start(*range(8))
     workers.write(1, b"\x1b[31mred\x1b[32mgreen\x1b[33myellow\x1b[34mblue\x1b[35mviolet\x1b[36mcyan\x1b[0m\n")

@@ -115,6 +115,63 @@ def test_a_dangerous_command_is_named(page: Page) -> None:
     expect(page.locator("#risk-text")).to_contain_text("deletes the root")
 
 
+def test_waves_are_previewed_while_they_are_written(live: LiveServer, page: Page, watch: Watch) -> None:
+    watch.allowed.append("422")
+    page.fill("#targets", "web[1-498]")
+    expect(page.locator("#waves-panel")).to_be_hidden()
+    expect(page.locator("#waves")).to_be_hidden()
+    page.click("text=Canary, then batches")
+    expect(page.locator("#waves-sizes")).to_have_text("1, 50, 447")
+    expect(page.locator("#steps li")).to_contain_text(["host first", "if it succeeds, waits for you", "447"])
+    page.fill("#waves", "1 *2 x")
+    expect(page.locator("#waves-error")).to_contain_text("column 6")
+    expect(page.locator("#go")).to_be_disabled()
+    page.fill("#waves", "100")
+    page.select_option("#canary_mode", "")
+    expect(page.locator("#canary_of")).to_be_hidden()
+    expect(page.locator("#waves-sizes")).to_have_text("100 ×4, 98")
+    page.fill("#max_failures", "5%")
+    expect(page.locator("#est-worst")).to_contain_text("74")
+    page.click("text=One by one")
+    expect(page.locator("#waves-panel")).to_be_hidden()
+    expect(page.locator("#concurrency")).to_be_hidden()
+    expect(page.locator("#est-worst")).to_contain_text("25")
+
+
+def test_the_tags_of_the_hosts_are_offered(live: LiveServer, page: Page, watch: Watch) -> None:
+    watch.allowed.append("422")
+    with live.database.transaction() as session:
+        for name, centre in (("db1", "eu"), ("db2", "us"), ("db3", "us")):
+            make_host(session, name, tags={"dc": centre})
+    page.fill("#targets", "db[1-3]")
+    page.click("text=Canary, then batches")
+    expect(page.locator("#tag-names option")).to_have_attribute("value", "dc")
+    page.select_option("#canary_mode", "each")
+    page.fill("#canary_of", "dc")
+    expect(page.locator("#waves-head")).to_have_text("Canary of 2, then 1 wave")
+    page.fill("#canary_of", "rack")
+    expect(page.locator("#canary-error")).to_contain_text("rack")
+
+
+def test_a_dry_run_stands_below_the_form_and_keeps_the_password(live: LiveServer, page: Page) -> None:
+    page.fill("#targets", "web[1-6]")
+    page.fill("#command", "uptime")
+    page.select_option("#credential", "password")
+    page.fill("#password", "hunter2-hunter2")
+    page.click("text=Canary, then batches")
+    page.fill("#waves", "2")
+    sent = []
+    page.on("request", lambda request: sent.append(request.post_data or ""))
+    page.click("#plan-button")
+    expect(page.locator("#plan tbody tr")).to_have_count(6)
+    expect(page.locator("#plan .waveplan li").first).to_contain_text("Canary 1 host web1")
+    expect(page.locator("#password")).to_have_value("hunter2-hunter2")
+    assert not any("hunter2" in body for body in sent)
+    page.fill("#waves", "3")
+    expect(page.locator("#plan.old")).to_be_visible()
+    expect(page).to_have_url(f"{live.url}/run")
+
+
 def test_the_password_field_appears_with_its_choice(page: Page) -> None:
     expect(page.locator("#password-field")).to_be_hidden()
     page.select_option("#credential", "password")

@@ -25,6 +25,8 @@ let timer = 0;
 const value = (name) => String(new FormData(form).get(name) ?? "");
 
 function ask() {
+  // A dry run of another order is shown as such.
+  byId("plan")?.classList.add("old");
   clearTimeout(timer);
   asking?.abort();
   timer = setTimeout(resolve, WAIT_MS);
