@@ -7,9 +7,9 @@ and how it ended, and enforces the limit of time. The *pump*, one a stream, cuts
 removes those between the head and the tail.
 
 In the folder: ``script`` until it was read, ``go`` (the second fence: made by the keeper before the command, or by who
-gives the start up; ``void`` says the latter), ``pid``, ``o.<offset>`` and ``e.<offset>``, ``o.end`` and ``e.end`` with the
-size once a stream has ended, ``exit``. tests/integration/ssh/test_durable.py shows what each is for.
-"""  # noqa: E501 - the names of files.
+gives the start up; ``void`` says the latter), ``pid``, ``o.<offset>`` and ``e.<offset>``, ``o.end`` and ``e.end`` once
+a stream has ended, ``exit``. tests/integration/ssh/test_durable.py shows what each is for.
+"""
 
 # Where the folders are. Not in XDG_RUNTIME_DIR: that goes away with the last session of the person, which may be ours.
 # One place and no second choice, because two places would be two fences.
@@ -38,7 +38,7 @@ set -- "$1" $l
 [ $# -gt 2 ] && [ "$3" -le $((a-q)) ] || break
 : >"$d/$1.gap"; rm -f "$d/$1.$2"; l=${l#" $2"}
 done; done
-echo "$a" >"$d/$1.n" && mv "$d/$1.n" "$d/$1.end"
+: >"$d/$1.end"
 }
 umask 077; printf '%63s\n' '' >"$d/exit.n" && mkdir "$d/go" || exit
 now; s=$t; read -r b </proc/sys/kernel/random/boot_id
@@ -80,7 +80,7 @@ d=$b/$m
 if [ "$v" = start ]; then find "$b/." ! -name . -prune -type d -mtime +14 -exec rm -rf {} + 2>/dev/null; fi
 if mkdir "$d" 2>/dev/null; then
 [ "$v" = start ] || { mkdir "$d/go"; : >"$d/void"; no gone; }
-printf %s "$s" >"$d/script" && mkfifo "$d/1" "$d/2" || { rm -rf "$d"; no full; }
+printf %s "$s" 2>/dev/null >"$d/script" && mkfifo "$d/1" "$d/2" || { rm -rf "$d"; no full; }
 OPSC_KEEPER=$m setsid /bin/sh -c "$9" opsc "@$m" "$d" "$u" "$5" "$6" "$7" "$8" "${10}" 3<&- >/dev/null 2>&1 &
 elif [ ! -d "$d" ]; then [ "$v" = start ] && no full; no gone; fi
 k=0
@@ -117,18 +117,16 @@ k=$z; open "$1" "$z"
 else break; fi
 done
 eval "k$1=$k a$1=$a f$1=$f"; }
-all() { [ -e "$d/o.end" ] && [ -e "$d/e.end" ] && read -r z <"$d/o.end" && [ "$ko" -ge "$z" ] \
-&& read -r z <"$d/e.end" && [ "$ke" -ge "$z" ]; }
 v=dead; [ "$x" != "$y" ] || ! grep -qzxF -e "OPSC_KEEPER=$m" "/proc/$k/environ" 2>/dev/null || v=living
 i=0 r= g=$k
 while :; do
 w=0
 [ -d "$d" ] || no gone
 if [ -z "$r" ] && [ -e "$d/exit" ]; then now; r=$t; fi
+l=1; [ ! -e "$d/o.end" ] || [ ! -e "$d/e.end" ] || l=0
 step o 5; step e 6
 if [ -n "$r" ]; then
-if all; then l=0; break; fi
-now; if [ ! -e "$d/o.end" ] || [ ! -e "$d/e.end" ]; then [ $((t-r)) -lt 3 ] || { l=1; break; }; fi
+if [ "$l" = 0 ]; then [ "$w" = 1 ] || break; else now; [ $((t-r)) -lt 3 ] || break; fi
 elif [ "$v" = dead ] || ! kill -s 0 "$g" 2>/dev/null; then [ -e "$d/exit" ] || no dead; fi
 if [ "$w" = 1 ]; then i=0; continue; fi
 i=$((i+1)); if [ "$i" -lt 25 ]; then sleep 0.2 2>/dev/null || sleep 1; else sleep 1; fi
