@@ -13,8 +13,8 @@ from tests.support.simulation import Simulation
 
 
 @pytest.fixture
-def desk(settings: Settings, database: Database) -> Iterator[Desk]:
-    desk = Desk(key_file(settings), database, FakeClock())
+def desk(settings: Settings, either_database: Database) -> Iterator[Desk]:
+    desk = Desk(key_file(settings), either_database, FakeClock())
     yield desk
     desk.close()
 
@@ -31,7 +31,7 @@ def _hold(desk: Desk, jobs: int, seed: int, seconds: float) -> None:
 
 @pytest.mark.slow
 def test_after_one_failure_too_many_nothing_starts(desk: Desk) -> None:
-    _hold(desk, 60, 1, 240)
+    _hold(desk, 40, 1, 280)
 
 
 @pytest.mark.faults

@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import text
 
 from opsconsole.db.database import Database
+from opsconsole.inventory.service import upsert_host
 from opsconsole.jobs import orders
 from opsconsole.jobs.ledger import Outcome
 from opsconsole.jobs.options import RunOptions
@@ -29,11 +30,16 @@ _ENDS = [
     Outcome(RunState.TIMED_OUT, Reason.COMMAND_TIMEOUT),
     Outcome(RunState.LOST, Reason.CONNECTION_LOST),
 ]
-_RECORD = "CREATE TABLE record (n INTEGER PRIMARY KEY, run_id INTEGER, job_id INTEGER, state TEXT, ver INTEGER)"
-_RECORDER = """
-CREATE TRIGGER record_states AFTER UPDATE OF state ON host_runs BEGIN
-INSERT INTO record (run_id, job_id, state, ver) VALUES (NEW.id, NEW.job_id, NEW.state, NEW.ver); END
-"""
+_RECORD = "CREATE TABLE record (job_id BIGINT, ver BIGINT, run_id BIGINT, state TEXT)"
+_WRITE = "INSERT INTO record VALUES (NEW.job_id, NEW.ver, NEW.id, NEW.state);"
+_RECORDERS = {
+    "sqlite": [f"CREATE TRIGGER record_states AFTER UPDATE OF state ON host_runs BEGIN {_WRITE} END"],
+    "postgresql": [
+        f"CREATE FUNCTION record_state() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {_WRITE} RETURN NULL; END $$",
+        "CREATE TRIGGER record_states AFTER UPDATE OF state ON host_runs FOR EACH ROW EXECUTE FUNCTION record_state()",
+    ],
+}
+_FLEET = 60
 
 
 @dataclass
@@ -79,8 +85,10 @@ class Simulation:
         self._stop = threading.Event()
         self._faults: list[str] = []
         with desk.database.transaction() as session:
-            session.execute(text(_RECORD))
-            session.execute(text(_RECORDER))
+            for statement in [_RECORD, *_RECORDERS[desk.database.dialect]]:
+                session.execute(text(statement))
+            for number in range(_FLEET):
+                upsert_host(session, f"web{number + 1}", tags={"dc": "abc"[number % 3]}, now=desk.clock.now())
         self._threads = [
             threading.Thread(target=self._work, args=(self._hands[n % 2], self.random.random()), name=f"slot-{n}")
             for n in range(threads)
@@ -112,7 +120,7 @@ class Simulation:
 
     def _order(self) -> int:
         pick = self.random
-        hosts = pick.choice([1, 3, 10, 20, 40, 60])
+        hosts = pick.choice([1, 3, 10, 20, 40, _FLEET])
         allowed = pick.choice(["0", "1", "3", "10", "5%", "10%", "33%", "100%", None])
         fields: dict[str, Any] = {
             "concurrency": pick.choice([1, 2, 5, 10, 20, 50]),
@@ -121,7 +129,8 @@ class Simulation:
             "at_stop": pick.choice(["finish", "kill"]),
             "waves": pick.choice([None, None, None, "1 *2", "3 +2", "20%"]),
             "canary": pick.choice([None, None, None, "2", "random 3"]),
-            "order": pick.choice(["given", "random"]),
+            "order": pick.choice(["given", "random", "spread dc"]),
+            "limit_per": pick.choice([None, None, "dc=2", "dc=5"]),
         }
         # A sweep may see the job before its chances are known; such a host succeeds.
         job_id = self.desk.order(f"web[1-{hosts}]", credential="key:test", **fields)
@@ -185,7 +194,7 @@ class Simulation:
 def _read_record(database: Database) -> dict[int, list[tuple[int, int, str]]]:
     record: dict[int, list[tuple[int, int, str]]] = defaultdict(list)
     with database.read() as session:
-        rows = session.execute(text("SELECT job_id, ver, run_id, state FROM record ORDER BY n"))
+        rows = session.execute(text("SELECT job_id, ver, run_id, state FROM record"))
         for job_id, ver, run_id, state in rows:
             record[job_id].append((ver, run_id, state))
     return record
@@ -202,11 +211,14 @@ class Story:
         self.allowed = self.options.allowed_failures(self.hosts)
         self.counted = _FAILURES if self.options.count_unreachable else _FAILURES - {"unreachable"}
         self.staged = job.plan is not None
+        self.limit = int(self.options.limit_per.partition("=")[2]) if self.options.limit_per else self.hosts
+        runs = desk.runs(job_id)
+        self.keys = {run.id: (run.limit_keys or [""])[0] for run in runs}
         self.stopped = job.stop_reason == "threshold"
         self.broken: list[str] = []
         self.starts = self.idle = self.checked = 0
         started = Counter[int]()
-        states = dict.fromkeys((run.id for run in desk.runs(job_id)), "pending")
+        states = dict.fromkeys((run.id for run in runs), "pending")
         by_version: dict[int, list[tuple[int, str]]] = defaultdict(list)
         for ver, run_id, state in changes:
             by_version[ver].append((run_id, state))
@@ -236,6 +248,11 @@ class Story:
         in_flight = sum(counts[state] for state in _HOLDS_SLOT)
         if in_flight > self.options.concurrency:
             self._say(f"{in_flight} in flight, {self.options.concurrency} allowed")
+        if any(number > self.limit for number in self._per_key(states).values()):
+            self._say(f"more than {self.limit} in flight of one tag")
+
+    def _per_key(self, states: dict[int, str]) -> Counter[str]:
+        return Counter(self.keys[run_id] for run_id, state in states.items() if state in _HOLDS_SLOT)
 
     def _look_for_idle(self, states: dict[int, str]) -> None:
         counts = Counter(states.values())
@@ -243,8 +260,10 @@ class Story:
         stopping = self.allowed is not None and failures > self.allowed
         # Between its waves a job need not be full.
         if counts["pending"] and not stopping and not self.staged:
+            per_key = self._per_key(states)
+            could = any(s == "pending" and per_key[self.keys[run_id]] < self.limit for run_id, s in states.items())
             self.checked += 1
-            self.idle += sum(counts[state] for state in _HOLDS_SLOT) < self.options.concurrency
+            self.idle += could and per_key.total() < self.options.concurrency
 
     def _say(self, what: str) -> None:
         self.broken.append(f"job {self.job_id}: {what}")
