@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,7 +26,13 @@ _BODIES = {
     "seq 1 2000; sleep 1; seq 1 2000": 1,
 }
 _FAILS = 0.1
-_CANCELLED = 0.1
+# What is special about some orders (up to which chance), and what is done to jobs at once and how often.
+_KINDS: tuple[tuple[float, dict[str, object]], ...] = (
+    (0.2, {"durable": True}),
+    (0.35, {"waves": "3 *2", "wave_gate": "auto"}),
+    (0.5, {"retries": 2, "priority": "high"}),
+)
+_VERBS: dict[tuple[str, ...], int] = {(): 17, ("cancel",): 2, ("pause", "resume"): 1}
 
 
 class Load:
@@ -71,7 +78,7 @@ class Load:
     def _order(self) -> int:
         key = str(uuid.UUID(int=self._choice.getrandbits(128)))
         self.keys.append(key)
-        order = {
+        order: dict[str, object] = {
             "targets": self._targets,
             "command": self._command(key),
             "credential": f"key:{CREDENTIAL}",
@@ -79,9 +86,11 @@ class Load:
             "reason": "kill loop",
             "confirm": str(self._count) if self._count >= 100 else None,
         }
+        chance = self._choice.random()
+        order |= next((more for most, more in _KINDS if chance < most), {})
         job = int(self._insist(lambda: self._client.launch(order, key=key))["id"])
-        if self._choice.random() < _CANCELLED:
-            self._insist(lambda: self._client.post(f"jobs/{job}/cancel", {}))
+        for verb in self._choice.choices(list(_VERBS), list(_VERBS.values()))[0]:
+            self._insist(partial(self._client.post, f"jobs/{job}/{verb}", {}))
         return job
 
     def _command(self, key: str) -> str:
