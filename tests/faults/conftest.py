@@ -1,16 +1,42 @@
 """Consoles that a test may break: each has its own broker, database and workers."""
 
+import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from opsconsole.db.database import Database
+from opsconsole.errors import Unavailable
 from opsconsole.settings import Settings
-from tests.support.console import Console, embedded_broker, running_console
+from tests.support.console import Console, Worker, embedded_broker, running_console
 from tests.support.sshd import Sshd, running_sshd
 
 KEY = {"credential": "key:test"}
+
+
+@contextmanager
+def frozen(console: Console, worker: Worker) -> Iterator[None]:
+    """Stops a worker process, as a machine that sleeps does, and lets it go on afterwards.
+
+    Not while it holds SQLite's write lock: then all others would wait for it, the test too.
+    """
+    with closing(Database(console.settings.database, wait_seconds=1)) as database:
+        for _ in range(50):
+            worker.process.send_signal(signal.SIGSTOP)
+            try:
+                with database.transaction() as session:
+                    session.connection()
+                break
+            except Unavailable:
+                worker.process.send_signal(signal.SIGCONT)
+        else:
+            raise AssertionError("the worker always holds the lock")
+    try:
+        yield
+    finally:
+        worker.process.send_signal(signal.SIGCONT)
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,14 @@
 On the hosts a file counts the starts; it never holds more than one line a run.
 """
 
+import contextlib
 import signal
+import socket
+import threading
+import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -14,8 +18,10 @@ import pytest
 
 from opsconsole.crash import CrashPoint
 from opsconsole.jobs.models import HostRun
-from tests.faults.conftest import KEY
+from tests.faults.conftest import KEY, frozen
 from tests.support.console import Console, Worker, marks, processes_of_runs, until
+from tests.support.faulty_tcp import faulty_server
+from tests.support.sshd import Sshd
 from tests.support.web_process import running_web
 
 pytestmark = pytest.mark.slow
@@ -159,3 +165,113 @@ def test_a_crash_among_many_runs(make_console: MakeConsole, started: Path, point
     assert body["counts"]["o"] + body["counts"]["l"] == 40
     if point is CrashPoint.AFTER_CLAIM:
         assert body["counts"]["l"] < 40
+
+
+class Gate:
+    """A way to a host that lets nobody through until it is opened, and can be cut."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._open = threading.Event()
+        self._cut = threading.Event()
+        self.waiting = 0
+
+    def __call__(self, connection: socket.socket, over: threading.Event) -> None:
+        self.waiting += 1
+        while not self._open.wait(0.05):
+            if over.is_set():
+                return
+        with socket.create_connection(("127.0.0.1", self._port)) as host:
+            back = threading.Thread(target=self._carry, args=(host, connection, over))
+            back.start()
+            self._carry(connection, host, over)
+            back.join()
+
+    def open(self) -> None:
+        """Lets everybody through."""
+        self._open.set()
+
+    def cut(self) -> None:
+        """Carries nothing any more, in either direction, and tells nobody."""
+        self._cut.set()
+
+    def _carry(self, source: socket.socket, target: socket.socket, over: threading.Event) -> None:
+        source.settimeout(0.1)
+        while not over.is_set():
+            if self._cut.is_set():
+                over.wait(0.1)
+                continue
+            try:
+                data = source.recv(65536)
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+            if not data:
+                break
+            target.sendall(data)
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def gate(sshd: Sshd) -> Iterator[tuple[Gate, str]]:
+    """A gate before a host, and the target that goes through it."""
+    made = Gate(sshd.port)
+    with faulty_server(made) as port:
+        yield made, f"127.0.0.1:{port}"
+
+
+def test_worker_frozen_before_the_gate_starts_nothing_when_it_wakes(
+    make_console: MakeConsole, started: Path, gate: tuple[Gate, str]
+) -> None:
+    way, target = gate
+    console = make_console()
+    job_id = console.launch(target, counting(started, "sleep 1"), connect_timeout=120.0, **KEY)
+    until(lambda: way.waiting, 30, "the worker connects")
+    with frozen(console, console.workers[0]):
+        console.start_workers(1)
+        until(lambda: way.waiting == 2, 40, "another worker connects for it")
+        assert only_run(console, job_id).attempt == 2
+    # Both go through at the same moment; the first has been given up and finds its gate shut.
+    way.open()
+    assert console.follow(job_id)["state"] == "succeeded"
+    run = only_run(console, job_id)
+    assert f":{console.workers[1].pid}" in (run.worker or "")
+    # The first one still takes work, and by then has long been through.
+    again, _ = console.run("127.0.0.[1-4]", "true", **KEY)
+    assert (again["state"], marks(started)) == ("succeeded", [str(run.id)])
+
+
+@pytest.mark.parametrize("seconds", [10, pytest.param(60, marks=pytest.mark.faults)])
+def test_worker_frozen_in_the_middle_of_the_command(make_console: MakeConsole, started: Path, seconds: int) -> None:
+    console = make_console(worker_dead_seconds=4.0)
+    job_id = console.launch("127.0.0.1", counting(started, "sleep 5; echo finished"), **KEY)
+    console.until_counts(job_id, r=1)
+    with frozen(console, console.workers[0]):
+        over = time.monotonic() + seconds
+        console.start_workers(1)
+        console.until_counts(job_id, 40, l=1)
+        while time.monotonic() < over:
+            time.sleep(0.1)
+    console.until_counts(job_id, 40, o=1)
+    run = only_run(console, job_id)
+    assert (run.late, run.last_line, marks(started)) == (True, "finished", [str(run.id)])
+
+
+@pytest.mark.faults
+def test_the_network_is_cut_in_the_middle_of_the_command(
+    make_console: MakeConsole, started: Path, gate: tuple[Gate, str]
+) -> None:
+    way, target = gate
+    way.open()
+    console = make_console()
+    job_id = console.launch(target, counting(started, "sleep 600"), **KEY)
+    console.until_counts(job_id, r=1)
+    until(lambda: marks(started), 20, "the command has begun")
+    way.cut()
+    began = time.monotonic()
+    assert console.follow(job_id, 60)["counts"]["l"] == 1
+    assert time.monotonic() - began < 45
+    run = only_run(console, job_id)
+    assert (run.reason, marks(started)) == ("connection_lost", [str(run.id)])

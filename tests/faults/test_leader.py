@@ -1,7 +1,6 @@
 """One worker at a time leads: when it dies or freezes another takes over, and two beats are as good as one."""
 
 import os
-import signal
 import subprocess
 import time
 from collections import Counter
@@ -17,7 +16,7 @@ from opsconsole.jobs.models import LeaderLease, WorkerProcess
 from opsconsole.launcher import folder
 from opsconsole.launcher.commands import beat_command
 from opsconsole.launcher.orphans import end_with_parent
-from tests.faults.conftest import KEY
+from tests.faults.conftest import KEY, frozen
 from tests.support.console import Console, Worker, environment_of, marks, until
 
 pytestmark = pytest.mark.slow
@@ -63,15 +62,12 @@ def test_a_killed_leader_is_replaced(make_console: MakeConsole, tmp_path: Path) 
 
 
 def test_a_leader_that_was_frozen_leads_no_more_when_it_wakes(make_console: MakeConsole, tmp_path: Path) -> None:
-    console, started = make_console(workers=2, worker_dead_seconds=3.0), tmp_path / "started"
+    console, started = make_console(workers=2), tmp_path / "started"
     former = until(partial(leader, console), 20, "somebody leads")
-    former.process.send_signal(signal.SIGSTOP)
-    try:
+    with frozen(console, former):
         new = until(partial(another, console, former), _TAKEOVER_SECONDS, "another leads")
         job_id = long_job(console, started)
         console.until_counts(job_id, o=3)
-    finally:
-        former.process.send_signal(signal.SIGCONT)
     body = console.follow(job_id)
     assert leader(console) is new
     starts = Counter(marks(started))

@@ -1,6 +1,5 @@
 """Workers that are killed, stopped, frozen or told the same thing again: no command starts twice, nothing hangs."""
 
-import signal
 import socket
 import time
 from collections import Counter
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from opsconsole.secret import Secret
-from tests.faults.conftest import KEY
+from tests.faults.conftest import KEY, frozen
 from tests.support.console import Console, marks, processes_of_runs, until
 
 pytestmark = pytest.mark.slow
@@ -140,15 +139,11 @@ def test_a_frozen_worker_is_given_up_and_its_late_result_is_taken(make_console: 
     started = tmp_path / "started"
     job_id = console.launch("127.0.0.1", f"echo x >> {started}; sleep 3; echo finished", **KEY)
     console.until_counts(job_id, r=1)
-    frozen = console.workers[0]
-    frozen.process.send_signal(signal.SIGSTOP)
-    try:
+    with frozen(console, console.workers[0]):
         console.start_workers(1)
         console.until_counts(job_id, 30, l=1)
         (run,) = console.runs(job_id)
         assert (run.reason, run.late) == ("worker_lost", False)
-    finally:
-        frozen.process.send_signal(signal.SIGCONT)
     console.until_counts(job_id, 30, o=1)
     (run,) = console.runs(job_id)
     assert (run.late, run.last_line) == (True, "finished")
