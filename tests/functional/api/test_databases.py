@@ -7,6 +7,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
+from opsconsole.accounts.permissions import Role
 from opsconsole.db.database import Database
 from opsconsole.jobs.models import Job
 from tests.functional.api.callers import Browser, Program
@@ -53,6 +54,24 @@ def test_a_job_is_followed(app: Flask, operator: Program, play: Callable[[int], 
             if event.name == "out":
                 said += event.data["s"]
     assert (grid, said, event.name) == ("o" * 20, "said\n", "done")
+
+
+def test_jobs_are_steered_and_stopped_together(
+    operator: Program, program: Callable[..., Program], play: Callable[[int], Play]
+) -> None:
+    job = operator.launch("root@web1:22,web2,web3", waves="1 2")
+    play(job).start(0)
+    play(job).end(0)
+    assert operator.post(f"jobs/{job}/pause", {"wave": 1}).json["counts"]["q"] == 2
+    assert operator.post(f"jobs/{job}/pause", {}).json["state"] == "paused"
+    assert operator.post(f"jobs/{job}/resume", {"held": True}).json["pause"]["by"] == operator.user.name
+    assert operator.get(f"jobs/{job}/hosts/web1").json["host"] == "root@web1:22"
+    again = operator.post(f"jobs/{job}/rerun", {"states": ["o"]}).json["id"]
+    assert [found["id"] for found in operator.get(f"jobs/{again}/lineage").json["jobs"]] == [job, again]
+    assert operator.get("queue").json["jobs"][0]["waits"]["code"] == "no_workers"
+    assert operator.post("hold", {}).json["cancelled"] == [job, again]
+    assert operator.get(f"jobs/{job}").json["counts"]["x"] == 2
+    assert program(Role.ADMIN).delete("hold").json["held"] is False
 
 
 def _odd(text: str) -> Iterator[tuple[str, dict[str, str]]]:

@@ -126,6 +126,46 @@ def test_bad_input_is_named_and_starts_nothing(cli: Run, args: tuple[str, ...], 
     assert json.loads(cli("jobs", "--json", "-n", "1").stdout or '{"id": 0}')["id"] == before
 
 
+def test_a_canary_waits_for_a_person_and_the_rest_goes_on(cli: Run) -> None:
+    plan = cli("run", "--dry-run", "-w", "demo[01-03]", "--canary", "1", "--", "true")
+    assert "wave 0 (canary): 1 host: demo01\nwave 1 (wave): 2 hosts: demo[02-03]\n" in plan.stdout
+    options = ("--detach", "-w", "demo[01-03]", "--canary", "1", "--canary-gate", "manual", "--canary-match", "^good$")
+    job = cli("run", *options, "--", "echo good").stdout.strip()
+    _until(cli, job, "paused")
+    assert "Its canary is done" in cli("queue").stdout
+    assert cli("resume", job).returncode == 2
+    assert cli("pause", job, "demo03").returncode == 0
+    assert cli("continue", job, "--wave", "0").stdout.startswith(f"#{job} running")
+    deadline = time.monotonic() + _SECONDS
+    while "1 host held back" not in cli("queue").stdout:
+        assert time.monotonic() < deadline
+    assert cli("resume", job, "--held").returncode == 0
+    assert cli("attach", job).returncode == 0
+    again = cli("rerun", job, "--states", "o", "--detach").stdout.strip()
+    _until(cli, again, "paused")
+    assert cli("cancel", again, "--grace", "1").stdout.startswith(f"#{again} cancelled")
+    table = cli("lineage", job).stdout.splitlines()[-2:]
+    assert [line.split() for line in table] == [["demo01", "(1)", "o", "o"], ["demo[02-03]", "(2)", "o", "x"]]
+
+
+def test_the_emergency_stop_ends_what_runs_and_holds_what_comes(cli: Run) -> None:
+    job = cli("run", "--detach", "-w", "demo[01-02]", "--", "sleep 600").stdout.strip()
+    _until(cli, job, "running")
+    stopped = cli("stop-all", "--reason", "a drill")
+    assert f"1 job cancelled: #{job}" in stopped.stdout
+    later = cli("run", "--detach", "-w", "demo01", "--", "true").stdout.strip()
+    assert "held by" in cli("queue").stdout
+    _until(cli, job, "cancelled")
+    assert cli("lift").returncode == 0
+    assert cli("attach", later).returncode == 0
+
+
+def _until(cli: Run, job: str, state: str) -> None:
+    deadline = time.monotonic() + _SECONDS
+    while f"#{job} " not in cli("jobs", "--state", state).stdout:
+        assert time.monotonic() < deadline, f"#{job} did not become {state}"
+
+
 def test_an_unknown_host_key_is_shown_and_trusted(cli: Run) -> None:
     with running_sshd() as server:
         fingerprint = known_hosts.fingerprint(server.known_key())
