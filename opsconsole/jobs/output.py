@@ -88,7 +88,9 @@ class BoundedOutput:
         self._trim(self._ring)
 
     def skip(self, fd: int, size: int) -> None:
-        """Counts ``size`` bytes that the host itself did not keep; it keeps more than ``head``, so none of that."""
+        """Counts ``size`` bytes that the host itself did not keep; what follows is part of the tail."""
+        # A host keeps more than our head, so this changes nothing, unless the host is not honest about it.
+        self._head = min(self._head, self.total)
         if fd == STDOUT:
             self.stdout_bytes += size
         else:

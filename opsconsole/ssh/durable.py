@@ -27,7 +27,7 @@ from opsconsole.ssh.process import Request, SshProcess
 
 _STREAMS = {b"o": Stream.STDOUT, b"e": Stream.STDERR}
 _HEAD = re.compile(
-    rb"(?P<data>[oe]) (?P<size>[0-9]{1,12})|g(?P<gap>[oe]) (?P<lost>[0-9]{1,18})"
+    rb"(?P<data>[oe]) (?P<size>[0-9]{1,12})|g(?P<gap>[oe]) (?P<lost>[0-9]{1,15})"
     rb"|a (?P<pid>[0-9]{1,10}) (?P<age>-?[0-9]{1,10})"
     rb"|x (?P<status>[0-9]{1,3}) (?P<limit>[01]) (?P<left>[01]) (?P<cut>[01])|n (?P<no>[a-z]{1,10})"
 )

@@ -244,3 +244,22 @@ def test_the_digest_is_of_the_bytes_themselves() -> None:
     output.add(STDOUT, b"abc", 0)
     parts = (b"0", hashlib.sha256(b"abc").digest(), hashlib.sha256(b"").digest())
     assert output.digest("0") == hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 60)), max_size=30))
+def test_what_the_host_did_not_keep_is_counted_and_lies_in_the_gap(steps: list[tuple[bool, int]]) -> None:
+    output, store = BoundedOutput(50, 40), Store()
+    total = last_skip = 0
+    for skipped, size in steps:
+        if skipped:
+            output.skip(STDOUT, size)
+            last_skip = total + size
+        else:
+            output.add(STDOUT, b"x" * size, 0)
+        total += size
+        store.take(output.flush(tail=True))
+    assert output.stdout_bytes == total
+    start, length = output.gap
+    assert 0 <= start <= start + length <= total
+    assert start + length >= last_skip
+    assert sum(len(chunk.data) for chunk in store.chunks.values()) + length == total
