@@ -22,6 +22,7 @@ from opsconsole.jobs.claims import Claim
 from opsconsole.jobs.ledger import Outcome
 from opsconsole.jobs.models import Job
 from opsconsole.jobs.options import RunOptions
+from opsconsole.jobs.ports import Unreached
 from opsconsole.jobs.states import TERMINAL, JobState, Reason, RunState, StopReason
 from opsconsole.settings import Settings
 from tests.support.clock import FakeClock
@@ -45,6 +46,8 @@ _STAGED = st.fixed_dictionaries(
         "at_stop": st.sampled_from(["finish", "kill"]),
         "count_unreachable": st.booleans(),
         "priority": st.sampled_from(["low", "normal"]),
+        "retries": st.sampled_from([0, 2]),
+        "retry_pause": st.just(1),
     }
 )
 _FAILED = {"failed", "timed_out", "lost", "unreachable"}
@@ -181,6 +184,15 @@ class Protocol(RuleBasedStateMachine):
         hand.finish(claim, Outcome(RunState.UNREACHABLE, Reason.REFUSED, "refused"))
         self._sent()
 
+    @rule(pick=_PICK)
+    @precondition(lambda self: self.claimed)
+    def try_again_later(self, pick: int) -> None:
+        hand, claim = self.claimed[pick % len(self.claimed)]
+        if claim.attempt <= claim.retries:
+            del self.claimed[pick % len(self.claimed)]
+            hand.ledger.again(claim, Unreached(Reason.REFUSED, "refused"))
+            self._sent()
+
     @rule(pick=_PICK, outcome=st.sampled_from(_ENDS), keep=st.booleans())
     @precondition(lambda self: self.running)
     def finish(self, pick: int, outcome: Outcome, keep: bool) -> None:
@@ -290,11 +302,12 @@ class Protocol(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_protocol_keeps_its_promises(tmp_path: Path) -> None:
     Protocol.migrated = tmp_path / "migrated.db"
     upgrade(f"sqlite:///{Protocol.migrated}")
     chosen = settings(
-        max_examples=20,
+        max_examples=15,
         stateful_step_count=30,
         deadline=None,
         # A failure is told as it was found: to make it small would take minutes.
