@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -52,7 +52,9 @@ class Web:
 
     def kill(self) -> None:
         """Ends it and what serves below it, as the kernel does when memory is short."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        # One that was asked to stop before has nothing left to kill.
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
 
