@@ -9,11 +9,12 @@ from sqlalchemy.orm import Session
 from opsconsole.accounts.permissions import Actor
 from opsconsole.errors import Invalid
 from opsconsole.hostset import evaluate
-from opsconsole.inventory import service
+from opsconsole.inventory import service, sources
 from opsconsole.inventory.importers.reading import Format, guess
 from opsconsole.inventory.importing import Import
 from opsconsole.inventory.models import Host
 from opsconsole.inventory.plan import ADDED, CHANGED, REMOVED, Plan
+from opsconsole.jobs.queries import by_host
 from opsconsole.jobs.targets import TargetResolver
 from opsconsole.settings import Settings
 
@@ -53,6 +54,21 @@ def listing(
     return Listing(rest[:limit], len(matching), more, unknown)
 
 
+def found(session: Session, actor: Actor, text: str, *, after: str = "", limit: int) -> Listing:
+    """Returns hosts as the search box means it: a target expression, or a part of a name or address.
+
+    Raises ``Invalid`` when it is neither.
+    """
+    try:
+        by_expression = listing(session, actor, expression=text, after=after, limit=limit)
+        if by_expression.total or not by_expression.unknown:
+            return by_expression
+    except Invalid:
+        if set(text) & set("@!&^~()[]*?#"):
+            raise
+    return listing(session, actor, q=text, after=after, limit=limit)
+
+
 def names(session: Session, actor: Actor, *, expression: str, hosts: Sequence[str] | None) -> list[str]:
     """Returns the hosts that a bulk change is for: those listed, or those of an expression. Raises ``Invalid``."""
     if hosts is not None:
@@ -65,8 +81,24 @@ def names(session: Session, actor: Actor, *, expression: str, hosts: Sequence[st
     return [host.name for host in found.hosts]
 
 
-def told(host: Host, groups: Sequence[str], sources: dict[int, str]) -> dict[str, Any]:
-    """Returns one host as the API gives it."""
+def all_told(session: Session, hosts: Sequence[Host]) -> list[dict[str, Any]]:
+    """Returns hosts as the API gives them."""
+    own = service.groups_of(session, hosts)
+    names_of = sources.names(session)
+    return [_told(host, own[host.id], names_of) for host in hosts]
+
+
+def with_history(session: Session, actor: Actor, hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the hosts with ``recent``: the letters of the last ten runs, newest last, and when the last one ended."""
+    runs = by_host.recent(session, actor, (str(host["name"]) for host in hosts))
+    for host in hosts:
+        mine = runs.get(str(host["name"]), [])
+        host["recent"] = "".join(run["state"] for run in reversed(mine))
+        host["last_at"] = mine[0]["at"].isoformat() if mine and mine[0]["at"] else None
+    return hosts
+
+
+def _told(host: Host, groups: Sequence[str], names_of: dict[int, str]) -> dict[str, Any]:
     return {
         "name": host.name,
         "address": host.address,
@@ -80,7 +112,7 @@ def told(host: Host, groups: Sequence[str], sources: dict[int, str]) -> dict[str
         "tags": host.tags,
         "notes": host.notes,
         "groups": list(groups),
-        "source": sources.get(host.source_id) if host.source_id is not None else None,
+        "source": names_of.get(host.source_id) if host.source_id is not None else None,
         "version": host.version,
     }
 

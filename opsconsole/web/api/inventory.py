@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from opsconsole.accounts.permissions import Permission
 from opsconsole.errors import Invalid
-from opsconsole.inventory import groups, service, sources
+from opsconsole.inventory import groups, service
 from opsconsole.inventory.groups import GroupView
 from opsconsole.inventory.models import Host
 from opsconsole.inventory.resolver import InventoryResolver
@@ -27,10 +27,15 @@ _TAGS = ("inventory",)
 def list_hosts(query: models.ListHosts) -> Response:
     """List hosts by name: all, those of an expression, or those with a part of the name or address."""
     with read() as session:
-        found = inventory.listing(
-            session, actor(), expression=query.expression, q=query.q, after=query.after, limit=query.limit
-        )
-        hosts = _told(session, found.hosts)
+        if query.find.strip():
+            found = inventory.found(session, actor(), query.find, after=query.after, limit=query.limit)
+        else:
+            found = inventory.listing(
+                session, actor(), expression=query.expression, q=query.q, after=query.after, limit=query.limit
+            )
+        hosts = inventory.all_told(session, found.hosts)
+        if query.history:
+            inventory.with_history(session, actor(), hosts)
         return jsonify(hosts=hosts, total=found.total, next=found.after, unknown=list(found.unknown[:100]))
 
 
@@ -171,14 +176,8 @@ def _version(version: int | None) -> int | None:
     return int(mark[1:])
 
 
-def _told(session: Session, found: list[Host]) -> list[dict[str, Any]]:
-    own = service.groups_of(session, found)
-    names = sources.names(session)
-    return [inventory.told(host, own[host.id], names) for host in found]
-
-
 def _host(session: Session, host: Host, status: int = 200) -> Response:
-    response = jsonify(_told(session, [host])[0])
+    response = jsonify(inventory.all_told(session, [host])[0])
     response.status_code = status
     response.headers["ETag"] = f'"v{host.version}"'
     return response

@@ -18,7 +18,9 @@ class ListHosts(Question):
 
     expression: Text = Field("", description="A target expression, such as `@web & @dc:eu`.", max_length=262_144)
     q: Text = Field("", description="A part of the name or of the address.", max_length=255)
+    find: Text = Field("", description="An expression, or a part of a name or address.", max_length=262_144)
     after: Text = Field("", max_length=255)
+    history: bool = Field(default=False, description="Adds `recent`, the states of the last ten runs, and `last_at`.")
     limit: int = Field(200, ge=1, le=5000)
 
 

@@ -9,10 +9,36 @@ from opsconsole.accounts.permissions import Permission
 from opsconsole.jobs import queries
 from opsconsole.jobs.notices import Notice, notices
 from opsconsole.web import view_models, words
-from opsconsole.web.pages import control, host_run, jobs, keys, me, routes, run, session, workers
+from opsconsole.web.pages import (
+    control,
+    groups,
+    host_run,
+    hosts,
+    imports,
+    jobs,
+    keys,
+    me,
+    routes,
+    run,
+    session,
+    workers,
+)
 from opsconsole.web.unit_of_work import read, runtime
 
-__all__ = ["control", "host_run", "jobs", "keys", "me", "register", "run", "session", "workers"]
+__all__ = [
+    "control",
+    "groups",
+    "host_run",
+    "hosts",
+    "imports",
+    "jobs",
+    "keys",
+    "me",
+    "register",
+    "run",
+    "session",
+    "workers",
+]
 
 LANGUAGES = ("en",)
 

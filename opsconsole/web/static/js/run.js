@@ -137,6 +137,7 @@ function items(found) {
     part.insertBefore(el("button", { class: "linkish", type: "button", text: t("Leave out"), on: { click: () => leaveOut(folded) } }), line);
     parts.push(part);
   }
+  if (found.frozen_count) parts.push(item("s", t("{n} frozen, left out", { n: number(found.frozen_count) }), found.frozen_folded, ""));
   if (found.excluded_count) parts.push(item("x", t("{n} excluded", { n: number(found.excluded_count) }), found.excluded, ""));
   byId("items").replaceChildren(...parts);
 }
