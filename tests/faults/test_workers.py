@@ -138,7 +138,7 @@ def test_a_frozen_worker_is_given_up_and_its_late_result_is_taken(make_console: 
     console = make_console(worker_dead_seconds=3.0)
     started = tmp_path / "started"
     job_id = console.launch("127.0.0.1", f"echo x >> {started}; sleep 3; echo finished", **KEY)
-    console.until_counts(job_id, r=1)
+    until(lambda: marks(started), 30, "the command has begun")
     with frozen(console, console.workers[0]):
         console.start_workers(1)
         console.until_counts(job_id, 30, l=1)
