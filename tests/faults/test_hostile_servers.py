@@ -1,7 +1,9 @@
 """Servers that stall, lie or freeze: each run ends in its named state in time, its slot is free, and nothing grows."""
 
 import logging
+import os
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,9 +16,11 @@ from opsconsole.jobs import results
 from opsconsole.jobs.models import HostRun
 from tests.faults.conftest import KEY
 from tests.support import faulty_tcp
+from tests.support.accounts import accounts
 from tests.support.console import Console, Worker, processes_of_runs, until
 from tests.support.faulty_tcp import faulty_server
 from tests.support.odd_ssh import OddServer, running_odd_ssh
+from tests.support.requirements import not_run
 from tests.support.sshd import Sshd, running_sshd
 
 pytestmark = pytest.mark.slow
@@ -291,3 +295,32 @@ def test_two_hundred_sessions_that_freeze_leave_nothing(make_console: MakeConsol
             until(lambda: not processes_of_runs(console.runs(job_id)), 120, "the guards end what they hold")
 
         flat(console, once, 1)
+
+
+def test_a_login_shell_that_is_not_posix_runs_it_or_says_that_it_does_not(make_console: MakeConsole) -> None:
+    expected = {"fish": ("succeeded", None), "tcsh": ("failed", "exec_refused")}
+    if os.geteuid() != 0:
+        not_run("root, to make accounts", "run the tests as root")
+    with accounts(tuple(expected)) as logins, running_sshd() as server:
+        if not logins:
+            not_run("tcsh or fish", "apt-get install tcsh fish")
+        console = make_console(ssh_port=server.port, key_files={"test": server.client_key})
+        targets = ",".join(f"{login}@127.0.0.1" for login in logins)
+        _, runs = console.run(targets, "echo $((6 * 7)); exit 0", **KEY)
+        for run in runs:
+            assert (run.state, run.reason) == expected[run.user.split("-")[2]], (run.user, run.detail)
+            assert run.state == "succeeded" or "login shell" in (run.detail or "")
+            assert run.state != "succeeded" or run.last_line == "42"
+
+
+def test_an_account_whose_password_has_expired_runs_nothing(make_console: MakeConsole) -> None:
+    if os.geteuid() != 0:
+        not_run("root, to make accounts", "run the tests as root")
+    with accounts(("dash",)) as logins, running_sshd() as server:
+        plain = next(login for login in logins if "-user-" in login)
+        subprocess.run(["chage", "--lastday", "0", plain], check=True, capture_output=True)
+        console = make_console(ssh_port=server.port, key_files={"test": server.client_key})
+        _, (run,) = console.run(f"{plain}@127.0.0.1", "echo ran", connect_timeout=5, command_timeout=20, **KEY)
+        assert run.state in {"failed", "unreachable"}, (run.state, run.detail)
+        assert run.reason in {"exec_refused", "auth"}
+        assert run.last_line != "ran"
