@@ -9,7 +9,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from opsconsole.db.database import Database
-from opsconsole.inventory.service import set_group, upsert_host
+from opsconsole.inventory.groups import set_group
+from opsconsole.inventory.service import upsert_host
 from opsconsole.jobs.claims import Claim
 from opsconsole.jobs.limits import NO_CAPS, Caps, Room
 from opsconsole.settings import Settings
