@@ -187,6 +187,7 @@ def reason_text(reason: str | None) -> str:
             "The connection broke while the command ran. It may still be running; it is not repeated."
         ),
         "worker_lost": _("The worker vanished while the command ran. It may have run; it is not repeated."),
+        "vanished": _("What the command had left on the host is gone, so how it ended is not known. It may have run."),
         "before_start": _("It was stopped before it started, so nothing ran."),
         "killed": _("The command was ended."),
         "kill_unconfirmed": _("The command was told to end, but the host did not confirm it. It may still be running."),

@@ -1,8 +1,10 @@
 """What a person does to a job from its page, in real Chromium: pause, waves, chosen hosts, emergency stop."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page, expect
 from sqlalchemy import select, update
 
@@ -252,3 +254,19 @@ def worker_of(slots: int, moment: Any) -> WorkerProcess:
     """A worker process that is alive."""
     times = {"started_at": moment, "beat_at": moment}
     return WorkerProcess(id="w1", name="w1", pid=1, version="1", slots=slots, busy=slots, **times)
+
+
+@pytest.mark.parametrize("width", [1440, 1400, 1120, 900])
+def test_a_long_command_leaves_the_head_in_its_bounds(
+    live: LiveServer, new_page: Callable[..., Page], width: int
+) -> None:
+    command = "apt-get -qy --only-upgrade install openssl && systemctl restart nginx && openssl version | tee /tmp/v"
+    job = live.launch(Order(targets="web-eu-[001-020],web-us-[031-050],web-ap-[061-070]", command=command))
+    page = new_page(width=width)
+    page.goto(f"{live.url}/jobs/{job}")
+    edges = "() => [...document.querySelectorAll('.cmd > *, .meta > span')].map((part) => part.getBoundingClientRect())"
+    boxes = page.evaluate(edges)
+    assert all(box["right"] <= width for box in boxes)
+    parts = page.locator(".cmd > *")
+    sides = [parts.nth(at).bounding_box() for at in range(parts.count())]
+    assert all(a["x"] + a["width"] <= b["x"] + 1 for a, b in pairwise(sides) if a and b)

@@ -153,7 +153,7 @@ class RunForm:
             password=Secret(password) if self.credential == "password" else None,
             concurrency=1 if pace == ONE else _whole("concurrency", self.concurrency, faults),
             canary=self._canary_text() if pace == WAVES else None,
-            order=f"spread {self.spread.strip()}" if self.order == "spread" else self.order or None,
+            order=self._order_text(),
             count_unreachable=False if self.ignore_unreachable else None,
             retries=_whole("retries", self.retries, faults),
             durable=True if self.durable else None,
@@ -170,6 +170,11 @@ class RunForm:
         if faults:
             raise Invalid("; ".join(fault.message for fault in faults), errors=faults)
         return order
+
+    def _order_text(self) -> str | None:
+        if self.order == "spread":
+            return f"spread {self.spread.strip()}"
+        return None if self.order in {"", "given"} else self.order
 
     def _canary_text(self) -> str | None:
         of = self.canary_of.strip()

@@ -20,22 +20,22 @@ def test_a_blank_form_shows_the_consoles_own_values(tmp_path: Path) -> None:
 
 
 def test_empty_fields_mean_the_setting() -> None:
-    order = FORM.order("")
+    order = FORM.to_order("")
     assert order == Order(targets="web[1-3]", command="uptime")
 
 
 def test_every_number_that_is_none_is_named_at_once() -> None:
     form = replace(FORM, concurrency="x", connect_timeout="-1", command_timeout="1.5.2", expect_count="²")
     with pytest.raises(Invalid) as raised:
-        form.order("")
-    assert [fault.field for fault in raised.value.errors] == [
+        form.to_order("")
+    assert {fault.field for fault in raised.value.errors} == {
         "concurrency", "connect_timeout", "command_timeout", "expect_count",
-    ]  # fmt: skip
+    }  # fmt: skip
 
 
 def test_a_password_goes_only_with_its_choice() -> None:
-    assert FORM.order("secret").password is None
-    chosen = replace(FORM, credential="password").order("secret")
+    assert FORM.to_order("secret").password is None
+    chosen = replace(FORM, credential="password").to_order("secret")
     assert chosen.password is not None
     assert chosen.password.reveal() == "secret"
 
@@ -45,9 +45,19 @@ def test_an_address_cannot_prefill_a_confirmation() -> None:
     assert (form.targets, form.confirm, form.expect_count, form.reason) == ("db1", "", "", "")
 
 
+def test_repeating_waves_gives_the_same_waves() -> None:
+    order = Order(
+        targets="web2", command="date", concurrency=5, canary="random 2", canary_match="up", canary_gate="manual",
+        waves="1 *2", wave_pause=1.5, wave_jitter=2, wave_gate="on_failure", order="spread dc", retries=2,
+        job_timeout=3600, count_unreachable=False, at_stop="kill", priority="low", durable=True, rerun_of=1234567,
+        launch_type=LaunchType.RELAUNCH,
+    )  # fmt: skip
+    assert RunForm().repeating(order).to_order("") == order
+
+
 def test_repeating_an_order_gives_the_same_order() -> None:
     order = Order(
         targets="web2\nweb3", command="date", title="date", user="deploy", credential="key:site", concurrency=5,
         connect_timeout=2.5, command_timeout=0, max_failures="5%", launch_type=LaunchType.RELAUNCH, rerun_of=7,
     )  # fmt: skip
-    assert RunForm().repeating(order).order("") == order
+    assert RunForm().repeating(order).to_order("") == order

@@ -8,6 +8,7 @@ import { groupList } from "./groups.js";
 import { hostsTable, outcomeOf } from "./hosts.js";
 import { keys } from "./keys.js";
 import { offeredKeys } from "./offered.js";
+import { localTimes } from "./page.js";
 import { mount } from "./pane.js";
 import { follow } from "./sse.js";
 import { createStatus } from "./status.js";
@@ -245,7 +246,7 @@ function tab(name) {
   }
   address({ view: name === "overview" ? null : name });
   if (name === "hosts") table.show(filter, query());
-  if (name === "details") renew(byId("lineage"), `/jobs/${id}/lineage`).catch(() => {});
+  if (name === "details") renew(byId("lineage"), `/jobs/${id}/lineage`).then(() => localTimes(byId("lineage"))).catch(() => {});
   newGroups = true;
   refreshGroups();
 }
@@ -370,4 +371,6 @@ if (chosen >= 0) {
 }
 chooseFirst();
 tab(shown);
-if (filter) setFilter("", false), [...(parameters.get("state")?.replaceAll(",", "") ?? "")].forEach((letter) => setFilter(letter, true));
+// The counters may have been used while the roster was on its way.
+const wanted = filter;
+if (wanted) setFilter("", false), [...wanted].forEach((letter) => setFilter(letter, true));

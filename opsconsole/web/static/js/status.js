@@ -40,7 +40,7 @@ export function createStatus(title) {
     tick();
     document.title = `${ended(next.state) ? t(name) : `${percent}%`} · #${next.id} ${title}`;
     icon(next);
-    speak(next, percent, Boolean(before && before.state !== next.state && ended(next.state)));
+    speak(next, percent, Boolean(before && before.state !== next.state && (ended(next.state) || reasonOf(next))));
     document.body.classList.toggle("over", ended(next.state));
     for (const node of document.querySelectorAll("[data-while]")) {
       /** @type {HTMLElement} */ (node).hidden = ended(next.state);
@@ -105,9 +105,9 @@ export function createStatus(title) {
   function speak(next, percent, urgent) {
     if (!urgent && Date.now() - spoken < SPEAK_EVERY_MS) return;
     spoken = Date.now();
-    byId("spoken").textContent = urgent
-      ? t("The job has ended: {state}", { state: t(PILLS[/** @type {keyof typeof PILLS} */ (next.state)]?.[1] ?? next.state) })
-      : t("{percent} percent, {failed} failed", { percent, failed: next.counts.f });
+    const state = t(PILLS[/** @type {keyof typeof PILLS} */ (next.state)]?.[1] ?? next.state);
+    const news = ended(next.state) ? t("The job has ended: {state}", { state }) : `${state}: ${reasonOf(next)}`;
+    byId("spoken").textContent = urgent ? news : t("{percent} percent, {failed} failed", { percent, failed: next.counts.f });
   }
 
   /** @param {import("./store.js").Status} next */
