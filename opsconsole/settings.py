@@ -80,6 +80,12 @@ class Settings(BaseSettings):
         (), description="When set, hosts must resolve into one of these networks: 10.0.0.0/8,192.168.0.0/16."
     )
     allow_unlisted_hosts: bool = Field(False, description="Names outside the inventory may be targets.")
+    source_programs: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Programs that may tell hosts (inventory sources), by full path, separated by commas."
+    )
+    source_urls: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Addresses below which inventory sources may read: https://cmdb.example.net/inventory/."
+    )
 
     max_targets: int = Field(10_000, ge=1, le=100_000, description="Hosts of one job at most.")
     max_command_bytes: int = Field(256 * 1024, ge=1, description="Size of a command at most.")
@@ -127,6 +133,18 @@ class Settings(BaseSettings):
         if any(not name.strip() or not path.strip() for name, _, path in pairs):
             raise ValueError("write name=/path/to/key, several separated by commas")
         return {name.strip(): path.strip() for name, _, path in pairs}
+
+    @field_validator("source_programs", "source_urls", mode="before")
+    @classmethod
+    def _parse_list(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("source_programs")
+    @classmethod
+    def _full_paths(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not path.startswith("/") for path in value):
+            raise ValueError("write full paths such as /usr/local/bin/inventory, several separated by commas")
+        return value
 
     @field_validator("allowed_networks", mode="before")
     @classmethod

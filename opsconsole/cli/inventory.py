@@ -87,6 +87,61 @@ def export(expression: str, *, wanted: str, output: Path | None) -> int:
     return ExitCode.OK
 
 
+@inventory.group()
+def sources() -> None:
+    """Programs and addresses that hosts are fetched from."""
+
+
+@sources.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@edge
+def list_(*, as_json: bool) -> int:
+    """List sources: how old their last good answer is, and what was wrong since then."""
+    with open_client(Settings.load()) as client:
+        for source in client.get("inventory/sources")["sources"]:
+            what = " ".join(source["argv"] or [source["url"]])
+            age = "never" if source["age_ms"] is None else f"{source['age_ms'] // 1000} s ago"
+            text = f"{source['name']:<20} {source['host_count']:>6} hosts  {age:<12} {what}  {source['error'] or ''}"
+            click.echo(json.dumps(source) if as_json else harmless(text.rstrip()))
+    return ExitCode.OK
+
+
+@sources.command()
+@click.argument("name")
+@click.argument("words", nargs=-1, required=True, metavar="URL | PROGRAM [ARGUMENT]...")
+@click.option("--timeout", type=click.IntRange(1, 300), default=30, show_default=True, help="Seconds.")
+@click.option("--every", type=click.IntRange(0), default=3600, show_default=True, help="Seconds; 0: only by hand.")
+@edge
+def add(name: str, words: tuple[str, ...], *, timeout: int, every: int) -> int:
+    """Add a source: a URL or a program (write -- before it) that answers as ansible-inventory --list."""
+    order: Body = {"name": name, "timeout_seconds": timeout, "interval_seconds": every}
+    order |= {"url": words[0]} if len(words) == 1 and "://" in words[0] else {"argv": list(words)}
+    with open_client(Settings.load()) as client:
+        client.post("inventory/sources", order)
+    return ExitCode.OK
+
+
+@sources.command()
+@click.argument("name")
+@edge
+def refresh(name: str) -> int:
+    """Ask the source NAME now."""
+    with open_client(Settings.load()) as client:
+        source = client.post(f"inventory/sources/{name}/refresh", {})
+    click.echo(f"{source['host_count']} hosts.")
+    return ExitCode.OK
+
+
+@sources.command()
+@click.argument("name")
+@edge
+def remove(name: str) -> int:
+    """Forget the source NAME; its hosts stay."""
+    with open_client(Settings.load()) as client:
+        client.delete(f"inventory/sources/{name}")
+    return ExitCode.OK
+
+
 def _download(client: ConsoleClient, wanted: str, expression: str) -> bytes:
     parameters = {"format": wanted, "expression": expression}
     with client.streaming("inventory/export", params=parameters) as response:

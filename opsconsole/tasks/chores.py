@@ -1,14 +1,23 @@
 """Regular cleaning, once a minute: what has expired and what nobody looks at any more."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
+import structlog
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from opsconsole.accounts.models import LoginLink, WebSession
+from opsconsole.clock import Clock
 from opsconsole.db.database import Database, database_time
+from opsconsole.errors import OpsconsoleError
+from opsconsole.inventory import sources
+from opsconsole.inventory.fetching import Allowed
 from opsconsole.jobs.models import WorkerProcess
+from opsconsole.settings import Settings
 
+_log = structlog.get_logger(__name__)
 _KEEP_GONE_WORKERS = timedelta(days=1)
 
 
@@ -16,6 +25,30 @@ def tidy(database: Database) -> None:
     """Deletes expired sessions and links, and worker processes that were gone and reaped a day ago."""
     with database.transaction() as session:
         _tidy(session)
+
+
+def refresh_sources(
+    settings: Settings, database: Database, clock: Clock, offload: Callable[[Callable[[], Any]], Any]
+) -> None:
+    """Asks the inventory's sources whose time has come, one after the other; one that fails keeps its last answer.
+
+    Only the database goes through ``offload``: a source may take minutes, and nobody else waits for it.
+    """
+
+    def transact(work: Callable[[Session], Any]) -> Any:
+        def inside() -> Any:
+            with database.transaction() as session:
+                return work(session)
+
+        return offload(inside)
+
+    allowed = Allowed(settings.source_programs, settings.source_urls)
+    key_files = {name: str(path) for name, path in settings.key_files.items()}
+    for name in transact(lambda session: sources.due(session, clock.now())):
+        try:
+            sources.refresh(transact, name, allowed=allowed, key_files=key_files, actor=None, now=clock.now)
+        except OpsconsoleError as error:
+            _log.warning("an inventory source failed; its last answer stays", source=name, reason=error.detail)
 
 
 def _tidy(session: Session) -> None:

@@ -25,7 +25,7 @@ from opsconsole.runtime import Runtime
 from opsconsole.settings import Settings
 from opsconsole.tasks.app import ATTACH_TASK, DISPATCH_TASK, LOOK_TASK, RUN_TASK, TICK_TASK, make_celery
 from opsconsole.tasks.broker_look import make_look
-from opsconsole.tasks.chores import tidy
+from opsconsole.tasks.chores import refresh_sources, tidy
 from opsconsole.tasks.dispatcher import CeleryDispatcher
 from opsconsole.tasks.housekeeping import Housekeeping, Identity
 from opsconsole.tasks.pool import make_offload
@@ -51,6 +51,7 @@ class Services:
         label: str,
     ) -> None:
         settings = runtime.settings
+        self._settings, self._clock = settings, runtime.clock
         self._connector = connector
         self._identity = Identity(label)
         # Each native thread has an engine of its own, so that no lock is shared between it and a greenlet.
@@ -146,8 +147,9 @@ class Services:
             database.close()
 
     def tidy(self) -> None:
-        """Does the regular cleaning."""
+        """Does the regular cleaning, and asks the inventory's sources whose time has come."""
         self._housekeeping_offload(lambda: tidy(self._databases[0]))
+        refresh_sources(self._settings, self._databases[0], self._clock, self._housekeeping_offload)
 
 
 def make_worker_app(runtime: Runtime, connector: Connector) -> Celery:

@@ -11,6 +11,7 @@ from opsconsole.web.api import (
     health,
     inventory,
     inventory_files,
+    inventory_sources,
     jobs,
     results,
     tokens,
@@ -18,7 +19,7 @@ from opsconsole.web.api import (
 from opsconsole.web.api.openapi import document, require_json
 from opsconsole.web.auth import requires
 
-_FEATURES = (jobs, control, results, events, console, tokens, fleet, inventory, inventory_files)
+_FEATURES = (jobs, control, results, events, console, tokens, fleet, inventory, inventory_files, inventory_sources)
 
 
 def register(app: Flask) -> None:

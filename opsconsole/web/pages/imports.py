@@ -9,11 +9,12 @@ from werkzeug.wrappers import Response
 
 from opsconsole.accounts.permissions import Permission
 from opsconsole.errors import Conflict, Invalid, OpsconsoleError, TooLarge
-from opsconsole.inventory import importing
+from opsconsole.inventory import importing, sources
 from opsconsole.inventory.importers.reading import MAX_BYTES, Format
 from opsconsole.inventory.importing import Import
 from opsconsole.web import inventory
 from opsconsole.web.api.inventory_files import download
+from opsconsole.web.api.inventory_sources import refresh
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.pages.routes import pages
 from opsconsole.web.unit_of_work import now, read, runtime, transaction
@@ -25,7 +26,18 @@ _FORMATS = {form.value for form in Format} | {"auto"}
 @requires(Permission.EDIT_INVENTORY)
 def import_hosts() -> Response:
     """Shows the form."""
-    return make_response(render_template("hosts/import.html", text="", wanted="auto", prune=False, error=None))
+    return make_response(_form(None))
+
+
+@pages.post("/hosts/import/sources/<name>")
+@requires(Permission.EDIT_INVENTORY)
+def refresh_source(name: str) -> Response:
+    """Asks a source now; what is wrong with it is shown beside it."""
+    try:
+        refresh(name)
+    except OpsconsoleError as error:
+        return _again(error)
+    return redirect(url_for("pages.import_hosts"), 303)
 
 
 @pages.post("/hosts/import")
@@ -94,14 +106,21 @@ def _import(wanted: str, content: bytes, name: str) -> Import:
 
 
 def _again(error: OpsconsoleError) -> Response:
-    page = render_template(
+    return make_response(_form(error), error.status)
+
+
+def _form(error: OpsconsoleError | None) -> str:
+    with read() as database:
+        known = sources.sources(database)
+    return render_template(
         "hosts/import.html",
         text=request.form.get("text", ""),
         wanted=request.form.get("format", "auto"),
         prune=bool(request.form.get("prune")),
         error=error,
+        sources=known,
+        today=now(),
     )
-    return make_response(page, error.status)
 
 
 def _shown(told: dict[str, object], asked: Import, error: OpsconsoleError | None) -> Response:

@@ -183,6 +183,11 @@ def _check_inventory(check: Checker, admin: Program) -> None:
     check(seen, "import_hosts")
     check(admin.post("inventory/import", {**text, "digest": "sha256:other"}), "import_hosts")
     check(admin.post("inventory/import", {**text, "digest": seen.json["digest"]}), "import_hosts")
+    check(admin.post("inventory/sources", {"name": "cmdb", "argv": ["/bin/echo"]}), "add_source")
+    check(admin.post("inventory/sources", {"name": "cmdb", "argv": ["/bin/cat"]}), "add_source")
+    check(admin.post("inventory/sources/cmdb/refresh"), "refresh_source")
+    check(admin.get("inventory/sources"), "list_sources")
+    check(admin.delete("inventory/sources/cmdb"), "remove_source")
     check(admin.delete("inventory/groups/inv"), "remove_group")
     check(admin.delete("inventory/hosts/inv1"), "remove_host")
 
