@@ -1,7 +1,7 @@
 """Durable mode without SSH: every way a kept command can be started, left, found again and ended, in every shell.
 
-The process that plays the connection leads its session and group, as a shell started by sshd does. Longer than 400
-lines because the host that all these tests share is part of them and of no others.
+The process that plays the connection leads its session and group, as a shell started by sshd does. The file is
+longer than 400 lines because the host that all these tests share is part of them and of no others.
 """
 
 import os
