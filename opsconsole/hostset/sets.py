@@ -37,7 +37,14 @@ def apply(operator: str, left: HostMap, right: HostMap) -> tuple[HostMap, HostMa
 def covered_by(hosts: HostMap) -> Callable[[HostSpec], bool]:
     """Returns the test whether a host is named by the set, with the same user and port or without them."""
     named = {_parts(spec) for spec in hosts.values()}
-    return lambda spec: any(wide in named for wide in _wider(spec))
+
+    def covered(spec: HostSpec) -> bool:
+        # Nearly all hosts are named without user and port, and then there is one way to name them.
+        if spec.user is None and spec.port is None:
+            return (spec.name.lower(), None, None) in named
+        return not named.isdisjoint(_wider(spec))
+
+    return covered
 
 
 def _related_to(hosts: HostMap) -> Callable[[HostSpec], bool]:
