@@ -202,9 +202,12 @@ def _show(plan: Body) -> None:
         place = f"{fault['file'] or ''} line {fault['line'] or '?'}".strip()
         click.echo(harmless(f"{place}: {fault['message']}"), err=True)
     told = [
-        f"{part} {kind} {action}" for kind, parts in plan["counts"].items() for action, part in parts.items() if part
+        f"{kind.replace('_', ' ')} {action}: {count}"
+        for kind, parts in plan["counts"].items()
+        for action, count in parts.items()
+        if count
     ]
-    click.echo(", ".join(told) + "." if told else "Nothing changes.")
+    click.echo(", ".join(told) if told else "Nothing changes.")
 
 
 def _field(part: Body) -> str:

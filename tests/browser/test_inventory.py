@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from opsconsole.accounts.permissions import Role
@@ -96,3 +98,24 @@ def test_a_viewer_looks_and_changes_nothing(
     page.goto(f"{live.url}/groups/web")
     assert page.locator("form[action*=groups]").count() == 0
     assert page.request.get(f"{live.url}/hosts/import").status == 403
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_its_pages_have_no_serious_finding(
+    new_page: Callable[..., Page], live: LiveServer, database: Database, scheme: str
+) -> None:
+    page = new_page(color_scheme=scheme)
+    found = []
+    for path in ("/hosts", "/hosts?q=@web", "/hosts/web0001", "/hosts/new", "/hosts/import", "/groups", "/groups/web"):
+        if path == "/hosts?q=@web":
+            _fleet(database, 30)
+            with database.transaction() as session:
+                locate(session, ["web0001"])["web0001"].frozen = True
+        page.goto(live.url + path)
+        expect(page.locator("main")).to_be_visible()
+        page.wait_for_load_state("networkidle")
+        for violation in Axe().run(page).response["violations"]:
+            if violation["impact"] in {"serious", "critical"}:
+                nodes = [node["html"][:160] + " " + node["failureSummary"][:300] for node in violation["nodes"][:3]]
+                found.append((path, violation["id"], nodes))
+    assert not found, "\n".join(map(str, found))
