@@ -1,12 +1,14 @@
-"""kombu's Redis transport with one difference: a message that cannot be read is dropped instead of ending the worker.
+"""kombu's Redis transport with two differences, so that the broker's trouble ends no worker and no command it follows.
 
-Whoever can write to the broker could otherwise end every worker, with all commands it follows, by one word.
+A message that cannot be read is dropped: whoever can write to the broker could otherwise end every worker by one word.
+A broker that has no memory left when a worker connects is one to connect to again, like one that is away.
 """
 
 from typing import Any
 
 import structlog
 from kombu.transport import TRANSPORT_ALIASES, redis
+from redis.exceptions import OutOfMemoryError
 
 _log = structlog.get_logger(__name__)
 # What reading text that is no message can raise; trouble of the connection is another matter.
@@ -23,6 +25,12 @@ class Channel(redis.Channel):
             # Its text may be anything at all, and is told to nobody.
             _log.warning("a message that cannot be read was dropped", error=type(error).__name__)
             return True
+
+    def _queue_bind(self, *place: Any) -> None:
+        try:
+            super()._queue_bind(*place)  # type: ignore[misc]
+        except OutOfMemoryError as error:
+            raise ConnectionError("the broker's memory is full") from error
 
 
 class Transport(redis.Transport):

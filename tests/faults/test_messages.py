@@ -14,6 +14,7 @@ import redis
 from opsconsole.accounts.models import User
 from opsconsole.accounts.permissions import Role
 from opsconsole.clock import SystemClock
+from opsconsole.tasks.app import RUN_TASK
 from tests.faults.conftest import KEY
 from tests.support.console import Console, marks, until
 from tests.support.factories import actor_for, make_user
@@ -38,7 +39,7 @@ class Queue:
     def genuine(self, console: Console, run: tuple[int, int]) -> dict[str, Any]:
         """Returns a message as the console itself makes it."""
         with console.dispatcher._app.producer_or_acquire() as producer:
-            text = console.dispatcher._payload(producer.channel, run)
+            text = console.dispatcher._payload(producer.channel, RUN_TASK, run)
         made: dict[str, Any] = json.loads(text)
         return made
 
