@@ -124,7 +124,9 @@ class EventFeed:
         data = json.loads(event.data)
         position.greeted = True
         position.last_id = event.id or position.last_id
-        position.ver = data.get("ver", position.ver)
+        # Other events name the job's version, too, and may come before the hosts of that version were told.
+        if event.event in {"snapshot", "delta"}:
+            position.ver = data["ver"]
         if event.event == "bye":
             position.streams = not data.get("poll")
             self._stopped.wait(data.get("retry_ms", 0) / 1000)

@@ -97,6 +97,15 @@ test("a view is not changed in place", () => {
   assert.deepEqual(changed(view.grid, after.grid), [0]);
 });
 
+test("the job's own event may come before the hosts of its version", () => {
+  const server = new Server(1);
+  const begun = reduce(start(job(1)), "snapshot", server.snapshot());
+  server.change(0, "o");
+  const told = reduce(begun, "job", { ver: server.ver, state: "succeeded" });
+  const after = reduce(told, "delta", server.delta(begun.ver));
+  assert.deepEqual([after.grid, after.facts.get(0).exit], ["o", 0]);
+});
+
 test("the end carries the verdict", () => {
   const server = new Server(1);
   server.change(0, "o");

@@ -25,7 +25,8 @@ export function follow(job, { onEvent, onLink }) {
 
   /** @param {string} event @param {any} data */
   function take(event, data) {
-    if (typeof data.ver === "number" && event !== "hello") ver = Math.max(ver, data.ver);
+    // Other events name the job's version, too, and may come before the hosts of that version were told.
+    if (event === "snapshot" || event === "delta") ver = Math.max(ver, data.ver);
     if (event === "out" && out && data.i === out.i && typeof data.off === "number") out.offset = data.off + size(data);
     onEvent(event, data);
     if (event === "done") finish();

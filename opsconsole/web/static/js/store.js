@@ -103,7 +103,8 @@ function lifecycle(view, data) {
   const started_at = data.started_at ?? view.job.started_at;
   const stopped_by = data.stopped_by ?? view.job.stopped_by;
   const job = { ...view.job, ...control(data), state, stop_reason, stopped_by, started_at, finished_at, counts, ...progress(counts) };
-  return { ...view, ver: data.ver, job };
+  // The version stays that of the grid: this may come just before the delta that tells the hosts of the same version.
+  return { ...view, job };
 }
 
 /** What holds a job back, of an event that tells it: each is `null` when it does not. @param {any} data */
