@@ -150,7 +150,8 @@ def test_a_stopped_server_loses_nothing_and_doubles_nothing(
     started = tmp_path / "started"
     with running_web(console) as web:
         command = counting(started, "sleep 1; echo done")
-        job_id = console.launch(f"127.0.0.[1-{hosts}]", command, concurrency=10, retry_pause=0.5, **KEY)
+        order = {"concurrency": 10, "confirm": str(hosts), "retry_pause": 0.5, **KEY}
+        job_id = console.launch(f"127.0.0.[1-{hosts}]", command, **order)
         console.until_counts(job_id, r=5)
         with Visitor(web, job_id) as visitor:
             server.halt()
