@@ -138,7 +138,10 @@ def wave_note(job: Mapping[str, Any]) -> str:
     if state == "held":
         seconds = max(1, round(job["waves"]["hold_ms"] / 1000))
         return _("%(wave)s starts in %(time)s", wave=wave_name(waves, now), time=duration(seconds * 1000))
-    return _("%(n)s of %(all)s", n=number(now + 1), all=number(len(waves)))
+    canaries = 1 if waves[0]["kind"] == CANARY else 0
+    if now < canaries:
+        return ""
+    return _("%(n)s of %(all)s", n=number(now - canaries + 1), all=number(len(waves) - canaries))
 
 
 # What the page tells elsewhere: its pill, its strip of waves, the banner of the console.
@@ -154,6 +157,8 @@ def waiting_text(waiting: Mapping[str, Any] | None) -> str:
     if waiting["code"] not in {"no_slot", "turn"}:
         return str(waiting["text"])
     count = waiting["ahead"] or 0
+    if waiting["code"] == "turn" and not count:
+        return _("Waiting for a worker to take it up.")
     ahead = ngettext("%(n)s job", "%(n)s jobs", count, n=number(count)) if count else _("no jobs")
     busy = _("%(busy)s of %(slots)s slots busy", busy=number(waiting["busy"]), slots=number(waiting["slots"]))
     if waiting["code"] == "turn":

@@ -194,7 +194,7 @@ def test_cancel_from_the_page(live: LiveServer, page: Page, play: Players) -> No
     job, _ = started(live, play)
     page.goto(f"{live.url}/jobs/{job}")
     page.click("summary:has-text('Cancel job')")
-    expect(page.locator("form.ask")).to_contain_text("3 not started will be skipped, 3 running get TERM")
+    expect(page.locator("form.ask")).to_contain_text("3 not started will be cancelled, 3 running get TERM")
     page.click("form.ask button")
     expect(page.locator("#pill")).to_have_text("Stopping")
     expect(page.locator("#grid .t.x")).to_have_count(3)

@@ -70,11 +70,24 @@ def test_who_only_looks_changes_nothing(
     assert state(database, job) == "pending"
 
 
+def test_who_sees_own_jobs_only_is_not_told_that_nothing_runs(
+    operator: Person, admin: Person, person: Callable[..., Person]
+) -> None:
+    viewer = person(Role.VIEWER)
+    assert "Nothing waits and nothing runs." in admin.text("/queue")
+    assert "Nothing has run." in admin.text("/jobs")
+    operator.job("web[1-3]")
+    assert "No job that you may see waits or runs." in viewer.text("/queue")
+    assert "only approvers and administrators see the jobs of others" in viewer.text("/jobs")
+
+
 def test_an_emergency_stop_is_told_on_every_page_until_an_admin_lifts_it(
     operator: Person, admin: Person, database: Database
 ) -> None:
     job = operator.job("web[1-3]")
-    assert "3</b> not started will be skipped" in operator.text("/stop")
+    assert "3</b> not started will be cancelled" in operator.text("/stop")
+    assert "The jobs of everybody else are stopped, too." in operator.text("/stop")
+    assert "everybody else" not in admin.text("/stop")
     answer = operator.send("/stop", {"reason": "the wrong <disk>", "cancel": "yes"})
     assert answer.headers["Location"] == "/queue"
     assert state(database, job) in {"stopping", "cancelled"}
@@ -198,10 +211,14 @@ def test_reruns_and_attempts_stand_side_by_side(operator: Person, play: Players)
     assert "2 attempts at this host" in page
 
 
-def test_a_job_tells_how_it_is_carried_out_and_where_it_is(operator: Person, play: Players) -> None:
+def test_a_job_tells_how_it_is_carried_out_and_where_it_is(operator: Person, database: Database, play: Players) -> None:
     job = operator.job("web[1-6]", pace="waves", canary_mode="first", canary_of="1", waves="2", wave_gate="manual")
-    play(job).start(0)
+    workers = play(job)
+    workers.start(0)
+    assert '<span id="wave-note" class="sub"></span>' in operator.text(f"/jobs/{job}?view=details")
+    with database.transaction() as session:
+        session.execute(update(Job).where(Job.id == job).values(wave=1))
     page = operator.text(f"/jobs/{job}?view=details")
-    assert "1 of 4" in page
+    assert "1 of 3" in page
     for fact in ("Canary", "Between waves", "wait for a person"):
         assert fact in page

@@ -28,7 +28,8 @@ test("the strip shows the waves around the present one", () => {
 });
 
 test("where it is, what is left of a pause, and who is waited for", () => {
-  assert.equal(waveNote(job({ waves: { now: 2, hold_ms: null, list } }), null), "3 of 21");
+  assert.equal(waveNote(job({ waves: { now: 2, hold_ms: null, list } }), null), "2 of 20");
+  assert.equal(waveNote(job({}), null), "");
   assert.equal(waveNote(job({ waves: { now: 2, hold_ms: 24_300, list } }), 24_300), "Wave 2 starts in 24 s");
   assert.equal(waveNote(job({ state: "paused", pause: { reason: "wave", by: null } }), null), "waits for you: Continue");
 });
@@ -36,6 +37,7 @@ test("where it is, what is left of a pause, and who is waited for", () => {
 test("why the next host does not start", () => {
   assert.equal(waitingText({ code: "no_slot", text: "", ahead: 3, slots: 200, busy: 200 }), "Waiting for a free slot: 3 jobs ahead, 200 of 200 slots busy");
   assert.equal(waitingText({ code: "turn", text: "", ahead: 1, slots: 8, busy: 5 }), "Waiting for its turn: 1 job ahead, 5 of 8 slots busy");
+  assert.equal(waitingText({ code: "turn", text: "", ahead: 0, slots: 8, busy: 5 }), "Waiting for a worker to take it up.");
   assert.equal(waitingText({ code: "paused", text: "Paused.", ahead: null, slots: null, busy: null }), "");
   assert.equal(waitingText(null), "");
 });

@@ -65,7 +65,7 @@ def test_the_strip_shows_the_waves_around_the_present_one() -> None:
 
 
 def test_where_it_is_and_who_is_waited_for() -> None:
-    assert words.wave_note(job(now=2)) == "3 of 21"
+    assert words.wave_note(job(now=2)) == "2 of 20"
     assert words.wave_note(job(now=2, hold_ms=24_300)) == "Wave 2 starts in 24 s"
     assert words.wave_note(job("paused", pause="wave")) == "waits for you: Continue"
     assert words.wave_note(job("failed")) == ""
@@ -81,8 +81,9 @@ def test_every_stop_and_every_pause_is_told() -> None:
 def test_why_the_next_host_does_not_start() -> None:
     told = {"code": "no_slot", "text": "", "ahead": 3, "slots": 200, "busy": 200}
     assert words.waiting_text(told) == "Waiting for a free slot: 3 jobs ahead, 200 of 200 slots busy"
-    turn = {**told, "code": "turn", "ahead": 0, "busy": 5}
-    assert words.waiting_text(turn) == "Waiting for its turn: no jobs ahead, 5 of 200 slots busy"
+    turn = {**told, "code": "turn", "ahead": 1, "busy": 5}
+    assert words.waiting_text(turn) == "Waiting for its turn: 1 job ahead, 5 of 200 slots busy"
+    assert words.waiting_text({**turn, "ahead": 0}) == "Waiting for a worker to take it up."
     assert words.waiting_text({**told, "code": "retry", "text": "Waits a little."}) == "Waits a little."
     assert words.waiting_text({**told, "code": "paused"}) == words.waiting_text(None) == ""
 

@@ -25,6 +25,7 @@ export function createChoice({ job, name, onChange, onStatus }) {
     const verb = event.submitter?.getAttribute("data-verb");
     event.preventDefault();
     if (verb === "rerun") return again();
+    bar.querySelector("details[open]")?.removeAttribute("open");
     return send(`/api/v1/jobs/${job}/${verb}`, { hosts: names() }, onStatus, /** @type {any} */ (event.submitter));
   });
 

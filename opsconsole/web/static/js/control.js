@@ -64,7 +64,8 @@ export function waveNote(job, hold) {
     const seconds = Math.max(1, Math.round((hold ?? 0) / 1000));
     return t("{wave} starts in {time}", { wave: waveName(list, now), time: duration(seconds * 1000) });
   }
-  return state === "runs" ? t("{n} of {all}", { n: number(now + 1), all: number(list.length) }) : "";
+  const canaries = list[0].kind === "canary" ? 1 : 0;
+  return state === "runs" && now >= canaries ? t("{n} of {all}", { n: number(now - canaries + 1), all: number(list.length - canaries) }) : "";
 }
 
 /** Why the next host does not start, as far as it is not told elsewhere on the page. @param {Status["waiting"]} waiting */
@@ -72,6 +73,7 @@ export function waitingText(waiting) {
   if (!waiting || ELSEWHERE.has(waiting.code)) return "";
   if (waiting.code === "no_workers") return t("No worker is connected, so the job waits. Start one:");
   if (waiting.code !== "no_slot" && waiting.code !== "turn") return waiting.text;
+  if (waiting.code === "turn" && !waiting.ahead) return t("Waiting for a worker to take it up.");
   const jobs = waiting.ahead ? plural(waiting.ahead, "{n} job", "{n} jobs") : t("no jobs");
   const busy = t("{busy} of {slots} slots busy", { busy: number(waiting.busy ?? 0), slots: number(waiting.slots ?? 0) });
   const text = waiting.code === "turn" ? "Waiting for its turn: {jobs} ahead, {busy}" : "Waiting for a free slot: {jobs} ahead, {busy}";

@@ -8,19 +8,23 @@ const LOOK_EVERY_MS = 1500;
  * Returns what to call with the view whenever it may have changed.
  * @param {number} job
  * @param {HTMLElement} root
+ * @param {() => void} onAnswer called when hosts that were looked at have been answered for
  */
-export function doubtfulRuns(job, root) {
+export function doubtfulRuns(job, root, onAnswer) {
   let known = "";
   let timer = 0;
   const look = throttled(async () => {
     clearTimeout(timer);
+    const before = asked();
     await renew(root, `/jobs/${job}/doubts`).catch(() => {
       known = "";
     });
+    if (asked() < before) onAnswer();
     again();
   }, LOOK_EVERY_MS);
+  const asked = () => Number(root.querySelector("[data-asked]")?.getAttribute("data-asked"));
   const again = () => {
-    if (Number(root.querySelector("[data-asked]")?.getAttribute("data-asked"))) timer = setTimeout(look, LOOK_EVERY_MS);
+    if (asked()) timer = setTimeout(look, LOOK_EVERY_MS);
   };
   again();
 

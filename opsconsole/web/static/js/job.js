@@ -42,7 +42,7 @@ const choice = createChoice({ job: id, name: (i) => hosts[i], onChange: ticked, 
 const table = hostsTable({
   job: id, root: byId("hosts-table"), sort: parameters.get("sort") || main.dataset.sort, href: hrefOf, onPick: pick, ticked: choice.has, onTick: choice.toggle,
 });
-const doubts = doubtfulRuns(id, byId("doubts"));
+const doubts = doubtfulRuns(id, byId("doubts"), () => chosen >= 0 && headOnly(chosen));
 verbForms(take);
 
 /** @param {string} hash */
@@ -197,6 +197,7 @@ async function headOnly(i) {
     const fresh = next.querySelector(part);
     if (fresh) byId("pane").querySelector(part)?.replaceWith(fresh);
   }
+  localTimes(byId("pane"));
   watch();
 }
 

@@ -72,7 +72,8 @@ function show(found, ms) {
   const allowed = found.allowed_failures;
   estimate("est-failures", allowed === null ? t("any number") : number(allowed), allowed === null ? t("of failures: it never stops early") : allowed === 1 ? t("failure allowed, one more stops it") : t("failures allowed, one more stops it"));
   const worst = found.worst_case ?? found.count;
-  estimate("est-worst", number(worst), worst === 1 ? t("host could fail before it stops") : t("hosts could fail before it stops"));
+  if (allowed === null) estimate("est-worst", number(worst), worst === 1 ? t("host could fail") : t("hosts could fail"));
+  else estimate("est-worst", number(worst), worst === 1 ? t("host could fail before it stops") : t("hosts could fail before it stops"));
   waves(found.waves ?? []);
   byId("tag-names").replaceChildren(...Object.keys(found.by ?? {}).map((name) => el("option", { value: name })));
   risk(found.risk);

@@ -40,7 +40,7 @@ export function createStatus(title) {
     tick();
     document.title = `${ended(next.state) ? t(name) : `${percent}%`} · #${next.id} ${title}`;
     icon(next);
-    speak(next, percent, Boolean(before && before.state !== next.state && (ended(next.state) || reasonOf(next))));
+    speak(next, percent, Boolean(before && before.state !== next.state && (ended(next.state) || reasonOf(next) || before.state === "paused")));
     document.body.classList.toggle("over", ended(next.state));
     for (const node of document.querySelectorAll("[data-while]")) {
       /** @type {HTMLElement} */ (node).hidden = ended(next.state);
@@ -106,7 +106,8 @@ export function createStatus(title) {
     if (!urgent && Date.now() - spoken < SPEAK_EVERY_MS) return;
     spoken = Date.now();
     const state = t(PILLS[/** @type {keyof typeof PILLS} */ (next.state)]?.[1] ?? next.state);
-    const news = ended(next.state) ? t("The job has ended: {state}", { state }) : `${state}: ${reasonOf(next)}`;
+    const why = reasonOf(next);
+    const news = ended(next.state) ? t("The job has ended: {state}", { state }) : why ? `${state}: ${why}` : state;
     byId("spoken").textContent = urgent ? news : t("{percent} percent, {failed} failed", { percent, failed: next.counts.f });
   }
 
