@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from opsconsole.accounts.permissions import Actor, Permission
 from opsconsole.audit.record import record
 from opsconsole.errors import Conflict, FieldError, Forbidden, Invalid
-from opsconsole.jobs import queries, transitions
+from opsconsole.jobs import queries, stages, transitions
 from opsconsole.jobs.launch import LaunchType, Order
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.options import RunOptions
@@ -45,19 +45,14 @@ def pause(
 ) -> Job:
     """Pauses a job, or holds ``hosts`` or a wave of it back (waves count from 0), and returns it as it is now.
 
-    What no worker has taken up waits; what connects or runs goes on to its end. Raises ``Forbidden``, ``Conflict``
+    What no worker has taken up waits; what connects or runs goes on to its end. At the gate after a wave the pause
+    comes first, and the gate is there again when it ends. Raises ``Forbidden``, ``Conflict``
     for a job that has ended or is being stopped, or ``Invalid`` for a host or wave it does not have.
     """
     state = _lock(session, job, actor, "pause")
     _refuse_ended(job, state, "paused")
     places = _places(session, job, hosts, wave)
-    if places is None:
-        why = {"pause_reason": PauseReason.OPERATOR.value, "paused_by": actor.name}
-        done = transitions.move_job(session, job.id, JobState.PAUSED, why)
-        if done:
-            transitions.take_back(session, job.id, now)
-    else:
-        done = _hold_back(session, job, places, now)
+    done = _begin_pause(session, job, actor, state, now) if places is None else _hold_back(session, job, places, now)
     return _done(session, actor, "job.pause", job, _told(hosts, wave), now=now, changed=done)
 
 
@@ -234,6 +229,19 @@ def _refuse_ended(job: Job, state: JobState, done: str) -> None:
         raise Conflict(f"Job {job.id} is being stopped, it cannot be {done}. Run the rest again.", code="job_stopping")
 
 
+def _begin_pause(session: Session, job: Job, actor: Actor, state: JobState, now: datetime) -> bool:
+    why = {"pause_reason": PauseReason.OPERATOR.value, "paused_by": actor.name}
+    if state is JobState.PAUSED:
+        if job.pause_reason == PauseReason.OPERATOR:
+            return False
+        session.execute(update(Job).where(Job.id == job.id).values(why))
+        return True
+    done = transitions.move_job(session, job.id, JobState.PAUSED, why)
+    if done:
+        transitions.take_back(session, job.id, now)
+    return done
+
+
 def _end_pause(session: Session, job: Job, state: JobState, now: datetime) -> bool:
     if state is not JobState.PAUSED:
         return False
@@ -242,7 +250,10 @@ def _end_pause(session: Session, job: Job, state: JobState, now: datetime) -> bo
     onward: dict[str, Any] = {"pause_reason": None, "paused_by": None}
     if job.started_at is None:
         onward["started_at"] = now
-    return transitions.move_job(session, job.id, JobState.RUNNING, onward)
+    done = transitions.move_job(session, job.id, JobState.RUNNING, onward)
+    # The wave may be over: then its gate is still to be passed.
+    stages.advance(session, job.id, now)
+    return done
 
 
 def _hold_back(session: Session, job: Job, places: Sequence[int], now: datetime) -> bool:

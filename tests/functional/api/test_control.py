@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from opsconsole.accounts.permissions import Role, Scope
 from opsconsole.audit.models import AuditRecord
 from opsconsole.db.database import Database
-from opsconsole.jobs import dispatch, recover, transitions
+from opsconsole.jobs import dispatch, recover, stages, transitions
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.states import JobState, RunState
 from tests.functional.api.callers import Program
@@ -170,6 +170,26 @@ def test_continue_ends_the_pause_between_two_waves_and_not_a_persons(
     assert _post(operator, f"jobs/{job}/continue")["waves"]["hold_ms"] is None
     _post(operator, f"jobs/{job}/pause")
     assert _post(operator, f"jobs/{job}/continue", status=409)["code"] == "paused"
+
+
+def test_a_persons_pause_at_a_gate_comes_before_the_gate(
+    operator: Program, database: Database, clock: FakeClock, play: Callable[[int], Play]
+) -> None:
+    job = operator.launch(waves="1", wave_gate="manual")
+    play(job).start(0)
+    play(job).end(0)
+    with database.transaction() as session:
+        transitions.lock_job(session, job)
+        stages.advance(session, job, clock.now())
+    assert operator.get(f"jobs/{job}").json["pause"] == {"reason": "wave", "by": None}
+    for _ in range(2):
+        assert _post(operator, f"jobs/{job}/pause")["pause"] == {"reason": "operator", "by": operator.user.name}
+    assert _post(operator, f"jobs/{job}/continue", status=409)["code"] == "paused"
+    status = _post(operator, f"jobs/{job}/resume")
+    assert (status["state"], status["pause"]) == ("paused", {"reason": "wave", "by": None})
+    assert status["waves"]["now"] == 0
+    status = _post(operator, f"jobs/{job}/continue", {"wave": 0})
+    assert (status["state"], status["waves"]["now"]) == ("running", 1)
 
 
 def test_the_emergency_stop_cancels_everybodys_jobs_and_keeps_new_ones_waiting(
