@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from opsconsole.web.api.questions import Question, Text
+from opsconsole.web.api.questions import Body, Question, Text
 from opsconsole.web.api.replies import Answer
 
 Name = Annotated[Text, Field(max_length=255)]
@@ -24,7 +24,7 @@ class ListHosts(Question):
     limit: int = Field(200, ge=1, le=5000)
 
 
-class HostChange(Question):
+class HostChange(Body):
     """Fields of a host to set; `null` or an empty text unsets one, a field that is not there stays as it is."""
 
     name: Name | None = Field(None, description="Another name for it.")
@@ -48,7 +48,7 @@ class NewHost(HostChange):
     name: Name
 
 
-class HostsChange(Question):
+class HostsChange(Body):
     """A change of many hosts at once: those listed, or those of an expression."""
 
     hosts: Names | None = None
@@ -60,7 +60,7 @@ class HostsChange(Question):
     remove: bool = Field(default=False, description="Takes the hosts out of the inventory.")
 
 
-class GroupChange(Question):
+class GroupChange(Body):
     """What to change of a group; a field that is not there stays as it is."""
 
     name: Word | None = Field(None, description="Another name for it.")
@@ -76,10 +76,10 @@ class NewGroup(GroupChange):
     name: Word
 
 
-class ImportHosts(Question):
+class ImportHosts(Body):
     """A file or pasted text. Without `digest` a dry run; with the digest of one, exactly that is done."""
 
-    model_config = ConfigDict(extra="ignore", str_max_length=_MAX_IMPORT_CHARS)
+    model_config = ConfigDict(str_max_length=_MAX_IMPORT_CHARS)
 
     format: Literal[
         "auto",

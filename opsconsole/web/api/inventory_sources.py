@@ -14,7 +14,7 @@ from opsconsole.inventory.fetching import Allowed
 from opsconsole.inventory.models import InventorySource
 from opsconsole.web.api.inventory_models import Word
 from opsconsole.web.api.openapi import answers, spec
-from opsconsole.web.api.questions import Question, Text
+from opsconsole.web.api.questions import Body, Text
 from opsconsole.web.api.replies import Answer
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.unit_of_work import now, read, runtime, transaction
@@ -23,7 +23,7 @@ blueprint = Blueprint("inventory_sources", __name__, url_prefix="/inventory/sour
 _TAGS = ("inventory",)
 
 
-class NewSource(Question):
+class NewSource(Body):
     """A source to add: a program or an address that answers as `ansible-inventory --list`; the settings allow which."""
 
     name: Word

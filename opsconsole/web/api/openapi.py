@@ -1,8 +1,9 @@
 """The OpenAPI document, made from the code, and the check of what comes in. One voice for both: ``spec``."""
 
-from typing import Any
+from difflib import get_close_matches
+from typing import Any, TypeGuard, get_type_hints
 
-from flask import Response, make_response, request
+from flask import Response, current_app, make_response, request
 from pydantic import BaseModel, ValidationError
 from spectree import Response as Answers
 from spectree import SecurityScheme, SpecTree
@@ -14,6 +15,8 @@ from opsconsole.errors import FieldError, Invalid
 from opsconsole.web.api.replies import Problem
 
 _USUAL = (401, 403, 422, 429, 503)
+_MAX_FAULTS = 50
+_MAX_NAME = 200
 
 
 class _Plugin(FlaskPlugin):
@@ -27,14 +30,37 @@ class _Plugin(FlaskPlugin):
 
 def _on_invalid(_request: Any, _response: Any, error: Any, _instance: Any, _adapter: Any) -> None:
     if isinstance(error, ValidationError):
-        faults = [_fault(item) for item in error.errors(include_input=False, include_context=False, include_url=False)]
+        items = error.errors(include_input=False, include_context=False, include_url=False)
+        faults = [_fault(item) for item in items[:_MAX_FAULTS]]
         raise Invalid("; ".join(f"{fault.field}: {fault.message}" for fault in faults[:5]), errors=faults)
 
 
 def _fault(item: Any) -> FieldError:
+    if item["type"] == "extra_forbidden":
+        return _unknown(item["loc"])
     place = ".".join(str(part) for part in item["loc"]) or "body"
     message = str(item["msg"]).removeprefix("Value error, ")
     return FieldError(place, message, code=str(item["type"]))
+
+
+def _unknown(loc: tuple[str | int, ...]) -> FieldError:
+    """Returns the fault of a field that nobody knows, with the one that was probably meant."""
+    near = get_close_matches(str(loc[-1]), _fields_at(loc[:-1]), n=1)
+    message = f"there is no such field; did you mean {near[0]}?" if near else "there is no such field"
+    return FieldError(".".join(str(part) for part in loc)[:_MAX_NAME], message, code="unknown_field")
+
+
+def _fields_at(loc: tuple[str | int, ...]) -> list[str]:
+    """Returns the names of the fields at a place in the body of the route that is asked."""
+    model: object = get_type_hints(current_app.view_functions[request.endpoint or ""]).get("json")
+    for part in loc:
+        fields = model.model_fields if _is_model(model) else {}
+        model = fields[part].annotation if part in fields else None
+    return list(model.model_fields) if _is_model(model) else []
+
+
+def _is_model(kind: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 spec = SpecTree(

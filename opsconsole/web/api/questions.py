@@ -1,7 +1,7 @@
 """What the API takes, field by field. The OpenAPI document is made from these models.
 
-Durations are whole milliseconds. Fields that nobody knows are ignored; fields of the contract that this version cannot
-obey are refused, since running without them would do something else than was asked.
+Durations are whole milliseconds. A field of a body that nobody knows is refused, and so are fields of the contract that
+this version cannot obey: a misspelt ``hosts`` left out would be an order to all hosts.
 """
 
 from typing import Annotated, Any, Literal
@@ -32,12 +32,18 @@ Letters = Annotated[str, Field(description="States by letter, e.g. `f,k` or `fk`
 
 
 class Question(BaseModel):
-    """Base of what the API takes."""
+    """Base of what the API takes in queries and headers, where others may have put something too."""
 
     model_config = ConfigDict(extra="ignore", str_max_length=1_048_576)
 
 
-class Timeouts(Question):
+class Body(Question):
+    """Base of what the API takes as JSON: it holds nothing else than what is named."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Timeouts(Body):
     """Deadlines of each host, and ``job_ms`` of all, in milliseconds; 0 means none where that is possible."""
 
     connect_ms: int | None = Field(None, ge=0, le=_MAX_SECONDS_MS)
@@ -46,7 +52,7 @@ class Timeouts(Question):
     job_ms: int | None = Field(None, ge=0, le=_MAX_JOB_MS, description="Of the whole job, its pauses not counted.")
 
 
-class How(Question):
+class How(Body):
     """How a job goes over its hosts; what is not given is the console's setting."""
 
     concurrency: int | None = None
@@ -76,7 +82,7 @@ class Resolve(How):
     command: Text = ""
 
 
-class Expect(Question):
+class Expect(Body):
     """What the preview said; when it is no longer so, nothing runs and the answer is 409 `target_changed`."""
 
     count: int | None = None
@@ -108,10 +114,11 @@ class NewJob(How):
             named = [name for name in _NOT_YET if value.get(name) not in (None, "", [], {})]
             if named:
                 raise ValueError(f"this version cannot obey: {', '.join(named)}")
+            return {name: given for name, given in value.items() if name not in _NOT_YET}
         return value
 
 
-class Rerun(Question):
+class Rerun(Body):
     """Which hosts of a job to run its command on again."""
 
     states: list[Annotated[str, Field(max_length=1)]] = Field(description='Letters of states, e.g. `["f", "u"]`.')
@@ -122,7 +129,7 @@ class Rerun(Question):
     expect: Expect = Expect()
 
 
-class Choice(Question):
+class Choice(Body):
     """Which hosts are meant: those named, those of one wave, or without either the job itself."""
 
     hosts: list[Text] | None = Field(None, max_length=100_000)
@@ -141,27 +148,27 @@ class Cancel(Choice):
     grace_s: float | None = Field(None, ge=0, le=300)
 
 
-class Check(Question):
+class Check(Body):
     """Where to look; without ``hosts`` wherever the command's end is not known. ``kill`` ends what is found."""
 
     hosts: list[Text] | None = Field(None, max_length=100_000)
     kill: bool = False
 
 
-class Continue(Question):
+class Continue(Body):
     """After which wave: ``waves.now`` of the status. After another one nothing is done."""
 
     wave: int | None = Field(None, ge=0, le=2**31 - 1)
 
 
-class StopAll(Question):
+class StopAll(Body):
     """The emergency stop. ``cancel`` of false only keeps further hosts from starting."""
 
     reason: Text | None = Field(None, max_length=1000)
     cancel: bool = True
 
 
-class NewToken(Question):
+class NewToken(Body):
     """A token to make."""
 
     name: Text = Field(max_length=100)
@@ -169,7 +176,7 @@ class NewToken(Question):
     expires_in_days: int | None = Field(90, ge=1, le=3650, description="`null` means it never expires by itself.")
 
 
-class TrustHostKey(Question):
+class TrustHostKey(Body):
     """The host key to trust, named by what a person compared."""
 
     address: Text = Field(max_length=255)

@@ -162,3 +162,33 @@ def test_a_lineage_shows_every_attempt(
         (third, "pending", None, None),
     ]
     assert len(operator.get(f"jobs/{job}/hosts/web1/attempts").json["attempts"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field", "meant"),
+    [
+        ("jobs/{job}/cancel", {"host": ["web1"]}, "host", "hosts"),
+        ("jobs/{job}/pause", {"Hosts": ["web1"]}, "Hosts", "hosts"),
+        ("jobs/{job}/resume", {"host": ["web1"]}, "host", "hosts"),
+        ("jobs/{job}/check", {"host": ["web1"], "kill": True}, "host", "hosts"),
+        ("jobs/{job}/rerun", {"states": ["q"], "host": ["web1"]}, "host", "hosts"),
+        ("jobs", {"targets": "web1", "command": "id", "max_failure": 1}, "max_failure", "max_failures"),
+        ("jobs", {"targets": "web1", "command": "id", "timeouts": {"connect": 5}}, "timeouts.connect", "connect_ms"),
+        ("jobs", {"targets": "web1", "command": "id", "zzz": 5}, "zzz", None),
+        ("hold", {"cancle": False}, "cancle", "cancel"),
+        ("inventory/hosts/change", {"expression": "web1", "removed": True}, "removed", "remove"),
+    ],
+)
+def test_a_misspelt_field_is_refused_and_does_nothing(
+    program: Callable[..., Program], database: Database, path: str, body: dict[str, object], field: str, meant: str
+) -> None:
+    admin = program(Role.ADMIN)
+    job = admin.launch()
+    answer = admin.post(path.format(job=job), body)
+    assert answer.status_code == 422
+    assert [(fault["field"], fault["code"]) for fault in answer.json["errors"]] == [(field, "unknown_field")]
+    told = answer.json["errors"][0]["message"]
+    assert told == "there is no such field" + (f"; did you mean {meant}?" if meant else "")
+    assert admin.get(f"jobs/{job}").json["counts"]["q"] == 3
+    with database.read() as session:
+        assert session.scalar(select(func.count()).select_from(Job)) == 1

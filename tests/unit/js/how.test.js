@@ -23,7 +23,7 @@ test("canary and order are one word or two", () => {
 });
 
 test("the API takes numbers, and failures counted the other way round", () => {
-  assert.deepEqual(forApi(how({ pace: "all", concurrency: "7", retries: "2", ignore_unreachable: "yes" })), { concurrency: 7, retries: 2, count_unreachable: false });
+  assert.deepEqual(forApi(how({ pace: "all", concurrency: "7", retries: "2", ignore_unreachable: "yes", priority: "high" })), { concurrency: 7, retries: 2, count_unreachable: false });
   assert.deepEqual(forApi(how({ pace: "all", concurrency: "0", retries: "x" })), { concurrency: 0, retries: undefined });
 });
 

@@ -33,8 +33,8 @@ export function how(form) {
 
 const NUMBERS = ["concurrency", "wave_pause", "wave_jitter", "retries", "retry_pause"];
 
-/** Returns the same for the API, where counts and seconds are numbers. @param {Record<string, string>} said @returns {Record<string, any>} */
-export function forApi({ idle_timeout: _idle, job_timeout: _job, ignore_unreachable, ...said }) {
+/** Returns the same for the preview of the API, where counts and seconds are numbers. @param {Record<string, string>} said @returns {Record<string, any>} */
+export function forApi({ idle_timeout: _idle, job_timeout: _job, priority: _priority, ignore_unreachable, ...said }) {
   const numbers = NUMBERS.filter((name) => said[name]).map((name) => [name, Number.isFinite(Number(said[name])) ? Number(said[name]) : undefined]);
   return { ...said, ...Object.fromEntries(numbers), ...(ignore_unreachable && { count_unreachable: false }) };
 }
