@@ -34,6 +34,7 @@ class Board:
     total: int = 0
     state: str = "pending"
     stop_reason: str | None = None
+    stop_detail: str | None = None
     counts: dict[str, int] = field(default_factory=dict)
     letters: list[str] = field(default_factory=list)
     rate: float | None = None
@@ -57,6 +58,7 @@ class Board:
         elif event.name in {"job", "done"}:
             self.state = data.get("state", self.state)
             self.stop_reason = data.get("stop_reason", self.stop_reason)
+            self.stop_detail = data.get("stop_detail", self.stop_detail)
             self._take_pause(data)
             self.counts = dict(data.get("counts", self.counts))
             self.finished = event.name == "done"
@@ -67,6 +69,7 @@ class Board:
         self.total = status["targets"]["count"]
         self.state = status["state"]
         self.stop_reason = status.get("stop_reason")
+        self.stop_detail = status.get("stop_detail")
         self._take_pause(status)
         self.rate = status.get("rate_per_s")
         self.eta_ms = status.get("eta_ms")
@@ -139,7 +142,7 @@ def closing_line(board: Board, seconds: float | None, url: str) -> str:
     """Returns the line that ends a job: verdict, counts in words, time it took, address of its page."""
     ok = board.counts.get("o", 0)
     words = [f"{ok} ok", *in_words({letter: n for letter, n in board.counts.items() if letter != "o"})]
-    why = _STOPS.get(board.stop_reason or "")
+    why = (board.stop_detail or "").rstrip(".") or _STOPS.get(board.stop_reason or "")
     stopped = f" (stopped: {why})" if why else ""
     took = f", {duration(seconds)}" if seconds is not None else ""
     return f"#{board.job} {board.state}{stopped}: {', '.join(words)} of {board.total}{took}   {url}"

@@ -11,6 +11,7 @@ from opsconsole.db.console import Console
 from opsconsole.jobs.models import Job
 from opsconsole.jobs.states import JobState, Reason, RunState, StopReason
 
+NOT_STARTED_PREFIX = "Not started: "
 # What becomes of a host that a stopped job did not start: its state, its reason, and the sentence beside it.
 NOT_STARTED: Mapping[StopReason, tuple[RunState, Reason, str]] = {
     StopReason.THRESHOLD: (RunState.SKIPPED, Reason.THRESHOLD, "Not started: too many hosts failed before."),

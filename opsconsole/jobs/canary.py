@@ -1,5 +1,6 @@
 """What the output of a canary must hold. Pure, and in time proportional to pattern and output, whatever is written."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import re2  # type: ignore[import-untyped]
@@ -9,6 +10,10 @@ from opsconsole.errors import FieldError, Invalid
 _MOST_CHARS = 500
 # One pattern's compiled form may take this much memory; RE2 refuses what would need more.
 _REGEX_MEMORY_BYTES = 1 << 20
+_HOSTS_NAMED = 5
+# What is told is kept beside every host that was not started.
+_MOST_TOLD_CHARS = 400
+_HOST_CHARS = 64
 
 
 class CanaryMatch:
@@ -30,6 +35,27 @@ class CanaryMatch:
     def found_in(self, stdout: bytes) -> bool:
         """Returns whether the output holds it."""
         return self._compiled.search(stdout) is not None
+
+
+def missed(pattern: str) -> str:
+    """Returns what is told of a host whose output does not hold ``pattern``."""
+    return f"the output does not match {_clipped(pattern, 80)}"
+
+
+def told(faults: Mapping[str, Sequence[str]]) -> str:
+    """Returns which canary hosts failed, in one line of limited length; ``faults`` has the hosts by what is told of
+    them."""
+    parts = []
+    for what, hosts in faults.items():
+        names = ", ".join(_clipped(host, _HOST_CHARS) for host in hosts[:_HOSTS_NAMED])
+        more = f" and {len(hosts) - _HOSTS_NAMED} more" if len(hosts) > _HOSTS_NAMED else ""
+        parts.append(f"{names}{more}: {what}")
+    return _clipped("; ".join(parts), _MOST_TOLD_CHARS)
+
+
+def _clipped(text: str, most: int) -> str:
+    shown = text if len(text) <= most else text[: most - 3] + "..."
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in shown)
 
 
 def _fault(message: str) -> Invalid:

@@ -1,14 +1,14 @@
 """The stages of a job: when a wave is over and what follows, and how a job is stopped before its end."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from random import SystemRandom
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from opsconsole.jobs import transitions
-from opsconsole.jobs.admission import NOT_STARTED
-from opsconsole.jobs.canary import CanaryMatch
+from opsconsole.jobs import canary, transitions
+from opsconsole.jobs.admission import NOT_STARTED, NOT_STARTED_PREFIX
 from opsconsole.jobs.models import HostRun, Job, OutputChunk
 from opsconsole.jobs.options import AtStop, Gate, RunOptions
 from opsconsole.jobs.output import STDOUT
@@ -19,13 +19,14 @@ _RANDOM = SystemRandom()
 _STARTED = (RunState.CONNECTING.value, RunState.RUNNING.value)
 
 
-def stop(session: Session, job_id: int, reason: StopReason, now: datetime) -> bool:
+def stop(session: Session, job_id: int, reason: StopReason, now: datetime, *, detail: str | None = None) -> bool:
     """Stops a job by ``reason`` and returns whether it could be: what has not started never will, and what is in
-    flight goes on or is ended, as the job's ``at_stop`` says."""
+    flight goes on or is ended, as the job's ``at_stop`` says. ``detail``: a sentence that says more than the reason's
+    own beside the hosts that were not started."""
     if not transitions.move_job(session, job_id, JobState.STOPPING, {"stop_reason": reason.value}):
         return False
-    target, why, detail = NOT_STARTED[reason]
-    values = {"reason": why.value, "detail": detail, "finished_at": now}
+    target, why, usual = NOT_STARTED[reason]
+    values = {"reason": why.value, "detail": detail or usual, "finished_at": now}
     for source in (RunState.PENDING, RunState.QUEUED):
         transitions.move_many(session, job_id, source, target, values, now)
     options = RunOptions.from_json(session.execute(select(Job.options).where(Job.id == job_id)).scalar_one())
@@ -64,11 +65,12 @@ def _end_of_wave(session: Session, job_id: int, now: datetime) -> bool:
         return False
     options = RunOptions.from_json(job.options)
     ended = _ends(session, job_id, job.wave)
-    canary = job.plan[job.wave]["kind"] == WaveKind.CANARY
-    if canary and not _canary_passed(session, job_id, job.wave, ended, options):
-        stop(session, job_id, StopReason.CANARY, now)
+    first = job.plan[job.wave]["kind"] == WaveKind.CANARY
+    if first and (faults := _canary_faults(session, job_id, job.wave, options)):
+        detail = f"{NOT_STARTED_PREFIX}the canary failed ({canary.told(faults)})."
+        stop(session, job_id, StopReason.CANARY, now, detail=detail)
         return False
-    pause = _pause(canary, ended, options)
+    pause = _pause(first, ended, options)
     if pause is not None:
         transitions.move_job(session, job_id, JobState.PAUSED, {"pause_reason": pause.value})
         return False
@@ -89,14 +91,19 @@ def _ends(session: Session, job_id: int, wave: int) -> frozenset[str]:
     return frozenset(session.scalars(query.distinct()))
 
 
-def _canary_passed(session: Session, job_id: int, wave: int, ended: frozenset[str], options: RunOptions) -> bool:
-    if ended - {RunState.SUCCEEDED.value}:
-        return False
-    if options.canary_match is None:
-        return True
-    match = CanaryMatch(options.canary_match)
-    runs = session.scalars(select(HostRun.id).where(HostRun.job_id == job_id, HostRun.wave == wave))
-    return all(match.found_in(_stdout(session, run_id)) for run_id in runs.all())
+def _canary_faults(session: Session, job_id: int, wave: int, options: RunOptions) -> Mapping[str, Sequence[str]]:
+    """Returns the canary's hosts that were not as they must be, by what is told of them."""
+    faults: dict[str, list[str]] = {}
+    query = select(HostRun.id, HostRun.host, HostRun.state).where(HostRun.job_id == job_id, HostRun.wave == wave)
+    runs = session.execute(query.order_by(HostRun.rank)).all()
+    pattern = options.canary_match
+    match = canary.CanaryMatch(pattern) if pattern is not None else None
+    for run_id, host, state in runs:
+        if state != RunState.SUCCEEDED:
+            faults.setdefault(RunState(state).replace("_", " "), []).append(host)
+        elif pattern is not None and match is not None and not match.found_in(_stdout(session, run_id)):
+            faults.setdefault(canary.missed(pattern), []).append(host)
+    return faults
 
 
 def _stdout(session: Session, run_id: int) -> bytes:
@@ -104,11 +111,11 @@ def _stdout(session: Session, run_id: int) -> bytes:
     return b"".join(session.scalars(chunks.order_by(OutputChunk.offset)))
 
 
-def _pause(canary: bool, ended: frozenset[str], options: RunOptions) -> PauseReason | None:
+def _pause(first: bool, ended: frozenset[str], options: RunOptions) -> PauseReason | None:
     """Returns why a person must say how it goes on after this wave, ``None`` when it goes on by itself."""
-    if canary and options.canary_gate == Gate.MANUAL:
+    if first and options.canary_gate == Gate.MANUAL:
         return PauseReason.CANARY
-    if canary:
+    if first:
         return None
     if options.wave_gate == Gate.MANUAL:
         return PauseReason.WAVE

@@ -327,16 +327,18 @@ def _lifecycle(session: Session, job: Job, parts: Runtime) -> dict[str, Any]:
     now = parts.clock.now()
     standing = queries.progress_of(session, job, now=now)
     by = job.stopped_by
+    stop_detail = queries.stop_detail(session, job)
     stops = {
         "operator": f"Cancelled by {by}." if by else "Cancelled.",
         "threshold": "Stopped: too many hosts failed.",
-        "canary": "Stopped: the canary failed.",
+        "canary": f"Stopped: {stop_detail or 'the canary failed.'}",
         "deadline": "Stopped: the time of the job is over.",
     }
     return {
         "ver": job.ver,
         "state": job.state,
         "stop_reason": job.stop_reason,
+        "stop_detail": stop_detail,
         "by": by or job.paused_by,
         "stopped_by": by,
         "started_at": queries.iso(job.started_at),

@@ -6,7 +6,7 @@ from opsconsole.jobs.queries.doubts import doubts
 from opsconsole.jobs.queries.history import attempts, histories, lineage
 from opsconsole.jobs.queries.host_rows import get_run, hosts, invalid_query, offered_keys, places, run_row
 from opsconsole.jobs.queries.job_list import get_job, links, list_jobs
-from opsconsole.jobs.queries.job_status import etag, progress_of, status
+from opsconsole.jobs.queries.job_status import etag, progress_of, status, stop_detail
 from opsconsole.jobs.queries.turns import queue, waiting
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "run_row",
     "snapshot",
     "status",
+    "stop_detail",
     "versions",
     "waiting",
     "workers",

@@ -6,12 +6,13 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from opsconsole.jobs.admission import NOT_STARTED_PREFIX
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.options import RunOptions
 from opsconsole.jobs.queries.console import epoch, iso
 from opsconsole.jobs.queries.job_list import links
 from opsconsole.jobs.queries.turns import waiting
-from opsconsole.jobs.states import TERMINAL, JobState, Priority, RunState
+from opsconsole.jobs.states import TERMINAL, JobState, Priority, Reason, RunState, StopReason
 
 _MIN_DONE_FOR_ETA = 10
 
@@ -34,6 +35,7 @@ def status(session: Session, job: Job, *, now: datetime) -> dict[str, Any]:
         "epoch": epoch(session),
         "state": job.state,
         "stop_reason": job.stop_reason,
+        "stop_detail": stop_detail(session, job),
         "stopped_by": job.stopped_by,
         "title": job.title,
         "command": job.command,
@@ -69,6 +71,17 @@ def status(session: Session, job: Job, *, now: datetime) -> dict[str, Any]:
         "slowest": _slowest(session, job, now),
         "links": links(job.id),
     }
+
+
+def stop_detail(session: Session, job: Job) -> str | None:
+    """Returns which hosts of the canary stopped the job, and why; ``None`` for a job that went on or stopped by
+    something else."""
+    if job.stop_reason != StopReason.CANARY:
+        return None
+    # It stands beside each host that was not started.
+    skipped = (HostRun.job_id == job.id, HostRun.state == RunState.SKIPPED, HostRun.reason == Reason.CANARY)
+    detail = session.scalar(select(HostRun.detail).where(*skipped).limit(1))
+    return detail.removeprefix(NOT_STARTED_PREFIX) if detail else None
 
 
 def progress_of(session: Session, job: Job, *, now: datetime) -> dict[str, Any]:

@@ -198,6 +198,7 @@ class JobStatus(Answer):
     epoch: str
     state: str
     stop_reason: str | None
+    stop_detail: str | None
     stopped_by: str | None
     title: str
     command: str

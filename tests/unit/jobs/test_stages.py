@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from opsconsole.db.console import Console
-from opsconsole.jobs import stages, transitions
+from opsconsole.jobs import canary, stages, transitions
 from opsconsole.jobs.ledger import Outcome
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.states import JobState, Reason, RunState, StopReason
@@ -129,13 +129,14 @@ def test_a_wave_whose_hosts_were_all_cancelled_is_over(desk: Desk, hand: Hand) -
 @pytest.mark.parametrize("outcome", [FAILED, UNREACHABLE, Outcome(RunState.LOST, Reason.CONNECTION_LOST)])
 def test_a_canary_that_fails_stops_the_job(desk: Desk, hand: Hand, outcome: Outcome) -> None:
     job_id = order(desk, 5, canary="2", count_unreachable=False)
-    canary = start_all(desk, hand, but=(1,) if outcome is UNREACHABLE else ())
-    assert list(canary) == [0, 1]
-    finish_all(hand, canary, {1: outcome})
+    first = start_all(desk, hand, but=(1,) if outcome is UNREACHABLE else ())
+    assert list(first) == [0, 1]
+    finish_all(hand, first, {1: outcome})
     assert desk.sweep() == []
     job = desk.job(job_id)
     assert (job.state, job.stop_reason, job.n_s) == ("failed", "canary", 3)
-    assert {run.reason for run in desk.runs(job_id) if run.state == "skipped"} == {"canary"}
+    (told,) = {(run.reason, run.detail) for run in desk.runs(job_id) if run.state == "skipped"}
+    assert told == ("canary", f"Not started: the canary failed (web2: {outcome.state.value}).")
 
 
 @pytest.mark.parametrize(("said", "passes"), [(b"x\nversion 2.41\n", True), (b"version 3\n", False), (b"\xff", False)])
@@ -144,6 +145,15 @@ def test_what_a_canary_must_say(desk: Desk, hand: Hand, said: bytes, passes: boo
     finish_all(hand, start_all(desk, hand), out=said)
     assert (len(desk.post.collect()) == 3) is passes
     assert (desk.job(job_id).stop_reason == "canary") is not passes
+    missed = "Not started: the canary failed (web1: the output does not match ^version 2[.][0-9]+$)."
+    assert ({run.detail for run in desk.runs(job_id)} == {None, missed}) is not passes
+
+
+def test_what_is_told_of_a_canary_is_short_and_printable() -> None:
+    told = canary.told({canary.missed("\x1b[2J" + "x" * 400): ["h" * 300, "b\u202e", *"cdefg"], "failed": ["y"] * 99})
+    assert len(told) <= 400
+    assert told.isprintable()
+    assert "and 2 more: the output does not match" in told
 
 
 def test_a_person_lets_the_rest_go_after_the_canary(desk: Desk, hand: Hand) -> None:
