@@ -130,14 +130,32 @@ class RunOptions:
             Waves.parse(self.waves)
         if self.canary is not None:
             Canary.parse(self.canary)
+        self._check_stages()
         if self.limit_per is not None:
             parse_limit_per(self.limit_per)
         Sequencing.parse(self.order)
         if self.canary_match is not None:
-            if self.canary is None:
-                message = "There is no canary whose output could be searched."
-                raise Invalid(message, errors=[FieldError("canary_match", message)])
             CanaryMatch(self.canary_match)
+
+    def _check_stages(self) -> None:
+        """Raises ``Invalid`` naming what is said of waves, or of a canary, that there are not."""
+        faults = []
+        if self.waves is None and self.canary is None:
+            message = "There are no waves between which this could happen: give waves or a canary, too."
+            said = {
+                "wave_gate": self.wave_gate != Gate.AUTO,
+                "wave_pause": self.wave_pause,
+                "wave_jitter": self.wave_jitter,
+            }
+            faults += [FieldError(name, message, code="no_waves") for name, differs in said.items() if differs]
+        if self.canary is None and self.canary_gate != Gate.AUTO:
+            faults.append(
+                FieldError("canary_gate", "There is no canary to wait after: give a canary, too.", code="no_canary")
+            )
+        if self.canary is None and self.canary_match is not None:
+            faults.append(FieldError("canary_match", "There is no canary whose output could be searched."))
+        if faults:
+            raise Invalid("; ".join(f"{fault.field}: {fault.message}" for fault in faults), errors=faults)
 
     def allowed_failures(self, total: int) -> int | None:
         """Returns how many of ``total`` hosts may fail before the job stops, ``None`` without a threshold."""

@@ -19,6 +19,7 @@ from opsconsole.jobs.waves import (
     Sequencing,
     Traits,
     Waves,
+    check_limits,
     limit_keys,
     parse_limit_per,
     place,
@@ -54,6 +55,7 @@ def place_hosts(session: Session, located: Sequence[Located], options: RunOption
     own = parse_limit_per(options.limit_per) if options.limit_per else {}
     asks_groups = GROUP in {*own, *caps.names, order.spread, canary.each if canary else None}
     traits = _traits(session, located, asks_groups=asks_groups)
+    check_limits(own, traits)
     placement = place(traits, _RANDOM.sample, order=order, canary=canary, waves=waves)
     names = sorted({*own, *caps.names})
     keys = [

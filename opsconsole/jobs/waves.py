@@ -205,6 +205,13 @@ def parse_limit_per(text: str) -> dict[str, int]:
     return limits
 
 
+def check_limits(names: Iterable[str], traits: Sequence[Traits]) -> None:
+    """Raises ``Invalid`` for the first tag of a limit that no host has: it would limit nothing."""
+    for name in names:
+        if not any(host.values(name) for host in traits):
+            raise _fault("limit_per", f"No host of the targets {_lacks(name)}.", None, "Choose another tag.")
+
+
 # Takes the places and how many of them, and returns so many at random, each at most once.
 Pick = Callable[[Sequence[int], int], Sequence[int]]
 

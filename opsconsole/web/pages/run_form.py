@@ -143,6 +143,10 @@ class RunForm:
         values: dict[str, Any] = {**words, **seconds}
         if pace != WAVES:
             values |= dict.fromkeys(_OF_WAVES)
+        canary = self._canary_text() if pace == WAVES else None
+        if canary is None:
+            # The form always says what follows a canary.
+            values["canary_gate"] = None
         order = Order(
             targets=self.targets,
             exclude=self.exclude,
@@ -152,7 +156,7 @@ class RunForm:
             credential=self.credential or "auto",
             password=Secret(password) if self.credential == "password" else None,
             concurrency=1 if pace == ONE else _whole("concurrency", self.concurrency, faults),
-            canary=self._canary_text() if pace == WAVES else None,
+            canary=canary,
             order=self._order_text(),
             count_unreachable=False if self.ignore_unreachable else None,
             retries=_whole("retries", self.retries, faults),

@@ -90,8 +90,13 @@ def test_a_dry_run_tells_each_host_and_writes_nothing(
 
 
 def test_an_order_keeps_every_option_and_a_rerun_carries_them_over(
-    operator: Program, play: Callable[[int], Play]
+    program: Callable[..., Program], operator: Program, play: Callable[[int], Play]
 ) -> None:
+    admin = program(Role.ADMIN)
+    for name in ("web1", "web2", "web3"):
+        assert admin.post("inventory/hosts", {"name": name, "tags": {"dc": "eu"}}).status_code == 201
+    refused = operator.post("jobs", {"targets": "web[1-3]", "command": "uptime", "limit_per": "nosuch=1"}).json
+    assert refused["errors"][0]["message"] == "No host of the targets has a tag 'nosuch'."
     chosen = {
         "concurrency": 3,
         "max_failures": "50%",
@@ -105,7 +110,7 @@ def test_an_order_keeps_every_option_and_a_rerun_carries_them_over(
         "canary_match": "ok",
         "canary_gate": "manual",
         "order": "random",
-        "limit_per": "group=2",
+        "limit_per": "dc=2",
         "retries": 2,
         "retry_pause": 3.0,
         "durable": True,

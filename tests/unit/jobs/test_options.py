@@ -76,6 +76,18 @@ def test_all_faults_are_named_at_once() -> None:
     assert [fault.field for fault in caught.value.errors] == ["concurrency", "connect_timeout", "command_timeout"]
 
 
+def test_what_is_said_of_waves_or_of_a_canary_needs_them() -> None:
+    said = {"wave_gate": "manual", "wave_pause": 1.0, "wave_jitter": 1.0, "canary_gate": "manual", "canary_match": "x"}
+    with pytest.raises(Invalid) as caught:
+        RunOptions.from_json({**USUAL.to_json(), **said}).checked(max_concurrency=1000)
+    assert [fault.field for fault in caught.value.errors] == list(said)
+    for present in ({"canary": "1"}, {"canary": "1", "waves": "1"}):
+        RunOptions.from_json({**USUAL.to_json(), **said, **present}).checked(max_concurrency=1000)
+    with pytest.raises(Invalid) as caught:
+        RunOptions.from_json({**USUAL.to_json(), **said, "waves": "1"}).checked(max_concurrency=1000)
+    assert [fault.field for fault in caught.value.errors] == ["canary_gate", "canary_match"]
+
+
 def test_options_survive_their_json_and_new_fields_get_defaults() -> None:
     options = RunOptions(5, 1.5, 0.0, idle_timeout=2.0, kill_grace=0.0, max_failures="5%")
     stored = json.loads(json.dumps(options.to_json()))

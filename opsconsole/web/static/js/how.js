@@ -24,6 +24,7 @@ export function how(form) {
   said.canary = form.canary_mode ? [form.canary_mode === "first" ? "" : form.canary_mode, of].filter(Boolean).join(" ") : "";
   if (form.order === "spread") said.order = `spread ${(form.spread ?? "").trim()}`;
   if (form.pace !== "waves") for (const name of [...OF_WAVES, "canary"]) said[name] = "";
+  if (!said.canary) said.canary_gate = "";
   if (form.pace === "one") said.concurrency = "1";
   for (const name of ["pace", "canary_mode", "canary_of", "spread"]) delete said[name];
   return Object.fromEntries(
