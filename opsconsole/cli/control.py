@@ -8,6 +8,7 @@ import click
 from opsconsole.cli.client import Body, open_client
 from opsconsole.cli.edge import edge
 from opsconsole.cli.exit_codes import ExitCode
+from opsconsole.cli.seconds import Seconds
 from opsconsole.cli.terminal import harmless
 from opsconsole.jobs.states import JobState
 from opsconsole.settings import Settings
@@ -49,7 +50,7 @@ def proceed(job: int, *, wave: int | None) -> int:
 @click.argument("job", type=int)
 @click.argument("hosts", nargs=-1)
 @_WAVE
-@click.option("--grace", "grace_s", type=click.FloatRange(0, 300), metavar="SECONDS", help="Between TERM and KILL.")
+@click.option("--grace", "grace_s", type=Seconds("kill_grace"), metavar="SECONDS", help="Between TERM and KILL.")
 @edge
 def cancel(job: int, hosts: tuple[str, ...], *, wave: int | None, grace_s: float | None) -> int:
     """Cancel a job, or only some of its HOSTS. What runs gets TERM, then KILL."""

@@ -60,7 +60,7 @@ def explained(error: OpsconsoleError) -> list[str]:
     lines = [f"opsconsole: {error.detail}"]
     for fault in error.errors:
         where = fault.field + (f", column {fault.column}" if fault.column else "")
-        if fault.message != error.detail:
+        if fault.message not in error.detail:
             lines.append(f"  {where}: {fault.message}")
         elif fault.column:
             lines.append(f"  at {where}")

@@ -7,6 +7,7 @@ import click
 
 from opsconsole.cli.client import Body
 from opsconsole.cli.password import ask_password
+from opsconsole.cli.seconds import Seconds
 from opsconsole.errors import Invalid
 
 P = ParamSpec("P")
@@ -56,12 +57,11 @@ def login_options(command: Callable[P, None]) -> Callable[P, None]:
 
 def control_options(command: Callable[P, None]) -> Callable[P, None]:
     """Adds the options that say in which waves, within which times, and what when something goes wrong."""
-    seconds: dict[str, Any] = {"type": click.FloatRange(min=0), "metavar": "SECONDS"}
     return _added(
         command,
         click.option("--waves", help="Sizes of the waves: '1 5 10% *2 +5'; the last repeats."),
-        click.option("--wave-pause", **seconds, help="Between two waves."),
-        click.option("--wave-jitter", **seconds, help="At most so many random seconds more."),
+        _seconds("--wave-pause", "wave_pause", help="Between two waves."),
+        _seconds("--wave-jitter", "wave_jitter", help="At most so many random seconds more."),
         click.option("--wave-gate", type=_GATES, help="Who lets the next wave go."),
         click.option("--canary", help="Hosts that go first: 3, 'random 3' or 'each dc'."),
         click.option("--canary-match", metavar="REGEX", help="What each canary must print."),
@@ -69,11 +69,11 @@ def control_options(command: Callable[P, None]) -> Callable[P, None]:
         click.option("--order", help="given, random, or 'spread TAG'."),
         click.option("--limit-per", metavar="TAG=N", help="At most N hosts at once per value of TAG, or group=N."),
         click.option("--retries", type=click.IntRange(min=0), help="Try failed connections again so often."),
-        click.option("--retry-pause", **seconds, help="Before the first retry; each further one doubles."),
-        click.option("--connect-timeout", **seconds),
-        click.option("--timeout", "command_timeout", **seconds, help="Of the command; 0 means none."),
-        click.option("--idle-timeout", **seconds, help="Without output; 0 means none."),
-        click.option("--job-timeout", **seconds, help="Of the whole job; 0 means none."),
+        _seconds("--retry-pause", "retry_pause", help="Before the first retry; each further one doubles."),
+        _seconds("--connect-timeout", "connect_timeout"),
+        _seconds("--timeout", "command_timeout", help="Of the command; 0 means none."),
+        _seconds("--idle-timeout", "idle_timeout", help="Without output; 0 means none."),
+        _seconds("--job-timeout", "job_timeout", help="Of the whole job; 0 means none."),
         click.option("--at-stop", type=click.Choice(["finish", "kill"]), help="Fate of running hosts at a stop."),
         click.option("--ignore-unreachable", is_flag=True, help="Unreachable hosts do not count as failed."),
         click.option("--durable", is_flag=True, help="The command outlives its worker and is taken up again."),
@@ -111,6 +111,10 @@ def question_of(command: str, options: Mapping[str, Any]) -> Body:
         },
     }
     return {name: value for name, value in question.items() if value not in (None, {})}
+
+
+def _seconds(option: str, name: str, **more: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    return click.option(option, name, type=Seconds(name), metavar="SECONDS", help=more.get("help"))
 
 
 def _added(command: Callable[P, None], *options: Callable[[Callable[P, None]], Callable[P, None]]) -> Callable[P, None]:

@@ -31,7 +31,8 @@ class MaxFailures:
                 return cls(count=int(cleaned))
         except ValueError:
             pass
-        fault = FieldError("max_failures", "Write a number of hosts such as 3, or a share such as 5%.")
+        message = f"Write a number of hosts such as 3, or a share such as 5%: max_failures is {text[:20]!r}."
+        fault = FieldError("max_failures", message)
         raise Invalid(fault.message, errors=[fault])
 
     def allowed(self, total: int) -> int:
@@ -57,6 +58,19 @@ class Gate(StrEnum):
     AUTO = "auto"
     ON_FAILURE = "on_failure"
     MANUAL = "manual"
+
+
+# Between how many seconds each of the times may lie.
+SECONDS: dict[str, tuple[float, float]] = {
+    "connect_timeout": (0.1, 300),
+    "command_timeout": (0, 7 * 86400),
+    "idle_timeout": (0, 7 * 86400),
+    "job_timeout": (0, 30 * 86400),
+    "kill_grace": (0, 300),
+    "wave_pause": (0, 86400),
+    "wave_jitter": (0, 86400),
+    "retry_pause": (0, 3600),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +108,8 @@ class RunOptions:
         """Returns itself. Raises ``Invalid`` naming every value that is out of its bounds."""
         bounds = {
             "concurrency": (self.concurrency, 1, max_concurrency),
-            "connect_timeout": (self.connect_timeout, 0.1, 300),
-            "command_timeout": (self.command_timeout, 0, 7 * 86400),
-            "idle_timeout": (self.idle_timeout, 0, 7 * 86400),
-            "job_timeout": (self.job_timeout, 0, 30 * 86400),
-            "kill_grace": (self.kill_grace, 0, 300),
-            "wave_pause": (self.wave_pause, 0, 86400),
-            "wave_jitter": (self.wave_jitter, 0, 86400),
             "retries": (self.retries, 0, 10),
-            "retry_pause": (self.retry_pause, 0, 3600),
+            **{name: (getattr(self, name), low, high) for name, (low, high) in SECONDS.items()},
         }
         faults = [
             FieldError(name, f"Must lie between {low:g} and {high:g}, is {value:g}.", code="out_of_bounds")

@@ -43,6 +43,24 @@ def test_cancel_sends_wave_and_grace(console: FakeConsole, call: Call) -> None:
     assert console.to("POST", "jobs/7/cancel")[0].body == {"wave": 1, "grace_s": 2.5}
 
 
+@pytest.mark.parametrize(
+    "option", ["--job-timeout", "--timeout", "--idle-timeout", "--connect-timeout", "--wave-pause", "--retry-pause"]
+)
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e300", "-1"])
+def test_what_is_no_duration_is_refused_by_the_options_name(call: Call, option: str, value: str) -> None:
+    result = call("run", "--yes", "-w", "web1", f"{option}={value}", "--", "uptime")
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}'" in result.output
+    assert "econds" in result.output
+
+
+def test_a_grace_that_is_no_duration_is_refused(console: FakeConsole, call: Call) -> None:
+    result = call("cancel", "7", "--grace", "nan")
+    assert result.exit_code == 2
+    assert "Invalid value for '--grace'" in result.output
+    assert not console.to("POST", "jobs/7/cancel")
+
+
 def test_every_option_reaches_the_order(console: FakeConsole, call: Call) -> None:
     given = {
         "--waves": "1 *2",
