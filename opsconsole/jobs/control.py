@@ -88,13 +88,17 @@ def proceed(session: Session, job: Job, actor: Actor, *, now: datetime, wave: in
     """Lets a job that waits between two waves go on with the next one at once, and returns it as it is now.
 
     With ``wave`` (the status's ``waves.now`` that the person saw) it does so only after that wave, so that asking
-    twice never skips a second gate. Raises ``Forbidden``, or ``Conflict`` for a job that has ended or is being
-    stopped, or that a person has paused.
+    twice never skips a second gate. Raises ``Forbidden``, ``Invalid`` for a wave that is not in the job, or
+    ``Conflict`` for one that is not reached yet and for a job that has ended, is being stopped or paused by a person.
     """
     state = _lock(session, job, actor, "continue")
+    if wave is not None:
+        _check_wave(job, wave)
     _refuse_ended(job, state, "continued")
     if state is JobState.PAUSED and job.pause_reason == PauseReason.OPERATOR:
         raise Conflict(f"Job {job.id} is paused by {job.paused_by}: resume it.", code="paused")
+    if wave is not None and wave > job.wave:
+        raise Conflict(f"Job {job.id} has not reached wave {wave}: it is in wave {job.wave}.", code="wave_not_reached")
     done = False
     if wave is None or wave == job.wave:
         if state is JobState.PAUSED:
@@ -211,11 +215,17 @@ def _places(session: Session, job: Job, hosts: Sequence[str] | None, wave: int |
         return queries.places(session, job, hosts)
     if wave is None:
         return None
-    waves = len(job.plan or [{}])
-    if not 0 <= wave < waves:
-        raise _invalid("wave", f"Job {job.id} has the waves 0 to {waves - 1}.")
+    _check_wave(job, wave)
     in_wave = select(HostRun.i).where(HostRun.job_id == job.id, HostRun.wave == wave).order_by(HostRun.i)
     return list(session.scalars(in_wave))
+
+
+def _check_wave(job: Job, wave: int) -> None:
+    waves = len(job.plan or [{}])
+    if not 0 <= wave < waves:
+        raise _invalid(
+            "wave", f"Job {job.id} has " + (f"the waves 0 to {waves - 1}." if waves > 1 else "wave 0 alone.")
+        )
 
 
 def _told(hosts: Sequence[str] | None, wave: int | None) -> dict[str, Any]:

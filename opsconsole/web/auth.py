@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response
 
 from opsconsole.accounts import service
 from opsconsole.accounts.models import User
-from opsconsole.accounts.permissions import Actor, Permission
+from opsconsole.accounts.permissions import Actor, Permission, Scope
 from opsconsole.errors import Forbidden, NotAuthenticated, OpsconsoleError
 from opsconsole.runtime import Runtime
 from opsconsole.web import csrf
@@ -170,7 +170,13 @@ def _gate() -> None:
     if proof.bearer is None:
         csrf.check()
     if not isinstance(access, Permission) or not g.actor.may(access):
-        raise Forbidden("You may not do this.")
+        raise Forbidden(_refusal(g.actor))
+
+
+def _refusal(actor: Actor) -> str:
+    if actor.scope is Scope.READ:
+        return "The scope of this token is `read`: it may only look. Use a token of the scope `run`."
+    return "You may not do this."
 
 
 def _identify_if_possible(proof: Credentials) -> Actor | None:
