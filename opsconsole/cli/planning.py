@@ -26,6 +26,8 @@ def _print(plan: Body, terminal: Terminal) -> None:
     if len(plan["waves"]) > 1:
         for number, wave in enumerate(plan["waves"]):
             terminal.line(f"wave {number} ({wave['kind']}): {_count(wave['size'])}: {wave['folded']}")
+    if plan.get("drawn_again"):
+        terminal.line("Drawn at random: the launch draws anew which hosts go first.")
     width = max((len(host["host"]) for host in plan["hosts"]), default=0)
     for host in plan["hosts"]:
         where = f"{host['user']}@{host['address']}:{host['port']}"

@@ -102,6 +102,7 @@ class Launcher(Survey):
             "worst_case": options.worst_case(count),
             "allowed_failures": options.allowed_failures(count),
             "waves": _waves(prepared),
+            "drawn_again": options.drawn,
             "options": options.to_json(),
             "priority": order.priority,
             "command": prepared.command,

@@ -164,6 +164,12 @@ class RunOptions:
         if faults:
             raise Invalid("; ".join(f"{fault.field}: {fault.message}" for fault in faults), errors=faults)
 
+    @property
+    def drawn(self) -> bool:
+        """Whether chance has a say in which hosts go first, so that every placement is another one."""
+        canary = Canary.parse(self.canary) if self.canary is not None else None
+        return Sequencing.parse(self.order).random or (canary is not None and canary.random)
+
     def allowed_failures(self, total: int) -> int | None:
         """Returns how many of ``total`` hosts may fail before the job stops, ``None`` without a threshold."""
         return MaxFailures.parse(self.max_failures).allowed(total) if self.max_failures is not None else None

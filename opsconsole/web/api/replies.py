@@ -104,7 +104,7 @@ class PlannedHost(Answer):
 
 
 class Plan(Answer):
-    """A dry run."""
+    """A dry run. With ``drawn_again`` the launch draws anew which hosts go first."""
 
     count: int
     digest: str
@@ -113,6 +113,7 @@ class Plan(Answer):
     worst_case: int | None
     allowed_failures: int | None
     waves: list[PlannedWave]
+    drawn_again: bool
     options: dict[str, Any]
     priority: str
     command: str

@@ -89,6 +89,14 @@ def test_a_dry_run_tells_each_host_and_writes_nothing(
     assert operator.post("plan", {**order, "waves": "1 x"}).json["errors"][0]["field"] == "waves"
 
 
+@pytest.mark.parametrize(
+    ("fields", "drawn"), [({"canary": "random 1"}, True), ({"order": "random"}, True), ({"canary": "1"}, False)]
+)
+def test_a_dry_run_says_when_the_launch_draws_anew(operator: Program, fields: dict[str, str], drawn: bool) -> None:
+    plan = operator.post("plan", {"targets": "web[1-3]", "command": "uptime", **fields}).json
+    assert plan["drawn_again"] is drawn
+
+
 def test_an_order_keeps_every_option_and_a_rerun_carries_them_over(
     program: Callable[..., Program], operator: Program, play: Callable[[int], Play]
 ) -> None:
