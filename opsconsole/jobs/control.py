@@ -172,7 +172,8 @@ def relaunch(session: Session, job: Job, *, letters: str, hosts: Sequence[str] |
     Raises ``Invalid`` when no host fits.
     """
     if not letters or any(letter not in LETTERS for letter in letters):
-        raise _invalid("states", f"Name states by their letters, out of {LETTERS}.")
+        meant = "o succeeded, f failed, k timed out, u unreachable, x cancelled, s skipped, l lost"
+        raise _invalid("states", f"{letters[:20]!r} is no list of states. Name them by their letters: {meant}.")
     states = [state.value for state in states_of_letters(letters)]
     query = select(HostRun.host).where(HostRun.job_id == job.id, HostRun.state.in_(states)).order_by(HostRun.i)
     if hosts is not None:

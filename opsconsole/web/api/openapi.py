@@ -40,6 +40,9 @@ def _fault(item: Any) -> FieldError:
         return _unknown(item["loc"])
     place = ".".join(str(part) for part in item["loc"]) or "body"
     message = str(item["msg"]).removeprefix("Value error, ")
+    if message.startswith("Value should have"):
+        # A secret, whose length the library counts in items.
+        message = message.replace(" items", " characters")
     return FieldError(place, message, code=str(item["type"]))
 
 
