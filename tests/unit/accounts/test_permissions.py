@@ -6,8 +6,14 @@ from opsconsole.accounts.permissions import Actor, Permission, Role, Scope
 
 PEOPLE = {
     Role.VIEWER: {Permission.VIEW},
-    Role.OPERATOR: {Permission.VIEW, Permission.RUN},
-    Role.APPROVER: {Permission.VIEW, Permission.RUN, Permission.VIEW_ALL_JOBS},
+    Role.OPERATOR: {Permission.VIEW, Permission.RUN, Permission.STOP_ALL},
+    Role.APPROVER: {
+        Permission.VIEW,
+        Permission.RUN,
+        Permission.STOP_ALL,
+        Permission.VIEW_ALL_JOBS,
+        Permission.HIGH_PRIORITY,
+    },
     Role.ADMIN: set(Permission),
 }
 NEVER_BY_TOKEN = {Permission.ADMINISTER}

@@ -124,6 +124,8 @@ def left_behind(desk: Desk, hand: Hand, claim: Claim, monkeypatch: pytest.Monkey
     hand.ledger.leave()
     waiting.join(10)
     assert not waiting.is_alive()
+    # What it has just sent once more must end with it, as it does with a process.
+    hand.ledger.close()
     outage.over.set()
     return spool
 
