@@ -4,13 +4,11 @@ Every entry is committed before ``enter`` returns; messages for runs that the sa
 after the commit. The file is the group's writer and the entries it takes.
 """
 
-import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import partial
-from queue import Queue
 from typing import TypeGuard
 
 import structlog
@@ -36,13 +34,13 @@ from opsconsole.jobs.tide import Tide
 from opsconsole.jobs.transitions import Change, Moved
 
 _log = structlog.get_logger(__name__)
-# A stopping process waits this long for a broker that does not answer; the rows keep what it could not send.
-_CLOSE_SECONDS = 2.0
 
 
 class Ledger:
     """One worker process's pen. ``now`` is wall-clock time; ``slots`` tells how many slots all live workers have.
 
+    ``dispatcher`` takes messages at once, as a worker's postbox does: what is written about running commands must not
+    wait for a broker.
     ``kick`` is called when a sweep over all jobs is due: a slot came free and is another job's. It must be quick.
     ``tide`` notices a database that has gone back in time: nothing is then written to it. ``spool`` keeps results
     that the database does not take within ``spool_seconds``.
@@ -73,10 +71,6 @@ class Ledger:
         self._tide = tide
         self._group: GroupCommit[Entry, Answer] = GroupCommit(self._write, offload=offload)
         self._delivery = Delivery(self._group, spool, spool_seconds, lambda: tide.generation)
-        self._outbox: Queue[dispatch.Published | None] = Queue()
-        # A broker that is slow or away must not hold up what is written about running commands.
-        self._postman = threading.Thread(target=self._post, name="postman", daemon=True)
-        self._postman.start()
 
     def take(self, run_id: int, attempt: int) -> Claim | None:
         """Claims a run and returns what it needs, or ``None`` when it is not this delivery's turn (any more).
@@ -173,12 +167,6 @@ class Ledger:
         """Commits what is under way and ends."""
         self.leave()
         self._group.close()
-        self._outbox.put(None)
-        self._postman.join(_CLOSE_SECONDS)
-
-    def posted(self) -> None:
-        """Waits until the messages of all that is committed were sent, or could not be."""
-        self._outbox.join()
 
     def _write(self, entries: Sequence[Entry]) -> Written[Answer]:
         now = self._now()
@@ -195,20 +183,9 @@ class Ledger:
 
     def _go_on(self, published: dispatch.Published, others_wait: bool) -> None:
         if published:
-            self._outbox.put(published)
+            self._dispatcher.publish(published)
         if others_wait:
             self._kick()
-
-    def _post(self) -> None:
-        while (published := self._outbox.get()) is not None:
-            try:
-                self._dispatcher.publish(published)
-            except Unavailable as error:
-                # The rows say queued with a time to publish again; the sweep will.
-                _log.warning("messages not sent, the sweep sends them again", count=len(published), reason=error.detail)
-            finally:
-                self._outbox.task_done()
-        self._outbox.task_done()
 
 
 def _taken_in_turn(session: Session, entries: Sequence[Entry]) -> tuple[Sequence[Entry], dispatch.Published]:

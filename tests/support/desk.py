@@ -105,9 +105,7 @@ class Hand:
             recover.register(session, self.id, name=name, pid=self.pid, slots=slots, version="1", now=desk.clock.now())
 
     def take(self, run_id: int, attempt: int = 1) -> Claim | None:
-        claim = self.ledger.take(run_id, attempt)
-        self.ledger.posted()
-        return claim
+        return self.ledger.take(run_id, attempt)
 
     def gate(self, claim: Claim) -> bool:
         return self.ledger.open_gate(claim, facts(), deadline=float("inf"))
@@ -117,9 +115,7 @@ class Hand:
         if output is not None:
             kept = BoundedOutput(1024, 1024)
             kept.add(1, output, 0)
-        said = self.ledger.finish(claim, outcome, output=kept)
-        self.ledger.posted()
-        return said
+        return self.ledger.finish(claim, outcome, output=kept)
 
     def start(self, run_id: int, attempt: int = 1) -> Claim:
         """Returns the claim of a run that now runs."""

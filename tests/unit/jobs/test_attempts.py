@@ -19,7 +19,6 @@ REFUSED = Unreached(Reason.REFUSED, "Nothing listens there.", retryable=True)
 def perform(hand: Hand, answer: object, run_id: int, attempt: int) -> FakeConnector:
     connector = FakeConnector(answer)  # type: ignore[arg-type]
     Performer(hand.ledger, connector, Bounds(1024, 1024, 15.0)).perform(run_id, attempt)
-    hand.ledger.posted()
     return connector
 
 
