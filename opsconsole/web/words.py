@@ -55,8 +55,10 @@ def wave_sizes(waves: Waves) -> str:
     return ", ".join(number(size) if times == 1 else f"{number(size)} ×{number(times)}" for size, times in runs)
 
 
-def stop_words(reason: str | None, by: str | None) -> str:
-    """Returns why a job stopped before its end; empty for one that did not."""
+def stop_words(reason: str | None, by: str | None, detail: str | None = None) -> str:
+    """Returns why a job stopped before its end; empty for one that did not. ``detail`` is what its status tells."""
+    if detail:
+        return detail.removesuffix(".")
     if reason == StopReason.OPERATOR.value:
         return _("cancelled by %(name)s", name=by) if by else _("cancelled")
     sentences = {

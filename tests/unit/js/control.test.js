@@ -15,6 +15,8 @@ test("what may be done with a job", () => {
 test("why a job stands still or stopped", () => {
   assert.equal(reasonOf(job({ state: "paused", pause: { reason: "operator", by: "li" } })), "paused by li");
   assert.equal(reasonOf(job({ state: "failed", stop_reason: "canary" })), "the canary failed");
+  const detail = "the canary failed (web1: failed).";
+  assert.equal(reasonOf(job({ state: "failed", stop_reason: "canary", stop_detail: detail })), "the canary failed (web1: failed)");
   assert.equal(reasonOf(job({ state: "cancelled", stop_reason: "operator", stopped_by: "li" })), "cancelled by li");
   assert.equal(reasonOf(job({})), "");
 });

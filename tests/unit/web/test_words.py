@@ -74,6 +74,7 @@ def test_where_it_is_and_who_is_waited_for() -> None:
 def test_every_stop_and_every_pause_is_told() -> None:
     assert all(words.stop_words(reason.value, None) for reason in StopReason)
     assert words.stop_words("operator", "li") == "cancelled by li"
+    assert words.stop_words("canary", None, "the canary failed (web1: failed).") == "the canary failed (web1: failed)"
     assert words.stop_words(None, None) == words.pause_words(None) == ""
     assert all(words.pause_words({"reason": reason.value, "by": "li"}) for reason in PauseReason)
 

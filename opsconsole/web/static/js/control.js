@@ -27,6 +27,7 @@ export function phase(job) {
 export function reasonOf(job) {
   if (job.stop_reason === "operator") return job.stopped_by ? t("cancelled by {name}", { name: job.stopped_by }) : t("cancelled");
   if (job.stop_reason === "threshold") return t("too many hosts failed");
+  if (job.stop_detail) return job.stop_detail.replace(/\.$/, "");
   if (job.stop_reason === "canary") return t("the canary failed");
   if (job.stop_reason === "deadline") return t("the job's time was up");
   if (job.state !== "paused" || !job.pause) return "";
