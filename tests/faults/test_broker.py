@@ -248,15 +248,13 @@ def test_a_broker_that_may_throw_messages_away_is_told_of(web: Web, broker: Brok
 
 
 @pytest.mark.faults
-def test_messages_that_were_thrown_away_are_sent_again(console: Console, broker: Broker, started: Path) -> None:
-    for worker in console.workers:
-        worker.process.send_signal(signal.SIGSTOP)
-    command = f"echo ${{OPSC_RUN%-*}} >> {started}"
-    job_id = console.launch(_HOSTS, command, concurrency=60, **KEY)
-    time.sleep(1)
-    for worker in console.workers:
-        worker.process.send_signal(signal.SIGCONT)
-    lost = broker.throw_away()
-    body = console.follow(job_id, 60)
-    all_ran_once(console, job_id, started, body)
-    assert lost >= 0
+def test_messages_that_were_thrown_away_are_sent_again(settings: Settings, broker: Broker, started: Path) -> None:
+    with running_console(settings, outage=True) as console:
+        # So few slots that messages wait in the broker.
+        console.start_workers(2, worker_slots=4)
+        command = f"echo ${{OPSC_RUN%-*}} >> {started}; sleep 2"
+        job_id = console.launch(_HOSTS, command, concurrency=60, **KEY)
+        console.until_counts(job_id, r=4)
+        until(broker.throw_away, 10, "messages wait and are lost")
+        body = console.follow(job_id, 120)
+        all_ran_once(console, job_id, started, body)

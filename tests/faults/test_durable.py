@@ -4,8 +4,10 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from opsconsole.crash import CrashPoint
@@ -138,13 +140,10 @@ def test_a_lost_connection_is_made_anew_by_the_same_worker(
     job_id = console.launch("127.0.0.1", counting(started, 100, 0.1), **DURABLE)
     for _ in range(3):
         # The keeper and the command are children of a session, too, until it ends.
-        sessions = until(
-            lambda: marks(started) and [process for process in sshd.sessions() if process.name().startswith("sshd")],
-            30,
-            "the command is followed",
-        )
-        for process in sessions:
-            process.kill()
+        servers = until(lambda: marks(started) and sshd.servers(), 30, "the command is followed")
+        for process in servers:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
     assert succeeded_once(console, sshd, job_id, started, 100).fence == 1
 
 

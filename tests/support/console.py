@@ -235,9 +235,18 @@ def embedded_broker(settings: Settings) -> Iterator[None]:
         process.wait(10)
 
 
+def _prepare(settings: Settings) -> None:
+    """Makes the folders of a console; what the tests make besides keeps the rights it always has."""
+    umask = os.umask(0o077)
+    try:
+        folder.prepare(settings)
+    finally:
+        os.umask(umask)
+
+
 def start_broker(settings: Settings) -> "subprocess.Popen[bytes]":
     """Returns the process of the embedded broker, once it takes commands."""
-    folder.prepare(settings)
+    _prepare(settings)
     process = subprocess.Popen(
         broker.command(settings, broker.find_program()),
         stdin=subprocess.DEVNULL,
@@ -256,9 +265,7 @@ def running_console(settings: Settings, *, migrate: bool = True, outage: bool = 
     At the end all workers are stopped, and no log may hold a traceback, unless the test brings about an ``outage``:
     Celery's remote control writes one when its connection breaks.
     """
-    umask = os.umask(0o077)
-    folder.prepare(settings)
-    os.umask(umask)
+    _prepare(settings)
     if migrate:
         upgrade(settings.database)
     database = Database(settings.database)

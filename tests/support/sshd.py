@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 from types import TracebackType
@@ -66,6 +66,7 @@ class Sshd:
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         self.authorized_keys.write_text(make_key(self.client_key) + "\n")
+        self.authorized_keys.chmod(0o644)
         for kind, path in self._host_keys.items():
             if not path.exists():
                 make_key(path, kind)
@@ -140,6 +141,16 @@ class Sshd:
         """Returns the processes under the server: one or two for each connection, and their commands."""
         assert self._process is not None
         return psutil.Process(self._process.pid).children(recursive=True)
+
+    def servers(self) -> list[psutil.Process]:
+        """Returns the server's own processes among ``sessions``, one or two for each connection."""
+        found = []
+        for process in self.sessions():
+            # A command may end between two looks.
+            with suppress(psutil.NoSuchProcess):
+                if process.name().startswith("sshd"):
+                    found.append(process)
+        return found
 
     def __enter__(self) -> Self:
         return self.start()

@@ -111,7 +111,7 @@ def test_a_restarted_server_is_reached_again(connector: ParamikoConnector) -> No
 def test_a_kept_connection_that_fell_silent_is_replaced(connector: ParamikoConnector) -> None:
     with running_sshd() as server:
         _facts(connector, server.target(), server.auth())
-        stopped = [found for found in server.sessions() if "sshd" in found.name()]
+        stopped = server.servers()
         for found in stopped:
             found.suspend()
         began = time.monotonic()

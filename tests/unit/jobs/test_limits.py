@@ -174,3 +174,8 @@ def test_always_full_and_never_fuller(
             break
         hand.finish(running.pop(busy[pick % len(busy)].id))
         messages = desk.post.collect()
+    # The next example meets an idle console: a message goes to whose turn it is, which may be an older job.
+    desk.cancel(job_id)
+    for claim in running.values():
+        hand.finish(claim)
+    desk.post.collect()
