@@ -30,6 +30,9 @@ class Host(Base):
     # Hosts to go through, in order: ``user@bastion:22,inner``.
     jump: Mapped[str | None] = mapped_column(String(1000))
     zone: Mapped[str | None] = mapped_column(String(100))
+    # Which algorithms are spoken with it (modern, legacy) and how its host key is judged; else its groups say it.
+    profile: Mapped[str | None] = mapped_column(String(16))
+    host_key_policy: Mapped[str | None] = mapped_column(String(16))
     # Nothing is run on a frozen host.
     frozen: Mapped[bool] = mapped_column(default=False, server_default=false())
     frozen_reason: Mapped[str | None] = mapped_column(String(200))
@@ -49,6 +52,11 @@ class HostGroup(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(100), unique=True)
     notes: Mapped[str | None] = mapped_column(Text)
+    # What its hosts use unless they say otherwise themselves.
+    credential: Mapped[str | None] = mapped_column(String(64))
+    jump: Mapped[str | None] = mapped_column(String(1000))
+    profile: Mapped[str | None] = mapped_column(String(16))
+    host_key_policy: Mapped[str | None] = mapped_column(String(16))
     source_id: Mapped[int | None] = mapped_column(index=True)
     version: Mapped[int] = mapped_column(default=1, server_default="1")
     members: Mapped[list["GroupMember"]] = relationship(

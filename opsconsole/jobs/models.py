@@ -43,6 +43,8 @@ class Job(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     title: Mapped[str] = mapped_column(String(200))
     command: Mapped[str] = mapped_column(Text)
+    # How the command is run: interpreter, arguments, stdin, folder, environment, as whom; none for a plain command.
+    what: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     expression: Mapped[str] = mapped_column(Text)
     exclude: Mapped[str] = mapped_column(Text, default="")
     folded: Mapped[str] = mapped_column(Text)
@@ -126,6 +128,10 @@ class HostRun(Base):
     port: Mapped[int]
     user: Mapped[str] = mapped_column(String(64))
     credential: Mapped[str | None] = mapped_column(String(64))
+    # The hosts it is reached through, in order; none when it is reached directly.
+    jump: Mapped[str | None] = mapped_column(String(1000))
+    # The values of the variables that the job's texts name, for this host.
+    variables: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
     # The place in the order in which hosts are started, the wave they belong to, and the limits they count for.
     rank: Mapped[int] = mapped_column(default=0, server_default="0")
     wave: Mapped[int] = mapped_column(default=0, server_default="0")
