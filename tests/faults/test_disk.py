@@ -13,6 +13,7 @@ import pytest
 
 from tests.faults.conftest import KEY
 from tests.support.console import Console, marks, until
+from tests.support.requirements import not_run
 
 pytestmark = pytest.mark.slow
 MakeConsole = Callable[..., Console]
@@ -24,7 +25,7 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(folder)]
     if os.geteuid() != 0 or shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("not run: mounting a small file system takes root")
+        not_run("the right to mount a small file system", "run these tests as root")
     try:
         yield folder
     finally:

@@ -21,6 +21,7 @@ import pytest
 from opsconsole.jobs.ports import Exited, NotStarted, Output, RemoteCommand, Skipped, Spool, Started, Stream, Vanished
 from opsconsole.ssh import durable, lease
 from tests.support.console import until
+from tests.support.requirements import not_run
 
 _SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "ash"]}
 _NOBODY = 65534
@@ -413,7 +414,7 @@ def test_a_base_folder_that_is_not_ours_alone_is_refused(host: Host, fault: str)
         else:
             os.chown(base, 1, 1)
     if fault == "another's" and os.geteuid() != 0:
-        pytest.skip("only root can give a folder away")
+        not_run("the right to give a folder away", "run these tests as root")
     command = host.command("echo x >> starts")
     with host.start(command) as connection:
         assert isinstance(connection.end(), NotStarted)
@@ -434,7 +435,7 @@ def test_without_a_home_the_folder_is_in_tmp(host: Host) -> None:
 
 def test_a_full_disk_costs_output_and_nothing_else(host: Host) -> None:
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", host.home], check=False).returncode:
-        pytest.skip("a small disk takes the right to mount one")
+        not_run("the right to mount a small file system", "run these tests as root")
     try:
         os.chown(host.home, host.user, host.user)
         command = host.command("echo first; head -c 5000000 /dev/zero; exit 4")
