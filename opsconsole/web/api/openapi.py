@@ -1,5 +1,6 @@
 """The OpenAPI document, made from the code, and the check of what comes in. One voice for both: ``spec``."""
 
+import json
 from difflib import get_close_matches
 from typing import Any, TypeGuard, get_type_hints
 
@@ -9,6 +10,7 @@ from spectree import Response as Answers
 from spectree import SecurityScheme, SpecTree
 from spectree.models import SecureType, SecuritySchemeData
 from spectree.plugins.flask_plugin import FlaskPlugin
+from werkzeug.exceptions import BadRequest
 
 from opsconsole import __version__
 from opsconsole.errors import FieldError, Invalid
@@ -118,8 +120,30 @@ def require_json() -> None:
         body = request.get_json()
     except RecursionError:
         body = None
+    except BadRequest:
+        raise _not_json(request.get_data(cache=True)) from None
     if not isinstance(body, dict):
         raise Invalid("The body must be a JSON object.", code="not_an_object")
+
+
+def _not_json(text: bytes) -> "_BadRequest":
+    """Returns the refusal of a body that is no JSON, with the place of the first fault."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        fault = FieldError("body", f"{error.msg} at {place}", code="bad_json", column=error.colno)
+        return _BadRequest(f"The body is no JSON: {error.msg} at {place}.", errors=[fault])
+    except UnicodeDecodeError as error:
+        return _BadRequest(f"The body is no JSON: byte {error.start + 1} is not UTF-8.")
+    except ValueError:
+        return _BadRequest("The body is no JSON that can be read: a number has too many digits.")
+    return _BadRequest("The body is no JSON.")
+
+
+class _BadRequest(Invalid):
+    code = "bad_request"
+    status = 400
 
 
 class _UnsupportedMediaType(Invalid):

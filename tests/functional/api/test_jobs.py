@@ -253,3 +253,13 @@ def test_a_body_that_is_no_order_is_refused(operator: Program, body: bytes, mime
     assert answer.status_code == status, answer.text[:500]
     assert answer.mimetype == PROBLEM
     assert answer.json["request_id"] == answer.headers["X-Request-ID"]
+
+
+def test_a_body_that_is_no_json_is_refused_with_the_place_of_the_fault(operator: Program) -> None:
+    body = b'{"targets": "web1",\n "command": "uptime",}'
+    answer = operator.post("jobs", data=body, content_type="application/json")
+    assert (answer.status_code, answer.json["code"]) == (400, "bad_request")
+    assert answer.json["detail"].endswith("at line 2, column 22."), answer.json["detail"]
+    assert (answer.json["errors"][0]["field"], answer.json["errors"][0]["column"]) == ("body", 22)
+    latin = operator.post("jobs", data=b'{"command": "gr\xfc\xdfe"}', content_type="application/json")
+    assert latin.json["detail"] == "The body is no JSON: byte 16 is not UTF-8."
