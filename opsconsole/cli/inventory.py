@@ -15,21 +15,9 @@ from opsconsole.cli.exit_codes import ExitCode
 from opsconsole.cli.hosts import confirmed
 from opsconsole.cli.terminal import harmless
 from opsconsole.errors import Invalid
+from opsconsole.inventory.formats import AUTO, EXPORTS, IMPORTS, ExportFormat
 from opsconsole.settings import Settings
 
-_IMPORTS = (
-    "auto",
-    "csv",
-    "pasted",
-    "xlsx",
-    "ansible-ini",
-    "ansible-yaml",
-    "ansible-json",
-    "etc-hosts",
-    "ssh-config",
-    "known-hosts",
-)
-_EXPORTS = ("csv", "xlsx", "ansible-ini", "ansible-yaml", "ssh-config", "etc-hosts", "json")
 _INCLUDE = re.compile(r"^\s*include(?:\s*=\s*|\s+)(.+)$", re.IGNORECASE | re.MULTILINE)
 _MAX_FILES = 200
 _SHOWN = 200
@@ -42,7 +30,7 @@ def inventory() -> None:
 
 @inventory.command(name="import")
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
-@click.option("--format", "wanted", type=click.Choice(_IMPORTS), default="auto", show_default=True)
+@click.option("--format", "wanted", type=click.Choice(IMPORTS), default=AUTO, show_default=True)
 @click.option("--prune", is_flag=True, help="Also remove what the file does not name.")
 @click.option("--dry-run", is_flag=True, help="Only say what would change.")
 @click.option("--skip-faulty", is_flag=True, help="Leave out lines with faults instead of refusing.")
@@ -72,7 +60,7 @@ def import_(file: Path, **options: Any) -> int:
 
 @inventory.command()
 @click.argument("expression", default="")
-@click.option("--format", "wanted", type=click.Choice(_EXPORTS), default="csv", show_default=True)
+@click.option("--format", "wanted", type=click.Choice(EXPORTS), default=ExportFormat.CSV.value, show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file instead of stdout.")
 @edge
 def export(expression: str, *, wanted: str, output: Path | None) -> int:

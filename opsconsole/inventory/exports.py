@@ -5,7 +5,6 @@ import io
 import json
 import re
 from collections.abc import Callable, Collection, Iterator
-from enum import StrEnum
 from typing import Any
 
 import openpyxl
@@ -14,39 +13,13 @@ from sqlalchemy.orm import Session
 
 from opsconsole.hostset import parse_host
 from opsconsole.inventory.fields import HOST_FIELDS
+from opsconsole.inventory.formats import ExportFormat
 from opsconsole.inventory.snapshot import GroupState, HostState, Snapshot, snapshot
 
 _PLAIN_FIELDS = [name for name in HOST_FIELDS if name != "tags"]
 # A spreadsheet takes a cell that starts so for a formula, and would carry it out on the reader's machine.
 _FORMULA = tuple("=+-@\t\r")
 _LINE_BREAKS = re.compile(r"[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]+")
-
-
-class ExportFormat(StrEnum):
-    """The formats that can be exported."""
-
-    CSV = "csv"
-    XLSX = "xlsx"
-    ANSIBLE_INI = "ansible-ini"
-    ANSIBLE_YAML = "ansible-yaml"
-    SSH_CONFIG = "ssh-config"
-    ETC_HOSTS = "etc-hosts"
-    JSON = "json"
-
-    @property
-    def mimetype(self) -> str:
-        """What the file is, for a browser."""
-        return {
-            "csv": "text/csv",
-            "json": "application/json",
-            "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-        }.get(self.value, "text/plain")
-
-    @property
-    def file_name(self) -> str:
-        """A name for the file."""
-        names = {"ansible-ini": "inventory.ini", "ansible-yaml": "inventory.yaml", "ssh-config": "ssh_config"}
-        return names.get(self.value) or {"etc-hosts": "hosts.txt"}.get(self.value, f"hosts.{self.value}")
 
 
 def export(session: Session, wanted: ExportFormat, chosen: Collection[str] | None = None) -> bytes:

@@ -12,7 +12,8 @@ from opsconsole.accounts.permissions import Actor, Permission
 from opsconsole.audit.record import record
 from opsconsole.errors import Conflict, Forbidden, Invalid
 from opsconsole.inventory import apply, hostkeys
-from opsconsole.inventory.importers.reading import Format, read
+from opsconsole.inventory.formats import Format
+from opsconsole.inventory.importers.reading import read
 from opsconsole.inventory.known_hosts import KnownHosts, KnownKey, dialled_name, entries, fingerprint
 from opsconsole.inventory.plan import ADDED, REMOVED, Change, FieldChange, Plan, compare
 from opsconsole.inventory.snapshot import Snapshot, snapshot

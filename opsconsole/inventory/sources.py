@@ -18,7 +18,8 @@ from opsconsole.audit.record import record
 from opsconsole.errors import Conflict, FieldError, Invalid, NotFound, OpsconsoleError, Unavailable
 from opsconsole.inventory import apply, fields
 from opsconsole.inventory.fetching import Allowed, check_argv, check_url, fetch
-from opsconsole.inventory.importers.reading import Format, read
+from opsconsole.inventory.formats import Format
+from opsconsole.inventory.importers.reading import read
 from opsconsole.inventory.models import Host, HostGroup, InventorySource
 from opsconsole.inventory.plan import compare
 from opsconsole.inventory.snapshot import snapshot

@@ -10,7 +10,8 @@ from opsconsole.accounts.permissions import Actor
 from opsconsole.errors import Invalid
 from opsconsole.hostset import evaluate
 from opsconsole.inventory import service, sources
-from opsconsole.inventory.importers.reading import Format, guess
+from opsconsole.inventory.formats import AUTO, Format
+from opsconsole.inventory.importers.reading import guess
 from opsconsole.inventory.importing import Import
 from opsconsole.inventory.models import Host
 from opsconsole.inventory.plan import ADDED, CHANGED, REMOVED, Plan
@@ -121,7 +122,7 @@ def wanted_import(
     settings: Settings, wanted: str, content: bytes, *, file_name: str = "", files: dict[str, str], prune: bool
 ) -> Import:
     """Returns the import that somebody asks for; the format ``auto`` is guessed from the file's name and look."""
-    form = guess(file_name, content) if wanted == "auto" else Format(wanted)
+    form = guess(file_name, content) if wanted == AUTO else Format(wanted)
     key_files = {name: str(path) for name, path in settings.key_files.items()}
     return Import(form, content, files, prune, key_files)
 

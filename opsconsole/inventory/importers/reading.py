@@ -1,10 +1,10 @@
-"""Which formats there are, which one a text is in, and its reader."""
+"""Which format a text is in, and its reader."""
 
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 
 from opsconsole.errors import FieldError, Invalid, TooLarge
 from opsconsole.inventory.draft import Draft, TooManyFaults
+from opsconsole.inventory.formats import Format
 from opsconsole.inventory.importers.ansible_ini import read_ansible_ini
 from opsconsole.inventory.importers.ansible_yaml import read_ansible_list, read_ansible_yaml
 from opsconsole.inventory.importers.etc_hosts import read_etc_hosts
@@ -12,21 +12,6 @@ from opsconsole.inventory.importers.ssh_config import read_ssh_config
 from opsconsole.inventory.importers.tables import read_csv, read_pasted, read_xlsx
 
 MAX_BYTES = 8 * 1024 * 1024
-
-
-class Format(StrEnum):
-    """The formats that can be imported."""
-
-    CSV = "csv"
-    PASTED = "pasted"
-    XLSX = "xlsx"
-    ANSIBLE_INI = "ansible-ini"
-    ANSIBLE_YAML = "ansible-yaml"
-    ANSIBLE_JSON = "ansible-json"
-    ETC_HOSTS = "etc-hosts"
-    SSH_CONFIG = "ssh-config"
-    KNOWN_HOSTS = "known-hosts"
-
 
 _TEXTS: dict[Format, Callable[[str, Draft], None]] = {
     Format.CSV: read_csv,

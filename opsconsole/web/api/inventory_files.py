@@ -8,6 +8,7 @@ from flask import Blueprint, Response, jsonify
 from opsconsole.accounts.permissions import Permission
 from opsconsole.errors import FieldError, Invalid
 from opsconsole.inventory import exports, importing
+from opsconsole.inventory.formats import ExportFormat
 from opsconsole.web import inventory
 from opsconsole.web.api import inventory_models as models
 from opsconsole.web.api.openapi import answers, spec
@@ -41,12 +42,12 @@ def import_hosts(json: models.ImportHosts) -> Response:
 @spec.validate(resp=answers(HTTP_200=(None, "The file.")), tags=_TAGS, operation_id="export_hosts")
 def export_hosts(query: models.Export) -> Response:
     """Download the inventory, or the hosts of an expression, as a file."""
-    return download(query.format, query.expression)
+    return download(query.format.value, query.expression)
 
 
 def download(wanted: str, expression: str) -> Response:
     """Returns the file as an attachment, never shown in place."""
-    form = exports.ExportFormat(wanted)
+    form = ExportFormat(wanted)
     with read() as session:
         chosen = None
         if expression.strip():

@@ -2,13 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, GetPydanticSchema
 
+from opsconsole.inventory.formats import AUTO, IMPORTS, ExportFormat
 from opsconsole.web.api.questions import Body, Question, Text
 from opsconsole.web.api.replies import Answer
 
 Name = Annotated[Text, Field(max_length=255)]
 Word = Annotated[Text, Field(max_length=100)]
+ImportFormat = Annotated[str, GetPydanticSchema(lambda _source, handler: handler(Literal[IMPORTS]))]
 Names = Annotated[list[Name], Field(max_length=100_000)]
 _MAX_IMPORT_CHARS = 12 * 1024 * 1024
 
@@ -81,18 +83,7 @@ class ImportHosts(Body):
 
     model_config = ConfigDict(str_max_length=_MAX_IMPORT_CHARS)
 
-    format: Literal[
-        "auto",
-        "csv",
-        "pasted",
-        "xlsx",
-        "ansible-ini",
-        "ansible-yaml",
-        "ansible-json",
-        "etc-hosts",
-        "ssh-config",
-        "known-hosts",
-    ] = "auto"
+    format: ImportFormat = AUTO
     content: str | None = Field(None, description="The text.")
     content_base64: str | None = Field(None, description="The bytes, for a workbook.")
     file_name: Text = Field("", description="Helps to guess the format.", max_length=255)
@@ -107,7 +98,7 @@ class ImportHosts(Body):
 class Export(Question):
     """What to export."""
 
-    format: Literal["csv", "xlsx", "ansible-ini", "ansible-yaml", "ssh-config", "etc-hosts", "json"] = "csv"
+    format: ExportFormat = ExportFormat.CSV
     expression: Text = Field("", max_length=262_144)
 
 

@@ -10,7 +10,8 @@ from werkzeug.wrappers import Response
 from opsconsole.accounts.permissions import Permission
 from opsconsole.errors import Conflict, Invalid, OpsconsoleError, TooLarge
 from opsconsole.inventory import importing, sources
-from opsconsole.inventory.importers.reading import MAX_BYTES, Format
+from opsconsole.inventory.formats import IMPORTS
+from opsconsole.inventory.importers.reading import MAX_BYTES
 from opsconsole.inventory.importing import Import
 from opsconsole.web import inventory
 from opsconsole.web.api.inventory_files import download
@@ -18,8 +19,6 @@ from opsconsole.web.api.inventory_sources import refresh
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.pages.routes import pages
 from opsconsole.web.unit_of_work import now, read, runtime, transaction
-
-_FORMATS = {form.value for form in Format} | {"auto"}
 
 
 @pages.get("/hosts/import")
@@ -99,7 +98,7 @@ def _brought() -> tuple[bytes, str]:
 
 
 def _import(wanted: str, content: bytes, name: str) -> Import:
-    if wanted not in _FORMATS:
+    if wanted not in IMPORTS:
         raise Invalid("There is no such format.", code="format")
     prune = bool(request.form.get("prune"))
     return inventory.wanted_import(runtime().settings, wanted, content, file_name=name, files={}, prune=prune)

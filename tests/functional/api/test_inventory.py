@@ -1,6 +1,7 @@
 """The inventory over the API: lost updates, bulk changes as a whole, frozen hosts left out of every order."""
 
 import base64
+import re
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +10,8 @@ from sqlalchemy import select
 from opsconsole.accounts.permissions import Role, Scope
 from opsconsole.audit.models import AuditRecord
 from opsconsole.db.database import Database
-from tests.functional.api.callers import Program
+from opsconsole.inventory.formats import EXPORTS, IMPORTS
+from tests.functional.api.callers import Browser, Program
 
 
 @pytest.fixture
@@ -118,6 +120,19 @@ def test_an_import_may_be_larger_than_other_requests_and_not_boundless(admin: Pr
     large = base64.b64encode(b"x" * (9 * 1024 * 1024)).decode()
     assert admin.post("inventory/import", {"content_base64": large}).status_code == 413
     assert admin.post("inventory/hosts", {"name": "x", "notes": "y" * 2_000_000}).status_code == 413
+
+
+def test_the_formats_are_the_same_for_pages_and_api(admin: Program, browser: Callable[..., Browser]) -> None:
+    refused = admin.post("inventory/import", {"format": "odt", "content": ""})
+    assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, "format")
+    assert all(f"'{name}'" in refused.json["errors"][0]["message"] for name in IMPORTS)
+    assert admin.get("inventory/export?format=odt").status_code == 422
+    for name in EXPORTS:
+        assert admin.get(f"inventory/export?format={name}").status_code == 200
+    person = browser(Role.ADMIN).client
+    choice = person.get("/hosts/import").text.partition('name="format"')[2].partition("</select>")[0]
+    assert set(re.findall(r'<option value="([\w-]+)"', choice)) == {*IMPORTS}
+    assert set(re.findall(r"/hosts/export\?format=([\w-]+)", person.get("/hosts").text)) == {*EXPORTS}
 
 
 def test_what_is_done_is_in_the_audit(admin: Program, database: Database) -> None:

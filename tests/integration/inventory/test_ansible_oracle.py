@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from opsconsole.inventory.draft import Draft
-from opsconsole.inventory.importers.reading import Format, read
+from opsconsole.inventory.formats import Format
+from opsconsole.inventory.importers.reading import read
 
 INI = """\
 # the fleet

@@ -15,8 +15,7 @@ from opsconsole.audit.models import AuditRecord
 from opsconsole.db.database import Database
 from opsconsole.errors import Conflict, Forbidden, Invalid
 from opsconsole.inventory import exports, groups, hostkeys, importing, service
-from opsconsole.inventory.exports import ExportFormat
-from opsconsole.inventory.importers.reading import Format
+from opsconsole.inventory.formats import ExportFormat, Format
 from opsconsole.inventory.importing import Import
 from opsconsole.inventory.models import HostKey, KeyStatus
 from opsconsole.inventory.plan import Plan

@@ -15,7 +15,7 @@ from opsconsole.accounts.permissions import Actor, Role
 from opsconsole.db.database import Database
 from opsconsole.hostset import evaluate
 from opsconsole.inventory import importing, service
-from opsconsole.inventory.importers.reading import Format
+from opsconsole.inventory.formats import Format
 from opsconsole.inventory.importing import Import
 from opsconsole.inventory.resolver import InventoryResolver
 from tests.support.clock import START
