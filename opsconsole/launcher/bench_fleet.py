@@ -167,8 +167,8 @@ class _Command(asyncssh.SSHServerSession[bytes]):
 
 
 def _whole_script(data: bytes) -> bytes | None:
-    """Returns the script once ``data`` holds all of it: after its size, or as one line after the word ``line``."""
-    size, separator, rest = data.partition(b"\n")
+    """Returns the script once ``data`` holds all of it: behind the guard, after its size or the word ``line``."""
+    size, separator, rest = data.partition(b"\n")[2].partition(b"\n")
     if not separator:
         return None
     if size == b"line":

@@ -5,6 +5,7 @@ next one goes on behind the last that arrived. See ``spool`` for the scripts and
 """
 
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -43,6 +44,8 @@ _VANISHED = {
     "gone": "The host has no trace of the command (any more); it may have run to its end.",
     "dead": "The host was restarted or the command's keeper was killed: how the command ended is not known.",
 }
+# The door's last two arguments are scripts themselves, and come with it.
+_DOOR = f'set -- "$@" {shlex.quote(spool.KEEPER)} {shlex.quote(search.SEARCH)}\n{spool.DOOR}'
 _NONSENSE = "What the host said about the durable run could not be read."
 
 
@@ -53,7 +56,7 @@ def request(command: RemoteCommand, kept: Spool) -> Request:
     """
     verb = "attach" if kept.attach else "start"
     limit = str(lease.limit_seconds(command))
-    words = [
+    words = (
         verb,
         str(kept.stdout),
         str(kept.stderr),
@@ -61,15 +64,15 @@ def request(command: RemoteCommand, kept: Spool) -> Request:
         limit,
         str(kept.head),
         str(kept.tail),
-    ]
-    line = lease.shell_line(spool.DOOR, "opsc", "@" + lease.plain(command.mark), *words, spool.KEEPER, search.SEARCH)
-    stdin = b"" if kept.attach else lease.stdin_bytes(command)
+    )
+    line = lease.boot_line("opsc", "@" + lease.plain(command.mark), *words)
+    stdin = lease.fed(_DOOR) + (b"" if kept.attach else lease.script_bytes(command))
     return Request(line, stdin, command.mark, float(command.grace_seconds))
 
 
 def clean_line(mark: str) -> str:
     """Returns the exec request that removes what the host keeps of an ended run."""
-    return lease.shell_line(spool.CLEAN, "opsc-clean", lease.plain(mark))
+    return lease.shell_line(spool.CLEAN, lease.plain(mark))
 
 
 class Frames:

@@ -3,6 +3,9 @@
 The remote shell reads the script from its standard input, which then stays open as a lease: a line there is an order
 (``TERM``, ``KILL``), its end means that we are gone. tests/integration/ssh/test_guard.py shows what each part is for.
 The line that reports the start is written once orders have an effect and before the script begins.
+
+Between sshd and our scripts stands the login shell, which may be fish or csh. So it is given one short line that
+means the same to all of them, and the scripts come over standard input to the ``/bin/sh`` that this line starts.
 """
 
 import re
@@ -31,6 +34,14 @@ wait "$c" 2>/dev/null; rc=$?
 { kill -s USR2 "$w"; kill -s KILL "$g"; wait "$g" "$w"; } 2>/dev/null; exit "$rc"
 """  # noqa: E501 - a shell script, kept as it was tried.
 
+# What the login shell sees, in single quotes. Without newline and exclamation mark, which csh takes in no quotes, and
+# without a backslash, which fish reads in all. A shell reads byte by byte from what is no file, so that nothing of what
+# follows the script is lost; without the whole of it nothing runs.
+BOOT = 'eval "$(IFS= read -r g && printf %b "$g" || echo exit 125)"'
+_BOOT_FROM_WORD = 'eval "$(printf %b "$0")"'
+# For printf's %b. What this leaves of a script is one line, and one word in any shell's single quotes.
+_AS_LINE = str.maketrans({char: f"\\0{ord(char):03o}" for char in "\\\n'!"})
+
 # The guard counts down; no limit is ten years.
 _NO_LIMIT_SECONDS = 10 * 365 * 86400
 _MARK = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -43,8 +54,7 @@ def exec_line(command: RemoteCommand) -> str:
 
     A mark that is not a plain word is a ``ValueError``.
     """
-    limit = str(limit_seconds(command))
-    return shell_line(GUARD, "opsc", plain(command.mark), "kill", str(command.grace_seconds), limit)
+    return boot_line("opsc", plain(command.mark), "kill", str(command.grace_seconds), str(limit_seconds(command)))
 
 
 def plain(mark: str) -> str:
@@ -54,9 +64,22 @@ def plain(mark: str) -> str:
     return mark
 
 
+def boot_line(*words: str) -> str:
+    """Returns the exec request that runs the script of ours that comes first on stdin (see ``fed``).
+
+    ``words`` are its name and its arguments; each must be plain, see ``BOOT``.
+    """
+    return shlex.join(["exec", "/bin/sh", "-c", BOOT, *words])
+
+
+def fed(script: str) -> bytes:
+    """Returns ``script`` of ours as the line that ``boot_line`` reads."""
+    return script.translate(_AS_LINE).encode("ascii") + b"\n"
+
+
 def shell_line(script: str, *words: str) -> str:
-    """Returns the exec request for ``script`` of ours; ``words`` are its name and its arguments."""
-    return shlex.join(["exec", "/bin/sh", "-c", script, *words])
+    """Returns the exec request for a short ``script`` of ours that reads nothing; ``words`` are its plain arguments."""
+    return shlex.join(["exec", "/bin/sh", "-c", _BOOT_FROM_WORD, script.translate(_AS_LINE), *words])
 
 
 def limit_seconds(command: RemoteCommand) -> int:
@@ -65,6 +88,11 @@ def limit_seconds(command: RemoteCommand) -> int:
 
 
 def stdin_bytes(command: RemoteCommand) -> bytes:
+    """Returns what goes to stdin first: the guard, and what it reads."""
+    return fed(GUARD) + script_bytes(command)
+
+
+def script_bytes(command: RemoteCommand) -> bytes:
     """Returns what the guard reads first: the script's size in bytes and the script, or ``line`` and one line.
 
     The newline at the end tells that all of it arrived: half a script must not run. The second form saves the host

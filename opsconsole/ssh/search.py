@@ -11,6 +11,7 @@ import shlex
 
 from opsconsole.jobs.output import display
 from opsconsole.jobs.ports import LeftProcess, Sight
+from opsconsole.ssh import lease
 
 # $1 and $2 are the mark's first character and the rest: whole it would be among the searchers' own words. $3 is the
 # process group that the guard has told already, 0 for none. $4 is -1 to look only, else tenths of a second from TERM
@@ -45,7 +46,7 @@ MOST_BYTES = 32 * 1024
 KILL_SECONDS = 3.0
 _SAID = re.compile(rb"\x1eopsc-search (?:gone (\d{1,7})|alive (\d{1,7})|(\d{1,10}) (-?\d{1,10}) ?([^\n]{0,400}))\n")
 _COMMAND_CHARS = 80
-_GUARDS_WORDS = "/bin/sh -c exec 3<&0"
+_GUARDS_WORDS = f"/bin/sh -c {lease.BOOT}"
 _BLIND = "This host cannot be searched for what it left: that takes Linux's /proc, and grep with its option -z."
 _DEAF = "The host did not answer whether anything of the command is still alive."
 _NOT_OURS = "The host did not search for what the command left: its login shell, or a command forced on this key, does "

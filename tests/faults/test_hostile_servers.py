@@ -314,22 +314,6 @@ def test_two_hundred_sessions_that_freeze_leave_nothing(make_console: MakeConsol
         flat(console, once, 1)
 
 
-def test_a_login_shell_that_is_not_posix_runs_it_or_says_that_it_does_not(make_console: MakeConsole) -> None:
-    expected = {"fish": ("succeeded", None), "tcsh": ("failed", "exec_refused")}
-    if os.geteuid() != 0:
-        not_run("root, to make accounts", "run the tests as root")
-    with accounts(tuple(expected)) as logins, running_sshd() as server:
-        if not logins:
-            not_run("tcsh or fish", "apt-get install tcsh fish")
-        console = make_console(ssh_port=server.port, key_files={"test": server.client_key})
-        targets = ",".join(f"{login}@127.0.0.1" for login in logins)
-        _, runs = console.run(targets, "echo $((6 * 7)); exit 0", **KEY)
-        for run in runs:
-            assert (run.state, run.reason) == expected[run.user.split("-")[2]], (run.user, run.detail)
-            assert run.state == "succeeded" or "login shell" in (run.detail or "")
-            assert run.state != "succeeded" or run.last_line == "42"
-
-
 def test_an_account_whose_password_has_expired_runs_nothing(make_console: MakeConsole) -> None:
     if os.geteuid() != 0:
         not_run("root, to make accounts", "run the tests as root")

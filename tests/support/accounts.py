@@ -28,7 +28,7 @@ def accounts(shells: Sequence[str] = LOGIN_SHELLS) -> Iterator[list[str]]:
     made: list[str] = []
     try:
         for kind, shell, path in wanted:
-            name = f"opsct-{kind}-{shell}-{tail}"[:32]
+            name = f"opsct-{kind}-{Path(shell).name}-{tail}"[:32]
             same = ["--uid", "0", "--non-unique"] if kind == "root" else []
             # A password of "*" is none that fits; "!" would lock the account for sshd.
             options = ["--no-create-home", "--no-user-group", "--home-dir", "/", "--shell", path, "--password", "*"]

@@ -55,7 +55,7 @@ class Host:
     def attach(self, command: RemoteCommand, *, out: int = 0, err: int = 0) -> "Connection":
         """Returns a connection that follows the command behind so many bytes."""
         asked = durable.request(command, replace(command.spool or _KEPT, attach=True, stdout=out, stderr=err))
-        return Connection(self, asked.line, b"", command, attach=True)
+        return Connection(self, asked.line, asked.stdin, command, attach=True)
 
     def spawn(self, line: str) -> "subprocess.Popen[bytes]":
         """Returns the process of an exec request."""

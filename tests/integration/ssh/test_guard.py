@@ -31,7 +31,7 @@ class Guarded:
         self, shell: list[str], script: str | bytes, *, keep: str = "kill", grace: int = 1, limit: int = 60
     ) -> None:
         order = command(script)
-        words = [*shell, "-c", lease.GUARD, "opsc", "guard-test", keep, str(grace), str(limit)]
+        words = [*shell, "-c", lease.BOOT, "opsc", "guard-test", keep, str(grace), str(limit)]
         self.process = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
         )
@@ -113,9 +113,11 @@ def test_without_a_header_nothing_runs(shell: list[str]) -> None:
     with Guarded(shell, "echo no") as guarded:
         guarded.started()
         guarded.end()
-    words = [*shell, "-c", lease.GUARD, "opsc", "guard-test", "kill", "1", "60"]
-    ended = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, start_new_session=True, check=False)
-    assert (ended.returncode, ended.stdout) == (125, b"")
+    words = [*shell, "-c", lease.BOOT, "opsc", "guard-test", "kill", "1", "60"]
+    whole = lease.fed(lease.GUARD)
+    for sent in (b"", whole[:300], whole[:-1], whole, whole + b"line\n", whole + b"8\necho no"):
+        ended = subprocess.run(words, input=sent, capture_output=True, start_new_session=True, check=False)
+        assert (ended.returncode, ended.stdout) == (125, b"")
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,8 @@ def test_neither_script_nor_bare_mark_is_among_the_words() -> None:
     assert "secret" not in asked.line
     # A search for the mark ends who has it among its words.
     assert " 7-1.ab " not in asked.line
-    assert durable.request(RemoteCommand("7-1.ab", b"secret", 60, 5), Spool(1, 1, attach=True)).stdin == b""
+    attached = durable.request(RemoteCommand("7-1.ab", b"secret", 60, 5), Spool(1, 1, attach=True))
+    assert asked.stdin == attached.stdin + b"line\nsecret words\n"
 
 
 @pytest.mark.parametrize("mark", ["", "a b", "../x", "$(x)", "a/b"])

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsconsole.jobs.ports import RemoteCommand, Started
-from opsconsole.ssh import lease
+from opsconsole.jobs.ports import RemoteCommand, Spool, Started
+from opsconsole.ssh import durable, lease
 
 _LINE = b"\x1eopsc 7-1 4242\n"
 
@@ -31,7 +31,24 @@ def test_the_script_is_no_argument() -> None:
     ],
 )
 def test_a_script_is_sent_by_size_or_as_one_plain_line(script: bytes, sent: bytes) -> None:
-    assert lease.stdin_bytes(RemoteCommand("7-1", script, 60, 5)) == sent
+    command = RemoteCommand("7-1", script, 60, 5)
+    assert lease.script_bytes(command) == sent
+    assert lease.stdin_bytes(command) == lease.fed(lease.GUARD) + sent
+
+
+def test_the_login_shell_sees_nothing_that_a_shell_may_take_for_something_else() -> None:
+    lines = [
+        lease.exec_line(RemoteCommand("7-1", b"x", 60, 5)),
+        durable.request(RemoteCommand("7-1.ab", b"x", 60, 5), Spool(1, 1)).line,
+        durable.clean_line("7-1.ab"),
+    ]
+    for line in lines:
+        # csh takes neither newline nor exclamation mark in any quotes; fish takes these backslashes in single ones.
+        assert not {"\n", "!"} & set(line)
+        assert "\\\\" not in line
+        assert "\\'" not in line
+        # One pair of single quotes opens and closes as often as one looks.
+        assert line.count("'") in {2, 4}
 
 
 def test_no_limit_is_a_long_one() -> None:

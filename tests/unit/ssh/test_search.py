@@ -5,7 +5,7 @@ import shlex
 import pytest
 
 from opsconsole.jobs.ports import LeftProcess, Sight
-from opsconsole.ssh import search
+from opsconsole.ssh import lease, search
 
 MARK = "42-1.a1b2c3d4"
 
@@ -40,7 +40,7 @@ def test_no_login_shell_meets_what_it_would_read_otherwise() -> None:
             Sight(30, (LeftProcess(7, 0, "ab\ufffdc"),)),
         ),
         (
-            b"\x1eopsc-search 7 1 /bin/sh -c exec 3<&0 0</dev/null IFS=\n\x1eopsc-search alive 1\n",
+            b"\x1eopsc-search 7 1 /bin/sh -c %b o\n\x1eopsc-search alive 1\n" % lease.BOOT.encode(),
             1,
             Sight(1, (LeftProcess(7, 1, "the command's own shell"),)),
         ),

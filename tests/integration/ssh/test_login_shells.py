@@ -1,0 +1,79 @@
+"""Whatever a person's login shell is, the command runs in /bin/sh, is searched for, and ends when it is told to."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from opsconsole.jobs.ports import Exited, Spool
+from opsconsole.ssh import ParamikoConnector
+from tests.support.accounts import accounts
+from tests.support.requirements import not_run
+from tests.support.runs import collect, command, connect, run, until_started
+from tests.support.sshd import Sshd, running_sshd
+
+_SHELLS = ("dash", "bash", "ash", "fish", "tcsh")
+_MEANS_THE_SAME = "\n".join(  # noqa: FLY002 - one thought a line that some login shell would take for something else.
+    (
+        "printf '%s\\n' \"$0 $#\" 'a!b!!c' \"it's\" 'back\\\\slash' '$HOME `id`' 'ä€'",
+        "for word in *no-such-file* {a,b} ~nobody-there; do printf '%s\\n' \"$word\"; done",
+        "exit 7",
+    )
+)
+_SAID = "opsc 4\na!b!!c\nit's\nback\\\\slash\n$HOME `id`\nä€\n*no-such-file*\n{a,b}\n~nobody-there\n"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Sshd]:
+    """A server of this module's own."""
+    with running_sshd() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def logins(server: Sshd) -> Iterator[dict[str, str]]:
+    """Plain accounts by the name of their login shell."""
+    if os.geteuid() != 0:
+        not_run("root, to make accounts", "run the tests as root")
+    shells = [shutil.which(shell) for shell in _SHELLS if shell != "ash"]
+    if busybox := shutil.which("busybox"):
+        # busybox is the shell that it is called by.
+        ash = server.folder / "ash"
+        ash.symlink_to(busybox)
+        shells.append(str(ash))
+    with accounts([shell for shell in shells if shell]) as names:
+        yield {name.split("-")[2]: name for name in names if "-user-" in name}
+
+
+@pytest.mark.parametrize("shell", _SHELLS)
+def test_every_login_shell_runs_it(
+    connector: ParamikoConnector, server: Sshd, logins: dict[str, str], shell: str
+) -> None:
+    if shell not in logins:
+        not_run(shell, f"apt-get install {shell}")
+    target = server.target(user=logins[shell])
+    result = run(connector, target, server.auth(), _MEANS_THE_SAME, keep=True)
+    assert (result.stdout.decode(), result.end) == (_SAID, Exited(7))
+    # fish says there that it cannot write to these accounts' home, and would say the same to ssh.
+    assert not result.stderr or shell == "fish"
+
+    session = connect(connector, target, server.auth())
+    running = session.start(command("setsid sleep 300 & sleep 300", grace=1))
+    events = running.events(0.2)
+    until_started(events)
+    running.signal("TERM")
+    assert collect(events).end == Exited(143)
+    session.close(keep=True)
+
+    kept = command(_MEANS_THE_SAME)
+    durable = type(kept)(kept.mark, kept.script, kept.limit_seconds, kept.grace_seconds, Spool(1024, 1024))
+    session = connect(connector, target, server.auth())
+    result = collect(session.start(durable).events(0.5))
+    assert (result.stdout.decode(), result.stderr, result.end) == (_SAID.replace(" 4", " 0"), b"", Exited(7))
+    folders = [Path(place) / kept.mark for place in Path("/tmp").glob("opsconsole-*")]
+    assert any(folder.is_dir() for folder in folders)
+    session.forget(kept.mark)
+    session.close(keep=False)
+    assert not any(folder.exists() for folder in folders)
