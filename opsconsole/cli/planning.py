@@ -23,7 +23,7 @@ def _print(plan: Body, terminal: Terminal) -> None:
     terminal.line(f"Dry run, nothing connects: {summary(plan)}.", bold=True)
     for line in str(plan["command"]).splitlines():
         terminal.line(f"  $ {line}")
-    if len(plan["waves"]) > 1:
+    if len(plan["waves"]) > 1 or any(wave["kind"] == "canary" for wave in plan["waves"]):
         for number, wave in enumerate(plan["waves"]):
             terminal.line(f"wave {number} ({wave['kind']}): {_count(wave['size'])}: {wave['folded']}")
     if plan.get("drawn_again"):

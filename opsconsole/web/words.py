@@ -43,6 +43,14 @@ def wave_name(waves: Waves, at: int) -> str:
 def waves_head(waves: Waves) -> str:
     """Returns how an order goes through its hosts: ``Canary of 1, then 10 waves``."""
     batches = sum(1 for wave in waves if wave["kind"] != CANARY)
+    if not batches:
+        all_of_them = waves[0]["size"]
+        return ngettext(
+            "The canary is the only host: nothing follows it",
+            "The canary takes all %(n)s hosts: nothing follows it",
+            all_of_them,
+            n=number(all_of_them),
+        )
     told = ngettext("%(n)s wave", "%(n)s waves", batches, n=number(batches))
     if len(waves) == batches:
         return told

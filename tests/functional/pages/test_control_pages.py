@@ -112,6 +112,9 @@ def test_the_dry_run_tells_host_by_host_and_writes_nothing(operator: Person, dat
     assert "echo &#39;&lt;b&gt;&#39;" in page
     assert "Canary of 1, then 2 waves" in page
     assert "the password typed for this job" in page
+    fields |= {"canary_of": "4", "waves": ""}
+    page = operator.run("web[1-4]", action="plan", **fields).get_data(as_text=True)
+    assert page.count("The canary takes all 4 hosts: nothing follows it") == 2
     with database.read() as session:
         assert session.scalars(select(Job.id)).all() == []
 

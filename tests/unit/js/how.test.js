@@ -32,6 +32,7 @@ test("sizes are folded and the canary has its own name", () => {
   assert.equal(waveSizes(plan), "1, 50 ×3, 47");
   assert.equal(wavesHead(plan), "Canary of 1, then 4 waves");
   assert.equal(wavesHead(waves(3)), "1 wave");
+  assert.equal(wavesHead([{ kind: "canary", size: 20 }]), "The canary takes all 20 hosts: nothing follows it");
   assert.deepEqual([0, 1, 4, 9].map((at) => waveName(plan, at)), ["Canary", "Wave 1", "Wave 4", ""]);
   assert.equal(waveName(waves(1, 2), 0), "Wave 1");
 });

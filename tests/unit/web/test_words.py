@@ -38,6 +38,7 @@ def test_sizes_are_folded_and_the_canary_has_its_own_name() -> None:
     assert words.wave_sizes(plan) == "1, 50 ×3, 47"
     assert words.waves_head(plan) == "Canary of 1, then 4 waves"
     assert words.waves_head(plan[4:]) == "1 wave"
+    assert words.waves_head([{"kind": "canary", "size": 20}]) == "The canary takes all 20 hosts: nothing follows it"
     assert [words.wave_name(plan, at) for at in (0, 1, 4, 9)] == ["Canary", "Wave 1", "Wave 4", ""]
 
 

@@ -84,11 +84,11 @@ function show(found, ms) {
 
 /** The waves of the order: as steps beside their fields, with their sizes in the panel. @param {import("./how.js").Wave[]} list */
 function waves(list) {
-  byId("steps").replaceChildren(...(list.length > 1 ? steps(list, chosen()) : []).map(({ link, head, text }) =>
+  byId("steps").replaceChildren(...steps(list, chosen()).map(({ link, head, text }) =>
     el("li", {}, ...(link ? [el("span", { class: "arr" }, el("span", { text: link }))] : []),
       el("span", { class: "step" }, el("b", { class: "num", text: head }), el("span", { text })))));
-  byId("waves-panel").hidden = list.length < 2;
-  byId("waves-head").textContent = list.length > 1 ? wavesHead(list) : "";
+  byId("waves-panel").hidden = !list.length;
+  byId("waves-head").textContent = list.length ? wavesHead(list) : "";
   byId("waves-sizes").textContent = list.length > 1 ? waveSizes(list) : "";
 }
 
