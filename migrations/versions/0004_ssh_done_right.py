@@ -37,9 +37,19 @@ def upgrade() -> None:
     for table, columns in _COLUMNS.items():
         for column in columns:
             op.add_column(table, column)
+    _add_host_keys()
+
+
+def _add_host_keys() -> None:
+    op.create_index("ix_host_keys_status", "host_keys", ["status"])
+
+
+def _drop_host_keys() -> None:
+    op.drop_index("ix_host_keys_status", "host_keys")
 
 
 def downgrade() -> None:
+    _drop_host_keys()
     for table, columns in _COLUMNS.items():
         for column in columns:
             # Copying the table, as alembic would on SQLite, would lose what alembic does not know of it.

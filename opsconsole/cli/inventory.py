@@ -39,6 +39,11 @@ def inventory() -> None:
 @edge
 def import_(file: Path, **options: Any) -> int:
     """Read hosts and groups from FILE (- is stdin): say what changes, ask, then do exactly that."""
+    return bring(file, **options)
+
+
+def bring(file: Path, **options: Any) -> int:
+    """Imports a file with a dry run first and returns the exit code. ``options`` are those of the command."""
     order = _order(file, options)
     with open_client(Settings.load()) as client:
         plan: Body = client.post("inventory/import", order)

@@ -40,6 +40,7 @@ COMMANDS = {
     "groups": "opsconsole.cli.groups:groups",
     "inventory": "opsconsole.cli.inventory:inventory",
     "trust": "opsconsole.cli.trust:trust",
+    "host-keys": "opsconsole.cli.host_keys:host_keys",
     "token": "opsconsole.cli.tokens:token",
     "bench": "opsconsole.cli.bench:bench",
     "demo-fleet": "opsconsole.cli.local:demo_fleet",

@@ -8,6 +8,7 @@ import click
 from opsconsole.cli.client import Body, open_client
 from opsconsole.cli.edge import edge
 from opsconsole.cli.exit_codes import ExitCode
+from opsconsole.cli.host_keys import decide
 from opsconsole.cli.terminal import harmless
 from opsconsole.settings import Settings
 
@@ -33,9 +34,7 @@ def trust(job: int, hosts: tuple[str, ...], *, yes: bool) -> int:
             return ExitCode.REFUSED
         if not yes and not _asked(len(chosen)):
             return ExitCode.REFUSED
-        for key in chosen:
-            place = {name: key[name] for name in ("address", "port", "fingerprint")}
-            client.post("host-keys/trust", place)
+        decide(client, "trust", chosen)
     click.echo(f"{len(chosen)} trusted. Run the job again on them: opsconsole rerun {job} --states u")
     return ExitCode.OK
 

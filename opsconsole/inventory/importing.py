@@ -1,7 +1,7 @@
 """An import from end to end: a dry run first, then exactly what it showed. Host keys of a known_hosts file too."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -83,12 +83,7 @@ def _look_at_keys(session: Session, wanted: Import, actor: Actor) -> tuple[Plan,
     ]
     named = {place for entry in entries(text) for place in entry.plain_names()}
     places = sorted(named | set(hosts))
-    known = KnownHosts(text)
-    trusted = hostkeys.trusted_keys(session, places)
-    for place in places:
-        for key in known.keys(*place):
-            if key not in trusted.get(place, ()):
-                plan.changes.append(_key_change(ADDED, place, key))
+    _add_new_keys(session, plan, text, places)
     for entry in entries(text):
         if entry.marker == "revoked":
             for place in places:
@@ -101,6 +96,20 @@ def _look_at_keys(session: Session, wanted: Import, actor: Actor) -> tuple[Plan,
     if unknown:
         plan.notices["Lines with a hashed name that no host of the inventory has are passed over."] = unknown
     return plan, text
+
+
+def _add_new_keys(session: Session, plan: Plan, text: str, places: Sequence[tuple[str, int]]) -> None:
+    known, stored = KnownHosts(text), hostkeys.known(session, places)
+    stay_revoked = 0
+    for place in places:
+        here = stored.get(place, hostkeys.Known())
+        for key in known.keys(*place):
+            if key in here.revoked:
+                stay_revoked += 1
+            elif key not in here.trusted:
+                plan.changes.append(_key_change(ADDED, place, key))
+    if stay_revoked:
+        plan.notices["Keys that are revoked here stay revoked."] = stay_revoked
 
 
 def _key_change(action: str, place: tuple[str, int], key: KnownKey, line: int | None = None) -> Change:
@@ -116,14 +125,15 @@ def _take_keys(
     if plan.digest != expect:
         message = "The known host keys changed since this was shown. Look again. Nothing was changed."
         raise Conflict(message, code="inventory_changed", extra={"digest": plan.digest})
-    hostkeys.seed_known_hosts(session, text, now=now)
+    source = hostkeys.Source.IMPORT
+    hostkeys.seed_known_hosts(session, text, now=now, source=source)
     known = KnownHosts(text)
     for change in plan.changes:
         if change.action != ADDED:
             continue
         for place in _places(change.name):
             for key in known.keys(*place):
-                hostkeys.remember(session, *place, key, source=hostkeys.Source.KNOWN_HOSTS, now=now)
+                hostkeys.remember(session, *place, key, source=source, now=now)
     counts = {"trusted": plan.count("host_key", ADDED), "revoked": plan.count("host_key", REMOVED)}
     record(session, actor, "host_key.import", now=now, object="host_keys", detail={**detail, **counts})
     return plan

@@ -112,10 +112,14 @@ class InventorySource(Base):
 
 
 class KeyStatus(StrEnum):
-    """``offered`` keys were seen and await a person; only ``trusted`` ones let a connection through."""
+    """``offered`` keys were seen and await a person; only ``trusted`` ones let a connection through.
+
+    ``alarm`` is a key that a host showed instead of a trusted one: nothing connects there until a person has decided.
+    """
 
     TRUSTED = "trusted"
     OFFERED = "offered"
+    ALARM = "alarm"
     REVOKED = "revoked"
 
 
@@ -131,7 +135,7 @@ class HostKey(Base):
     algorithm: Mapped[str] = mapped_column(String(64))
     key: Mapped[str] = mapped_column(Text)
     fingerprint: Mapped[str] = mapped_column(String(64))
-    status: Mapped[str] = mapped_column(String(16))
+    status: Mapped[str] = mapped_column(String(16), index=True)
     source: Mapped[str] = mapped_column(String(32))
     first_seen_at: Mapped[datetime] = mapped_column(UTCDateTime)
     decided_by: Mapped[str | None] = mapped_column(String(150))

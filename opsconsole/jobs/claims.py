@@ -135,20 +135,12 @@ class ClaimReader:
             if job_id not in self._jobs:
                 self._remember_job(session, job_id)
         places = [(run.address, run.port) for run in runs]
-        keys = hostkeys.trusted_keys(session, places)
-        policies = self._policies(session, places)
+        known = hostkeys.known(session, places)
+        nothing = hostkeys.Known()
         return {
-            run.id: self._claim(session, run, keys.get(place, ()), policies[place], now)
+            run.id: self._claim(session, run, known.get(place, nothing), now)
             for run, place in zip(runs, places, strict=True)
         }
-
-    def _policies(self, session: Session, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], HostKeyPolicy]:
-        policy = HostKeyPolicy(self._settings.host_key_policy)
-        if policy is HostKeyPolicy.STRICT:
-            return dict.fromkeys(places, policy)
-        # Where a key was revoked an unseen one is no first meeting: it may be the revoked one.
-        suspicious = hostkeys.with_revoked_keys(session, places)
-        return {place: HostKeyPolicy.STRICT if place in suspicious else policy for place in places}
 
     def _read_permissions(self, session: Session, job_ids: set[int]) -> dict[int, bool]:
         query = select(Job.id, User).join(User, User.id == Job.created_by_id).where(Job.id.in_(job_ids))
@@ -178,13 +170,15 @@ class ClaimReader:
         except Unavailable as error:
             return None, Unreached(Reason.CREDENTIAL, error.detail)
 
-    def _claim(
-        self, session: Session, run: Delivered, keys: tuple[KnownKey, ...], policy: HostKeyPolicy, now: datetime
-    ) -> Claim:
+    def _claim(self, session: Session, run: Delivered, known: hostkeys.Known, now: datetime) -> Claim:
         job = self._jobs[run.job_id]
         auth, problem = self._auth(run, job)
+        keys = known.trusted
         if not keys and self._settings.use_ambient_keys:
             keys = self._seed_from_known_hosts(session, run.address, run.port, now)
+        policy = HostKeyPolicy(self._settings.host_key_policy)
+        # Where a key was revoked an unseen one is no first meeting: it may be the revoked one.
+        policy = HostKeyPolicy.STRICT if known.revoked else policy
         target = Target(
             host=run.host,
             address=run.address,
@@ -208,7 +202,7 @@ class ClaimReader:
             limits=limits,
             script=job.script,
             mark=run.mark,
-            problem=problem,
+            problem=_blocked(known) or problem,
             retries=options.retries,
             retry_pause=options.retry_pause,
             durable=options.durable,
@@ -241,6 +235,15 @@ class ClaimReader:
         source = hostkeys.Source.KNOWN_HOSTS
         # A key that the console has revoked stays revoked, whatever the file says.
         return tuple(key for key in keys if hostkeys.remember(session, address, port, key, source=source, now=now))
+
+
+def _blocked(known: hostkeys.Known) -> Unreached | None:
+    """Returns why nothing may connect there at all: the alarm over a changed key stands until a person decides."""
+    if not known.alarms:
+        return None
+    shown = f"{known.alarms[-1].algorithm} {hostkeys.fingerprint(known.alarms[-1])}"
+    text = f"Another host key than the trusted one was shown at this address before: {shown}. Nothing connects to it"
+    return Unreached(Reason.HOST_KEY_CHANGED, f"{text} until an administrator decides; this time nothing was tried.")
 
 
 def _new_mark(run_id: int, fence: int) -> str:

@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 
 from opsconsole.db.console import Console
 from opsconsole.db.database import database_time
+from opsconsole.inventory.known_hosts import dialled_name
+from opsconsole.inventory.models import HostKey, KeyStatus
 from opsconsole.jobs.models import Job, WorkerProcess
 from opsconsole.jobs.states import BrokerFault, JobState
 from opsconsole.jobs.tide import TEXTS, Refusal
@@ -22,6 +24,7 @@ class Notice(TypedDict):
     text: str
 
 
+_PLACES_TOLD = 3
 _OPEN = [state.value for state in JobState if not state.terminal]
 _BROKER = {
     BrokerFault.UNREACHABLE: ("broker_unreachable", "error", "Broker unreachable"),
@@ -48,7 +51,7 @@ def notices(session: Session, *, dead_seconds: float) -> list[Notice]:
     if not faults:
         text = f"No worker process is alive{_waiting(session)}."
         found.append(Notice(code="no_workers", level="error", text=text))
-    return found + _of_broker(session, faults)
+    return found + _of_broker(session, faults) + _of_host_keys(session)
 
 
 def _hold(session: Session) -> list[Notice]:
@@ -58,6 +61,21 @@ def _hold(session: Session) -> list[Notice]:
     why = f": {console.held_reason}" if console.held_reason else ""
     text = f"Nothing starts. {console.held_by} stopped the console{why}"
     return [Notice(code="console_held", level="error", text=text)]
+
+
+def _of_host_keys(session: Session) -> list[Notice]:
+    alarmed = select(HostKey.address, HostKey.port).where(HostKey.status == KeyStatus.ALARM).distinct()
+    places = session.execute(alarmed.order_by(HostKey.address, HostKey.port).limit(_PLACES_TOLD + 1)).all()
+    if not places:
+        return []
+    more = ""
+    if len(places) > _PLACES_TOLD:
+        count = session.scalar(select(func.count()).select_from(alarmed.subquery())) or 0
+        more = f" and {count - _PLACES_TOLD:,} more"
+    named = ", ".join(dialled_name(address, port) for address, port in places[:_PLACES_TOLD])
+    text = f"ANOTHER host key than the trusted one at {named}{more}. "
+    text += "Nothing connects there until an administrator decides."
+    return [Notice(code="host_keys_changed", level="error", text=text)]
 
 
 def _of_restore(told: Counter[Refusal]) -> list[Notice]:

@@ -183,10 +183,11 @@ def _ambiguous(job: Job, name: str, hosts: Sequence[str]) -> Invalid:
 def offered_keys(session: Session, job: Job) -> list[dict[str, Any]]:
     """Returns the host keys that hosts of this job offered and nobody has decided on: what trusting them would mean."""
     refused = [Reason.HOST_KEY_UNKNOWN.value, Reason.HOST_KEY_CHANGED.value]
+    waiting = [KeyStatus.OFFERED.value, KeyStatus.ALARM.value]
     query = (
         select(HostRun.i, HostRun.host, HostRun.reason, HostKey)
         .join(HostKey, and_(HostKey.address == HostRun.address, HostKey.port == HostRun.port))
-        .where(HostRun.job_id == job.id, HostRun.reason.in_(refused), HostKey.status == KeyStatus.OFFERED.value)
+        .where(HostRun.job_id == job.id, HostRun.reason.in_(refused), HostKey.status.in_(waiting))
         .order_by(HostRun.i)
     )
     return [

@@ -9,6 +9,7 @@ from opsconsole.web.api import (
     events,
     fleet,
     health,
+    host_keys,
     inventory,
     inventory_files,
     inventory_sources,
@@ -19,7 +20,19 @@ from opsconsole.web.api import (
 from opsconsole.web.api.openapi import document, require_json
 from opsconsole.web.auth import requires
 
-_FEATURES = (jobs, control, results, events, console, tokens, fleet, inventory, inventory_files, inventory_sources)
+_FEATURES = (
+    jobs,
+    control,
+    results,
+    events,
+    console,
+    tokens,
+    fleet,
+    host_keys,
+    inventory,
+    inventory_files,
+    inventory_sources,
+)
 
 
 def register(app: Flask) -> None:

@@ -108,13 +108,14 @@ class Tokens(Answer):
 
 
 class HostKeyItem(Answer):
-    """A host key the console has seen."""
+    """A host key the console has seen. ``hosts`` are the inventory's hosts at that address and port."""
 
     address: str
     port: int
+    hosts: list[str]
     algorithm: str
     fingerprint: str
-    status: Literal["trusted", "offered", "revoked"]
+    status: Literal["trusted", "offered", "alarm", "revoked"]
     source: str
     first_seen_at: datetime
     decided_by: str | None
@@ -122,6 +123,19 @@ class HostKeyItem(Answer):
 
 
 class HostKeys(Answer):
-    """Host keys, newest first."""
+    """Host keys; ``counts`` are those of the whole console by status."""
 
     host_keys: list[HostKeyItem]
+    counts: dict[str, int]
+
+
+class DecidedHostKeys(Answer):
+    """The host keys a decision was about, as they are now."""
+
+    host_keys: list[HostKeyItem]
+
+
+class RemovedHostKeys(Answer):
+    """How many host keys were forgotten."""
+
+    removed: int

@@ -176,12 +176,18 @@ class NewToken(Body):
     expires_in_days: int | None = Field(90, ge=1, le=3650, description="`null` means it never expires by itself.")
 
 
-class TrustHostKey(Body):
-    """The host key to trust, named by what a person compared."""
+class HostKeyName(Body):
+    """A host key, named by what a person compared."""
 
     address: Text = Field(max_length=255)
     port: int = Field(22, ge=1, le=65535)
     fingerprint: Text = Field(max_length=64)
+
+
+class HostKeyNames(Body):
+    """The host keys that a decision is about: all of them or, when one is refused, none."""
+
+    keys: list[HostKeyName] = Field(min_length=1, max_length=1000)
 
 
 class LaunchHeaders(Question):
@@ -258,6 +264,9 @@ class EventsQuery(Question):
 class HostKeysQuery(Question):
     """Which host keys to list."""
 
-    status: Literal["trusted", "offered", "revoked"] | None = None
-    q: Text = Field("", description="A part of the address or of the fingerprint.", max_length=255)
+    status: Literal["waiting", "trusted", "offered", "alarm", "revoked"] | None = Field(
+        None, description="`waiting` is `alarm` and `offered` together: what awaits a decision."
+    )
+    q: Text = Field("", description="A part of the address, of a host's name or of the fingerprint.", max_length=255)
     limit: int = Field(200, ge=1, le=1000)
+    offset: int = Field(0, ge=0, le=2**31 - 1)

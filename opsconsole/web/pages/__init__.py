@@ -12,6 +12,7 @@ from opsconsole.web import view_models, words
 from opsconsole.web.pages import (
     control,
     groups,
+    host_keys,
     host_run,
     hosts,
     imports,
@@ -28,6 +29,7 @@ from opsconsole.web.unit_of_work import read, runtime
 __all__ = [
     "control",
     "groups",
+    "host_keys",
     "host_run",
     "hosts",
     "imports",

@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 
 from opsconsole.accounts.permissions import Permission
 from opsconsole.errors import Conflict, FieldError, Invalid, OpsconsoleError
-from opsconsole.inventory import fields, groups, hostkeys, service
+from opsconsole.inventory import fields, groups, hostkey_desk, service
 from opsconsole.jobs.queries import by_host
 from opsconsole.web import inventory
 from opsconsole.web.auth import actor, requires
@@ -179,7 +179,7 @@ def _host(database: Session, name: str, *, error: OpsconsoleError | None = None)
     }
     if error is not None:
         shown |= request.form.to_dict() | {"frozen": request.form.get("frozen") == "1"}
-    keys = hostkeys.keys(database, q=address.lower(), limit=50)
+    keys = hostkey_desk.keys(database, q=address.lower(), limit=50)
     page = render_template(
         "hosts/host.html",
         host=told,

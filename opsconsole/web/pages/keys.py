@@ -5,7 +5,7 @@ from werkzeug.wrappers import Response
 
 from opsconsole.accounts.permissions import Permission
 from opsconsole.errors import Invalid
-from opsconsole.inventory import hostkeys
+from opsconsole.inventory import hostkey_desk, hostkeys
 from opsconsole.jobs import queries
 from opsconsole.jobs.states import Reason
 from opsconsole.web.auth import actor, requires
@@ -51,13 +51,14 @@ def trust_keys(job_id: int) -> Response:
     chosen = [value.partition("|") for value in request.form.getlist("key")]
     if not chosen:
         return redirect(url_for("pages.host_keys", job_id=job_id), 303)
-    hosts = []
+    hosts, wanted = [], []
     with transaction() as database:
         found = queries.get_job(database, job_id, actor())
         for place, _, fingerprint in chosen:
             if not place.isdigit():
                 raise Invalid("The form names no host.")
             run = queries.get_run(database, found, int(place[:7]))
-            hostkeys.trust(database, run.address, run.port, fingerprint, actor=actor(), now=now())
+            wanted.append(hostkey_desk.KeyRef(run.address, run.port, fingerprint))
             hosts.append(run.host)
+        hostkey_desk.trust(database, wanted, actor=actor(), now=now())
     return start_again(job_id, "u", list(dict.fromkeys(hosts)))

@@ -69,8 +69,10 @@ API = {
     "api.inventory_files.import_hosts": Permission.EDIT_INVENTORY,
     "api.inventory_files.export_hosts": Permission.VIEW,
     "api.fleet.list_workers": Permission.VIEW,
-    "api.fleet.list_host_keys": Permission.VIEW,
-    "api.fleet.trust_host_key": Permission.TRUST_HOST_KEYS,
+    "api.host_keys.list_host_keys": Permission.VIEW,
+    "api.host_keys.trust_host_keys": Permission.TRUST_HOST_KEYS,
+    "api.host_keys.revoke_host_keys": Permission.TRUST_HOST_KEYS,
+    "api.host_keys.remove_host_keys": Permission.TRUST_HOST_KEYS,
 }
 
 

@@ -139,9 +139,10 @@ def test_real_answers_are_as_described(
     check(operator.get("jobs/1/host-keys"), "job_host_keys")
     check(operator.get("host-keys"), "list_host_keys")
     admin = browser(Role.ADMIN)
-    trust = {"address": "web3", "fingerprint": hostkeys.fingerprint(key)}
-    check(admin.post("/api/v1/host-keys/trust", trust), "trust_host_key")
-    check(operator.post("host-keys/trust", trust), "trust_host_key")
+    wanted = {"keys": [{"address": "web3", "fingerprint": hostkeys.fingerprint(key)}]}
+    check(operator.post("host-keys/trust", wanted), "trust_host_keys")
+    for decision in ("trust", "revoke", "remove"):
+        check(admin.post(f"/api/v1/host-keys/{decision}", wanted), f"{decision}_host_keys")
     made = admin.post("/api/v1/tokens", {"name": "ci"})
     check(made, "make_token")
     check(admin.get("/api/v1/tokens"), "list_tokens")

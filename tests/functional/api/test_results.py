@@ -134,14 +134,20 @@ def test_an_unknown_key_is_shown_and_trusted(
     fingerprint = hostkeys.fingerprint(key)
     offered = operator.get("host-keys?status=offered").json["host_keys"]
     assert [item["fingerprint"] for item in offered] == [fingerprint]
-    order = {"address": "web1", "port": 22, "fingerprint": fingerprint}
+    order = {"keys": [{"address": "web1", "port": 22, "fingerprint": fingerprint}]}
     assert operator.post("host-keys/trust", order).status_code == 403
     admin = browser(Role.ADMIN)
-    assert admin.post("/api/v1/host-keys/trust", {**order, "fingerprint": "SHA256:other"}).status_code == 404
+    other = {"keys": [*order["keys"], {"address": "web1", "fingerprint": "SHA256:other"}]}
+    assert admin.post("/api/v1/host-keys/trust", other).status_code == 404
     trusted = admin.post("/api/v1/host-keys/trust", order)
-    assert (trusted.status_code, trusted.json["status"]) == (200, "trusted")
-    assert trusted.json["decided_by"] == admin.user.name
-    assert operator.get("host-keys?status=offered").json["host_keys"] == []
+    assert trusted.status_code == 200
+    assert [(key["status"], key["decided_by"]) for key in trusted.json["host_keys"]] == [("trusted", admin.user.name)]
+    assert operator.get("host-keys?status=waiting").json["host_keys"] == []
+    assert operator.post("host-keys/revoke", order).status_code == 403
+    assert admin.post("/api/v1/host-keys/revoke", order).json["host_keys"][0]["status"] == "revoked"
+    assert operator.get("host-keys").json["counts"] == {"trusted": 0, "offered": 0, "alarm": 0, "revoked": 1}
+    assert operator.post("host-keys/remove", order).status_code == 403
+    assert admin.post("/api/v1/host-keys/remove", order).json == {"removed": 1}
 
 
 def test_keys_that_a_job_was_offered(

@@ -182,3 +182,12 @@ def test_an_unknown_host_key_is_shown_and_trusted(cli: Run) -> None:
         again = cli("rerun", job, "--states", "u", "--yes")
         assert "refused" in again.stderr, "the key is trusted now, and the login is what fails"
         assert "host key" not in again.stderr
+
+        place = f"127.0.0.9:{server.port}"
+        assert fingerprint in cli("host-keys", "list", "--status", "trusted").stdout
+        assert cli("host-keys", "revoke", place).returncode == 2
+        assert cli("host-keys", "revoke", place, "--yes").stdout.endswith("1 revoked.\n")
+        assert cli("host-keys", "trust", fingerprint, "--yes").stdout.endswith("1 trusted.\n")
+        assert cli("host-keys", "remove", fingerprint, "--yes").stdout.endswith("1 removed.\n")
+        assert fingerprint not in cli("host-keys", "list").stdout
+        assert cli("host-keys", "trust", fingerprint, "--yes").returncode == 2

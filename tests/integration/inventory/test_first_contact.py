@@ -6,19 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole.accounts.permissions import Role
+from opsconsole.accounts.permissions import Actor, Role
 from opsconsole.credentials.cipher import Cipher
 from opsconsole.db.database import Database
-from opsconsole.inventory import hostkeys
+from opsconsole.inventory import hostkey_desk, hostkeys
 from opsconsole.inventory.known_hosts import KnownKey
 from opsconsole.jobs import transitions
 from opsconsole.jobs.claims import Claim, ClaimReader
 from opsconsole.jobs.launch import Launcher, Order
 from opsconsole.jobs.ledger import Ledger
 from opsconsole.jobs.models import HostRun
-from opsconsole.jobs.ports import ConnectionFacts, HostKeyPolicy
+from opsconsole.jobs.notices import notices
+from opsconsole.jobs.outcomes import Outcome
+from opsconsole.jobs.ports import ConnectionFacts, HostKeyPolicy, Unreached
 from opsconsole.jobs.spool import Spool
-from opsconsole.jobs.states import RunState
+from opsconsole.jobs.states import Reason, RunState
 from opsconsole.jobs.tide import Tide
 from opsconsole.settings import Settings
 from tests.support.clock import START
@@ -91,7 +93,7 @@ def test_the_first_key_is_kept(database: Database, trusting: Settings, ledger: L
     assert (first.target.known_keys, first.target.host_key_policy) == ((), HostKeyPolicy.ACCEPT_NEW)
     assert open_gate(ledger, first, KEY)
     with database.read() as session:
-        [row] = hostkeys.keys(session)
+        [row] = hostkey_desk.keys(session)
         assert (row.address, row.port, row.status, row.source) == ("web1", 22, "trusted", "accept_new")
     assert claim(database, trusting, ledger).target.known_keys == (KEY,)
 
@@ -113,6 +115,29 @@ def test_where_a_key_was_revoked_nothing_is_accepted_unasked(
     assert (target.known_keys, target.host_key_policy) == ((), HostKeyPolicy.STRICT)
 
 
+def test_after_a_changed_key_nothing_connects_there_until_somebody_decides(
+    database: Database, trusting: Settings, ledger: Ledger
+) -> None:
+    first = claim(database, trusting, ledger)
+    open_gate(ledger, first, KEY)
+    second = claim(database, trusting, ledger)
+    changed = Unreached(Reason.HOST_KEY_CHANGED, "changed", offered=OTHER)
+    ledger.finish(second, Outcome(RunState.UNREACHABLE, changed.reason, changed.detail), unreached=changed)
+    blocked = claim(database, trusting, ledger).problem
+    assert blocked is not None
+    assert (blocked.reason, blocked.retryable) == (Reason.HOST_KEY_CHANGED, False)
+    assert hostkeys.fingerprint(OTHER) in blocked.detail
+    with database.read() as session:
+        (told,) = [one for one in notices(session, dead_seconds=15) if one["code"] == "host_keys_changed"]
+        assert "web1" in told["text"]
+    with database.transaction() as session:
+        wanted = [hostkey_desk.KeyRef("web1", 22, hostkeys.fingerprint(OTHER))]
+        hostkey_desk.revoke(session, wanted, actor=Actor(1, "boss", Role.ADMIN), now=START)
+    after = claim(database, trusting, ledger)
+    assert after.problem is None
+    assert after.target.known_keys == (KEY,)
+
+
 def test_the_workers_own_known_hosts_is_taken_over_when_needed(
     database: Database, trusting: Settings, ledger: Ledger, tmp_path: Path
 ) -> None:
@@ -120,4 +145,4 @@ def test_the_workers_own_known_hosts_is_taken_over_when_needed(
     (tmp_path / ".ssh" / "known_hosts").write_text(f"web* {KEY.algorithm} {KEY.key}\n")
     assert claim(database, trusting, ledger).target.known_keys == (KEY,)
     with database.read() as session:
-        assert [(row.address, row.source) for row in hostkeys.keys(session)] == [("web1", "known_hosts")]
+        assert [(row.address, row.source) for row in hostkey_desk.keys(session)] == [("web1", "known_hosts")]

@@ -1,5 +1,7 @@
 """Which host keys are trusted, who decided it, and that a changed key never slips in."""
 
+from collections.abc import Callable
+
 import pytest
 from sqlalchemy import event, func, select
 
@@ -7,7 +9,7 @@ from opsconsole.accounts.permissions import Actor, Role
 from opsconsole.audit import queries
 from opsconsole.db.database import Database
 from opsconsole.errors import Conflict, Forbidden, NotFound
-from opsconsole.inventory import hostkeys
+from opsconsole.inventory import hostkey_desk, hostkeys
 from opsconsole.inventory.known_hosts import KnownKey, fingerprint
 from opsconsole.inventory.models import HostKey, KeyStatus
 from tests.support.clock import START
@@ -30,7 +32,8 @@ def offer(database: Database, key: KnownKey, address: str = "web1", port: int = 
 
 def trust(database: Database, key: KnownKey, actor: Actor = ADMIN, address: str = "web1", port: int = 22) -> HostKey:
     with database.transaction() as session:
-        return hostkeys.trust(session, address, port, fingerprint(key), actor=actor, now=START)
+        wanted = [hostkey_desk.KeyRef(address, port, fingerprint(key))]
+        return hostkey_desk.trust(session, wanted, actor=actor, now=START)[0]
 
 
 def remember(database: Database, key: KnownKey, source: str = "known_hosts") -> bool:
@@ -52,7 +55,7 @@ def test_an_offered_key_is_not_trusted_until_a_person_says_so(either_database: D
     offer(either_database, OLD)
     assert trusted(either_database) == ()
     with either_database.read() as session:
-        [row] = hostkeys.keys(session, status=KeyStatus.OFFERED)
+        [row] = hostkey_desk.keys(session, status=[KeyStatus.OFFERED])
         assert (row.address, row.port, row.fingerprint, row.source) == ("web1", 22, fingerprint(OLD), "host")
     row = trust(either_database, OLD, address="WEB1")
     assert (row.status, row.decided_by, row.decided_at) == ("trusted", "boss", START)
@@ -61,7 +64,8 @@ def test_an_offered_key_is_not_trusted_until_a_person_says_so(either_database: D
     with either_database.read() as session:
         [audited] = queries.recent(session)
         assert (audited.action, audited.actor, audited.object) == ("host_key.trusted", "boss", "host_key:web1")
-        assert audited.detail == {"fingerprint": fingerprint(OLD), "algorithm": "ssh-ed25519", "replaced": []}
+        told = {"fingerprint": fingerprint(OLD), "algorithm": "ssh-ed25519"}
+        assert audited.detail == told | {"was": "offered", "replaced": []}
 
 
 def test_trusting_again_changes_nothing(either_database: Database) -> None:
@@ -126,8 +130,8 @@ def test_accept_new_takes_the_first_key_and_no_other(either_database: Database) 
     assert not remember(either_database, NEW, "accept_new")
     assert trusted(either_database) == (OLD,)
     with either_database.read() as session:
-        [audited] = queries.recent(session)
-        assert (audited.action, audited.actor) == ("host_key.accepted", "console")
+        told = [(row.action, row.actor) for row in reversed(queries.recent(session))]
+        assert told == [("host_key.accepted", "console"), ("host_key.changed", "console")]
 
 
 def test_a_host_that_shows_ever_new_keys_fills_nothing(either_database: Database) -> None:
@@ -136,7 +140,7 @@ def test_a_host_that_shows_ever_new_keys_fills_nothing(either_database: Database
     for key in shown:
         offer(either_database, key)
     with either_database.read() as session:
-        kept = [row.key for row in hostkeys.keys(session, status=KeyStatus.OFFERED)]
+        kept = [row.key for row in hostkey_desk.keys(session, status=[KeyStatus.ALARM])]
     assert kept == [key.key for key in shown[-5:]]
     assert trusted(either_database) == (OLD,)
 
@@ -168,10 +172,98 @@ def test_what_the_file_revokes_is_never_trusted(either_database: Database) -> No
     assert trusted(either_database) == ()
 
 
-def test_where_a_key_was_revoked_is_known(either_database: Database) -> None:
-    seed(either_database, line("web1", OLD, "@revoked") + line("web2", NEW))
+def test_what_is_known_of_a_place(either_database: Database) -> None:
+    seed(either_database, line("web1", OLD, "@revoked") + line("web2", NEW) + line("web2", RSA))
+    offer(either_database, OLD, "web2")
+    offer(either_database, OLD, "web3")
+    places = [("Web1", 22), ("web1", 2222), ("web2", 22), ("web3", 22)]
     with either_database.read() as session:
-        assert hostkeys.with_revoked_keys(session, [("Web1", 22), ("web1", 2222), ("web2", 22)]) == {("Web1", 22)}
+        assert hostkeys.known(session, places) == {
+            ("Web1", 22): hostkeys.Known(revoked=(OLD,)),
+            ("web2", 22): hostkeys.Known(trusted=(NEW, RSA), alarms=(OLD,)),
+        }
+
+
+def audited(database: Database) -> list[str]:
+    with database.read() as session:
+        return [row.action for row in reversed(queries.recent(session))]
+
+
+def alarmed(database: Database) -> bool:
+    with database.read() as session:
+        return bool(hostkeys.known(session, [WEB1])[WEB1].alarms)
+
+
+def test_another_key_than_the_trusted_one_raises_an_alarm_once(either_database: Database) -> None:
+    remember(either_database, OLD)
+    for _ in range(3):
+        offer(either_database, NEW)
+    assert alarmed(either_database)
+    assert audited(either_database) == ["host_key.changed"]
+    # Neither a policy nor a file ends it.
+    assert not remember(either_database, NEW)
+    assert not remember(either_database, NEW, "accept_new")
+    seed(either_database, line("web1", NEW))
+    assert alarmed(either_database)
+
+
+@pytest.mark.parametrize(
+    ("decision", "left", "told"),
+    [
+        (hostkey_desk.trust, (NEW,), "host_key.trusted"),
+        (hostkey_desk.revoke, (OLD,), "host_key.revoked"),
+        (hostkey_desk.remove, (OLD,), "host_key.removed"),
+    ],
+)
+def test_an_alarm_ends_by_a_decision(
+    either_database: Database, decision: Callable[..., object], left: tuple[KnownKey, ...], told: str
+) -> None:
+    remember(either_database, OLD)
+    offer(either_database, NEW)
+    with either_database.transaction() as session:
+        decision(session, [hostkey_desk.KeyRef("WEB1", 22, fingerprint(NEW))], actor=ADMIN, now=START)
+    assert not alarmed(either_database)
+    assert trusted(either_database) == left
+    assert audited(either_database) == ["host_key.changed", told]
+    # A revoked one stays out for good; one that was only forgotten raises the alarm again.
+    offer(either_database, NEW)
+    assert alarmed(either_database) == (decision is hostkey_desk.remove)
+
+
+def test_an_offered_key_becomes_an_alarm_when_another_was_trusted_meanwhile(either_database: Database) -> None:
+    offer(either_database, NEW)
+    offer(either_database, OLD)
+    trust(either_database, OLD)
+    assert not alarmed(either_database)
+    offer(either_database, NEW)
+    assert alarmed(either_database)
+
+
+def test_many_are_decided_together_or_none(either_database: Database) -> None:
+    hosts = [f"web{number}" for number in range(1, 41)]
+    for host in hosts:
+        offer(either_database, OLD, host)
+    wanted = [hostkey_desk.KeyRef(host, 22, fingerprint(OLD)) for host in hosts]
+    for decision in (hostkey_desk.trust, hostkey_desk.revoke, hostkey_desk.remove):
+        with pytest.raises(Forbidden), either_database.transaction() as session:
+            decision(session, wanted, actor=Actor(2, "li.wei", Role.OPERATOR), now=START)
+        with pytest.raises(NotFound), either_database.transaction() as session:
+            decision(session, [*wanted, hostkey_desk.KeyRef("web1", 23, "SHA256:x")], actor=ADMIN, now=START)
+    with either_database.transaction() as session:
+        assert hostkey_desk.counts(session)[KeyStatus.OFFERED] == 40
+        assert len(hostkey_desk.trust(session, wanted, actor=ADMIN, now=START)) == 40
+    assert audited(either_database) == ["host_key.trusted"] * 40
+    with either_database.transaction() as session:
+        assert hostkey_desk.counts(session)[KeyStatus.TRUSTED] == 40
+        assert hostkey_desk.remove(session, wanted, actor=ADMIN, now=START) == 40
+        assert not any(hostkey_desk.counts(session).values())
+
+
+def test_a_trusted_key_that_nobody_decided_on_can_be_confirmed(either_database: Database) -> None:
+    remember(either_database, OLD)
+    remember(either_database, NEW)
+    assert trust(either_database, NEW).decided_by == "boss"
+    assert trusted(either_database) == (OLD, NEW)
 
 
 def test_five_thousand_hosts_are_looked_up_with_one_query(either_database: Database) -> None:
@@ -190,7 +282,7 @@ def test_keys_are_searched(database: Database) -> None:
     remember(database, OLD)
     offer(database, NEW, "web2")
     with database.read() as session:
-        assert [row.address for row in hostkeys.keys(session)] == ["web1", "web2"]
-        assert [row.address for row in hostkeys.keys(session, q="WEB2")] == ["web2"]
-        assert [row.address for row in hostkeys.keys(session, q=fingerprint(OLD)[7:20])] == ["web1"]
-        assert hostkeys.keys(session, q="%") == []
+        assert [row.address for row in hostkey_desk.keys(session)] == ["web1", "web2"]
+        assert [row.address for row in hostkey_desk.keys(session, q="WEB2")] == ["web2"]
+        assert [row.address for row in hostkey_desk.keys(session, q=fingerprint(OLD)[7:20])] == ["web1"]
+        assert hostkey_desk.keys(session, q="%") == []

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from opsconsole.inventory import hostkeys
+from opsconsole.inventory import hostkey_desk, hostkeys
 from opsconsole.jobs import queries, results
 from opsconsole.jobs.models import HostRun
 from opsconsole.secret import Secret
@@ -124,9 +124,8 @@ def test_an_unknown_host_key_is_offered_trusted_and_then_the_rerun_runs(strict: 
             ("127.0.0.12", print_of_key),
         ]
         place = offered[0]
-        hostkeys.trust(
-            session, place["address"], place["port"], print_of_key, actor=strict.actor, now=strict.clock.now()
-        )
+        wanted = [hostkey_desk.KeyRef(place["address"], place["port"], print_of_key)]
+        hostkey_desk.trust(session, wanted, actor=strict.actor, now=strict.clock.now())
     again = strict.follow(strict.rerun(body["id"], "u"))
     assert again["counts"] == {**again["counts"], "o": 1, "u": 1}
     first, second = strict.runs(again["id"])
@@ -149,3 +148,14 @@ def test_a_changed_host_key_is_refused_and_says_so(strict: Console, sshd: Sshd) 
     with strict.database.read() as session:
         (offered,) = queries.offered_keys(session, queries.get_job(session, body["id"], strict.actor))
         assert offered["fingerprint"] == hostkeys.fingerprint(sshd.known_key())
+    # The next one does not even knock.
+    before = sshd.log_text().count("Connection from")
+    body, (run,) = strict.run("127.0.0.31", "true", **KEY)
+    assert (run.state, run.reason) == ("unreachable", "host_key_changed")
+    assert "until an administrator decides" in (run.detail or "")
+    assert sshd.log_text().count("Connection from") == before
+    with strict.database.transaction() as session:
+        wanted = [hostkey_desk.KeyRef("127.0.0.31", sshd.port, offered["fingerprint"])]
+        hostkey_desk.trust(session, wanted, actor=strict.actor, now=strict.clock.now())
+    _, (run,) = strict.run("127.0.0.31", "true", **KEY)
+    assert run.state == "succeeded"

@@ -1,0 +1,149 @@
+"""``opsconsole host-keys``: the host keys the console knows, listed and decided on over its API."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from opsconsole.cli import inventory
+from opsconsole.cli.client import Body, ConsoleClient, open_client
+from opsconsole.cli.edge import edge
+from opsconsole.cli.exit_codes import ExitCode
+from opsconsole.cli.terminal import harmless
+from opsconsole.errors import Invalid
+from opsconsole.settings import Settings
+
+_STATUSES = ("waiting", "trusted", "offered", "alarm", "revoked")
+_ALARM = "alarm"
+# What one request of the API takes.
+_AT_ONCE = 1000
+
+
+@click.group(name="host-keys")
+def host_keys() -> None:
+    """List the host keys that the console knows, and decide about them."""
+
+
+@host_keys.command(name="list")
+@click.option("--status", type=click.Choice(_STATUSES), help="Only these; waiting is alarm and offered.")
+@click.option("-q", default="", metavar="TEXT", help="A part of a host name, an address or a fingerprint.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@edge
+def list_(*, status: str | None, q: str, as_json: bool) -> int:
+    """List host keys, those that raised an alarm first."""
+    with open_client(Settings.load()) as client:
+        for key in _keys(client, status=status, q=q):
+            click.echo(json.dumps(key) if as_json else harmless(_line(key)))
+    return ExitCode.OK
+
+
+@host_keys.command()
+@click.argument("wanted", nargs=-1, metavar="[HOST | FINGERPRINT]...")
+@click.option("--all", "everything", is_flag=True, help="All keys of first contacts; changed ones are to be named.")
+@click.option("--yes", is_flag=True, help="Do not ask. Compare the fingerprints before you write this.")
+@edge
+def trust(wanted: tuple[str, ...], *, everything: bool, yes: bool) -> int:
+    """Trust keys that hosts have shown, after a look at their fingerprints.
+
+    A changed key is trusted only when its host or fingerprint is named; the old one is then revoked.
+    """
+    if everything == bool(wanted):
+        raise Invalid("Name hosts or fingerprints, or say --all.")
+    with open_client(Settings.load()) as client:
+        waiting = _keys(client, status="offered" if everything else "waiting")
+        chosen = waiting if everything else _named(client, waiting, wanted, "revoked", "trusted")
+        return _carry_out(client, "trust", chosen, yes=yes)
+
+
+@host_keys.command()
+@click.argument("wanted", nargs=-1, required=True, metavar="HOST | FINGERPRINT...")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@edge
+def revoke(wanted: tuple[str, ...], *, yes: bool) -> int:
+    """Revoke keys: whoever shows one is refused from now on. A host stands for its keys that are not revoked yet."""
+    with open_client(Settings.load()) as client:
+        kept = [key for key in _keys(client) if key["status"] != "revoked"]
+        return _carry_out(client, "revoke", _named(client, kept, wanted), yes=yes)
+
+
+@host_keys.command()
+@click.argument("wanted", nargs=-1, required=True, metavar="HOST | FINGERPRINT...")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@edge
+def remove(wanted: tuple[str, ...], *, yes: bool) -> int:
+    """Forget keys: whoever shows one again is met as if for the first time."""
+    with open_client(Settings.load()) as client:
+        return _carry_out(client, "remove", _named(client, _keys(client), wanted), yes=yes)
+
+
+@host_keys.command(name="import")
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--dry-run", is_flag=True, help="Only say what would change.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@edge
+def import_(file: Path, **options: Any) -> int:
+    """Read a known_hosts FILE (- is stdin): say what changes, ask, then do exactly that."""
+    return inventory.bring(file, wanted="known-hosts", prune=False, skip_faulty=False, **options)
+
+
+def decide(client: ConsoleClient, decision: str, keys: Sequence[Body]) -> None:
+    """Sends ``trust``, ``revoke`` or ``remove`` for keys as the API told them."""
+    names = [{name: key[name] for name in ("address", "port", "fingerprint")} for key in keys]
+    for start in range(0, len(names), _AT_ONCE):
+        client.post(f"host-keys/{decision}", {"keys": names[start : start + _AT_ONCE]})
+
+
+def _carry_out(client: ConsoleClient, decision: str, chosen: Sequence[Body], *, yes: bool) -> int:
+    for key in chosen:
+        click.echo(harmless(_line(key)))
+    if not chosen:
+        click.echo("No host key awaits a decision here.", err=True)
+        return ExitCode.REFUSED
+    if not yes:
+        if not sys.stdin.isatty():
+            click.echo("Add --yes to do it without being asked.", err=True)
+            return ExitCode.REFUSED
+        if not click.confirm(f"{decision.capitalize()} {len(chosen)}?", default=False, err=True):
+            return ExitCode.REFUSED
+    decide(client, decision, chosen)
+    done = {"trust": "trusted", "revoke": "revoked", "remove": "removed"}[decision]
+    click.echo(f"{len(chosen)} {done}.")
+    return ExitCode.OK
+
+
+def _keys(client: ConsoleClient, **filters: str | None) -> list[Body]:
+    found: list[Body] = []
+    given = {name: value for name, value in filters.items() if value}
+    while True:
+        page = client.get("host-keys", **given, limit=_AT_ONCE, offset=len(found))["host_keys"]
+        found += page
+        if len(page) < _AT_ONCE:
+            return found
+
+
+def _named(client: ConsoleClient, keys: Sequence[Body], wanted: Sequence[str], *also: str) -> list[Body]:
+    """Returns the keys that the words stand for; a fingerprint may also be one with a status of ``also``."""
+    chosen: list[Body] = []
+    for word in wanted:
+        matching = [key for key in keys if word in _words(key)]
+        if not matching and word.startswith("SHA256:"):
+            matching = [key for status in also for key in _keys(client, status=status, q=word) if word in _words(key)]
+        if not matching:
+            raise Invalid(f"No such host key is there to decide about: {word[:200]}")
+        chosen += [key for key in matching if key not in chosen]
+    return chosen
+
+
+def _words(key: Body) -> set[str]:
+    return {key["fingerprint"], key["address"], f"{key['address']}:{key['port']}", *key["hosts"]}
+
+
+def _line(key: Body) -> str:
+    place = f"{key['address']}:{key['port']}"
+    hosts = f"  {' '.join(key['hosts'][:3])}" if key["hosts"] else ""
+    warning = "   CHANGED: not the key trusted before; nothing connects there" if key["status"] == _ALARM else ""
+    return f"{key['status']:<8} {place:<24} {key['algorithm']:<20} {key['fingerprint']}{hosts}{warning}"

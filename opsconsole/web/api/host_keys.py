@@ -1,0 +1,64 @@
+"""Host keys: what hosts have shown, and what an administrator decides about it."""
+
+from flask import Blueprint, Response, jsonify
+
+from opsconsole.accounts.permissions import Permission
+from opsconsole.inventory import hostkey_desk
+from opsconsole.inventory.hostkey_desk import KeyRef
+from opsconsole.web import host_keys
+from opsconsole.web.api import console_replies, questions
+from opsconsole.web.api.openapi import answers, spec
+from opsconsole.web.auth import actor, requires
+from opsconsole.web.unit_of_work import now, read, transaction
+
+blueprint = Blueprint("host_keys", __name__)
+_TAGS = ("host keys",)
+
+
+@blueprint.get("/host-keys")
+@requires(Permission.VIEW)
+@spec.validate(resp=answers(HTTP_200=console_replies.HostKeys), tags=_TAGS, operation_id="list_host_keys")
+def list_host_keys(query: questions.HostKeysQuery) -> Response:
+    """List host keys, alarms first, then by address: trusted and revoked ones, and those that await a decision."""
+    with read() as session:
+        found = host_keys.listed(session, status=query.status, q=query.q, limit=query.limit, offset=query.offset)
+        return jsonify(host_keys=found, counts=hostkey_desk.counts(session))
+
+
+@blueprint.post("/host-keys/trust")
+@requires(Permission.TRUST_HOST_KEYS)
+@spec.validate(
+    resp=answers(HTTP_200=console_replies.DecidedHostKeys, also=(404, 409)), tags=_TAGS, operation_id="trust_host_keys"
+)
+def trust_host_keys(json: questions.HostKeyNames) -> Response:
+    """Trust keys that hosts showed. A key of the same kind that was trusted before is revoked; an alarm ends."""
+    with transaction() as session:
+        decided = hostkey_desk.trust(session, _refs(json), actor=actor(), now=now())
+        return jsonify(host_keys=host_keys.told(session, decided))
+
+
+@blueprint.post("/host-keys/revoke")
+@requires(Permission.TRUST_HOST_KEYS)
+@spec.validate(
+    resp=answers(HTTP_200=console_replies.DecidedHostKeys, also=(404,)), tags=_TAGS, operation_id="revoke_host_keys"
+)
+def revoke_host_keys(json: questions.HostKeyNames) -> Response:
+    """Revoke keys: whoever shows one is refused from now on."""
+    with transaction() as session:
+        decided = hostkey_desk.revoke(session, _refs(json), actor=actor(), now=now())
+        return jsonify(host_keys=host_keys.told(session, decided))
+
+
+@blueprint.post("/host-keys/remove")
+@requires(Permission.TRUST_HOST_KEYS)
+@spec.validate(
+    resp=answers(HTTP_200=console_replies.RemovedHostKeys, also=(404,)), tags=_TAGS, operation_id="remove_host_keys"
+)
+def remove_host_keys(json: questions.HostKeyNames) -> Response:
+    """Forget keys. Of the key of an alarm this says that it was none: what is trusted stays trusted."""
+    with transaction() as session:
+        return jsonify(removed=hostkey_desk.remove(session, _refs(json), actor=actor(), now=now()))
+
+
+def _refs(json: questions.HostKeyNames) -> list[KeyRef]:
+    return [KeyRef(key.address, key.port, key.fingerprint) for key in json.keys]
