@@ -45,6 +45,7 @@ class Console:
     def make_celery_app(self) -> "Celery":
         """Returns the Celery application with its tasks and the worker's own services attached."""
         from opsconsole.ssh.connector import ParamikoConnector
+        from opsconsole.tasks.pool import make_offload
         from opsconsole.tasks.worker import make_worker_app
 
         settings = self.settings
@@ -53,6 +54,7 @@ class Console:
             allowed_networks=settings.allowed_networks,
             keep_connections=settings.keep_connections,
             idle_seconds=settings.keep_connection_seconds,
+            offload=make_offload(),
         )
         return make_worker_app(self.runtime, connector)
 

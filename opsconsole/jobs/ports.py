@@ -41,17 +41,42 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class PrivateKey:
+    """A private key by its text, in any usual format; ``name`` is for people.
+
+    ``certificate`` is the line of an OpenSSH user certificate that was made for it; then that alone is shown.
+    """
+
+    name: str
+    pem: Secret
+    passphrase: Secret | None = None
+    certificate: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Auth:
     """How to prove who we are. ``identity`` names the source for people and keys the connection pool; no secret in it.
 
-    Tried in this order: ``password`` alone when given, else ``key_files``, then the agent and default keys of the
-    worker's own user when ``ambient``.
+    Tried in this order: ``password`` alone when given, or ``answers``, one to each prompt that the server shows, in
+    order and never twice; else ``private_keys``, ``key_files`` (the certificate beside a file first), the keys that the
+    worker's ``agent`` holds for ``certificates``, all that it holds, then the default keys of the worker's own user too
+    when ``ambient``. A password also answers a server that shows one prompt for it.
     """
 
     identity: str
     ambient: bool = False
     key_files: tuple[str, ...] = ()
     password: Secret | None = None
+    private_keys: tuple[PrivateKey, ...] = ()
+    agent: bool = False
+    certificates: tuple[str, ...] = ()
+    answers: tuple[Secret, ...] = ()
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """All secrets in it, for whoever has to keep them out of what people see."""
+        keys = [secret for key in self.private_keys for secret in (key.pem, key.passphrase)]
+        return tuple(secret for secret in (self.password, *self.answers, *keys) if secret is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from opsconsole.jobs.ports import Auth, ConnectionFacts, Limits, Target, Unreach
 from opsconsole.ssh import failures, hostkeys
 from opsconsole.ssh.deadline import Deadline
 from opsconsole.ssh.handshake import handshake
-from opsconsole.ssh.keys import KeyRing, Proofs
+from opsconsole.ssh.keys import KeyRing, Offload, Proofs
 from opsconsole.ssh.networks import Network, NetworkPolicy
 from opsconsole.ssh.pool import Kept, Key, Pool
 from opsconsole.ssh.session import SshSession
@@ -34,13 +34,15 @@ class ParamikoConnector:
         keep_connections: int = 200,
         idle_seconds: float = 60.0,
         home: Path | None = None,
+        offload: Offload = lambda call: call(),
     ) -> None:
         """Connects to nothing. ``home`` holds ``.ssh`` with the default keys; ``None`` is the process's own user's.
 
+        ``offload`` runs a callable where a second of computing, for a key with a passphrase, stops nobody else.
         Raises ``ValueError`` for a network that is not written as ``10.0.0.0/8``.
         """
         self._policy = NetworkPolicy.of(allow_loopback, allowed_networks)
-        self._keys = KeyRing(home or Path.home())
+        self._keys = KeyRing(home or Path.home(), offload)
         self._pool = Pool(keep_connections, idle_seconds)
         self._tick_seconds = min(_LONGEST_TICK_SECONDS, max(_SHORTEST_TICK_SECONDS, idle_seconds / 4))
         self._password_salt = secrets.token_bytes(16)
@@ -107,8 +109,8 @@ class ParamikoConnector:
         """Names a connection by where it leads and by everything that proved who we are, without holding a secret."""
         proved = hashlib.blake2b(key=self._password_salt)
         for proof in proofs.proofs:
-            proved.update(proof.key.asbytes() if proof.key is not None else b"")
-            proved.update(proof.password.reveal().encode() if proof.password is not None else b"")
+            for part in proof.parts():
+                proved.update(b"%d:%b" % (len(part), part))
         return (target.host, target.address, target.port, target.user, auth.identity, proved.digest())
 
 

@@ -57,6 +57,15 @@ def auth_dropped(auth: Auth, tried: int) -> Unreached:
     return Unreached(Reason.AUTH, f"{_named(auth)}: the connection ended during the login{keys}.")
 
 
+def asked_for_more(auth: Auth, prover: Prover) -> Unreached:
+    """Returns the answer when the server went on asking: nothing is answered twice, and no password is changed."""
+    if prover.demands_change:
+        detail = f"{_named(auth)} has expired: the server demands a new password, which has to be set on the host."
+    else:
+        detail = f"{_named(auth)}: the server asks for more than there are answers, or once again; each is given once."
+    return Unreached(Reason.AUTH, detail)
+
+
 def auth_refused(auth: Auth, tried: list[Proof], proofs: Proofs, prover: Prover) -> Unreached:
     """Returns the answer when nothing that was shown was accepted."""
     offers = ", ".join(method for method in _METHODS if method in prover.offered) or "nothing that is supported"

@@ -39,6 +39,8 @@ def _log_in(
             problem = _show(prover, target.user, proof, deadline, tried)
             if problem is not None or prover.is_authenticated():
                 return problem
+            if prover.demands_change or prover.asked_more:
+                return failures.asked_for_more(auth, prover)
             if not transport.is_active():
                 return failures.auth_dropped(auth, len(tried))
             if prover.partial or (tried and proof.method not in prover.offered):
@@ -59,14 +61,15 @@ def _show(prover: Prover, user: str, proof: Proof, deadline: Deadline, tried: li
             return None
         tried.append(proof)
         return None if done.wait(deadline.left) else failures.auth_timeout(deadline)
-    password = proof.password.reveal() if proof.password else ""
     tried.append(proof)
-    prover.auth_password(user, password, done)
-    if not done.wait(deadline.left):
-        return failures.auth_timeout(deadline)
-    if "password" in prover.offered or "keyboard-interactive" not in prover.offered:
-        return None
-    # Many servers take a password only as the answer to a prompt.
-    answered = threading.Event()
-    prover.auth_interactive(user, lambda _title, _text, prompts: [password] * len(prompts), answered)
-    return None if answered.wait(deadline.left) else failures.auth_timeout(deadline)
+    answers = proof.answers
+    if proof.password is not None:
+        prover.auth_password(user, proof.password.reveal(), done)
+        if not done.wait(deadline.left):
+            return failures.auth_timeout(deadline)
+        if "password" in prover.offered or "keyboard-interactive" not in prover.offered or prover.demands_change:
+            return None
+        # Many servers take a password only as the answer to a prompt.
+        done, answers = threading.Event(), (proof.password,)
+    prover.interview(user, answers, done)
+    return None if done.wait(deadline.left) else failures.auth_timeout(deadline)

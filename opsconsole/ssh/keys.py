@@ -1,41 +1,51 @@
-"""The person's keys: files parsed once per process, the ssh-agent, default keys; and what cannot be used, in words."""
+"""What to show a server for a login: keys as text and in files, the agent's, passwords; and what is of no use."""
 
+import hashlib
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from io import StringIO
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import paramiko
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from paramiko.agent import AgentKey, get_agent_connection
-from paramiko.message import Message
-from paramiko.pkey import UnknownKeyType
-from paramiko.ssh_exception import PasswordRequiredException, SSHException
 
-from opsconsole.jobs.ports import Auth, Secret
+from opsconsole.jobs.ports import Auth, PrivateKey, Secret
+from opsconsole.ssh.agent import HeldKey, held_keys
 from opsconsole.ssh.deadline import Deadline
-from opsconsole.ssh.seams import AgentSSH
+from opsconsole.ssh.keyformats import UnusableKey, certificate, certified, private_key, public_key_of
 
 _DEFAULT_NAMES = ("id_ed25519", "id_ecdsa", "id_rsa")
-# A signature may wait for a person's touch; a listing never does.
-_AGENT_SECONDS = 15.0
 _LISTING_SECONDS = 2.0
-_IS_LOCKED = "is protected by a passphrase; load it into the ssh-agent with ssh-add"
+_TEXTS_REMEMBERED = 256
+_NOT_HELD = "The ssh-agent holds no key for the certificate {name!r}."
+
+Offload = Callable[[Callable[[], Any]], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """One thing to show the server: a key or a password, and its ``name`` for people."""
+    """One thing to show the server, and its ``name`` for people: a key, a password, or the answers to its prompts."""
 
     name: str
     key: paramiko.PKey | None = None
     password: Secret | None = None
+    answers: tuple[Secret, ...] = ()
 
     @property
     def method(self) -> str:
         """The SSH name of the method."""
-        return "publickey" if self.key is not None else "password"
+        if self.key is not None:
+            return "publickey"
+        return "password" if self.password is not None else "keyboard-interactive"
+
+    def parts(self) -> Iterator[bytes]:
+        """Yields all that makes it this proof and no other."""
+        if self.key is not None:
+            yield self.key.asbytes()
+            yield self.key.public_blob.key_blob if self.key.public_blob is not None else b""
+        for secret in (self.password, *self.answers):
+            yield secret.reveal().encode() if secret is not None else b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,33 +56,38 @@ class Proofs:
     passed_over: tuple[str, ...] = ()
 
 
-class UnusableKey(Exception):
-    """A key file that cannot be used; the text ends a sentence that begins with the file's name."""
-
-
 class KeyRing:
     """Finds the keys an ``Auth`` stands for. One per process; safe to share between threads."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, offload: Offload = lambda call: call()) -> None:
+        """``offload`` runs a callable where a second of computing stops nobody else."""
         self._folder = home / ".ssh"
+        self._offload = offload
         self._lock = threading.Lock()
-        self._agent: tuple[Deadline, tuple[AgentKey, ...]] = (Deadline(0), ())
+        self._agent: tuple[Deadline, tuple[HeldKey, ...]] = (Deadline(0), ())
         self._files: dict[Path, tuple[int, paramiko.PKey | UnusableKey]] = {}
+        self._texts: dict[bytes, paramiko.PKey | UnusableKey] = {}
 
     def proofs(self, auth: Auth) -> Proofs:
         """Returns what to try for ``auth``. Reads changed files and asks the agent; never raises for their faults."""
         if auth.password is not None:
             return Proofs((Proof(auth.identity, password=auth.password),))
-        proofs: list[Proof] = []
-        passed_over: list[str] = []
+        if auth.answers:
+            return Proofs((Proof(auth.identity, answers=auth.answers),))
+        found = _Found()
+        for key in auth.private_keys:
+            found.add(f"key {key.name}", f"The key {key.name}", partial(self._given, key))
         for path in map(Path, auth.key_files):
-            self._add(path, proofs, passed_over)
+            self._add_file(path, found)
+        for line in auth.certificates:
+            self._add_certificate(line, found)
+        if auth.ambient or auth.agent:
+            found.proofs += [Proof(key.label, key=key) for key in self._agent_keys()]
         if auth.ambient:
-            proofs += [Proof(f"agent key {_label(key)}", key=key) for key in self._agent_keys()]
             for path in (self._folder / name for name in _DEFAULT_NAMES):
                 if path.exists():
-                    self._add(path, proofs, passed_over)
-        return Proofs(_without_repeats(proofs), tuple(passed_over))
+                    self._add_file(path, found)
+        return Proofs(_without_repeats(found.proofs), tuple(found.passed_over))
 
     def load(self, path: Path) -> paramiko.PKey:
         """Returns the private key in ``path``, parsed once until the file changes. Raises ``UnusableKey``."""
@@ -83,96 +98,101 @@ class KeyRing:
         with self._lock:
             known = self._files.get(path)
             if known is None or known[0] != changed_at:
-                known = self._files[path] = (changed_at, _parse(path))
-        if isinstance(known[1], UnusableKey):
-            raise UnusableKey(str(known[1]))
-        return known[1]
+                known = self._files[path] = (changed_at, _attempt(lambda: private_key(_read(path))))
+        return _usable(known[1])
 
-    def _agent_keys(self) -> tuple[AgentKey, ...]:
+    def _given(self, key: PrivateKey) -> paramiko.PKey:
+        """Returns a key that came as text, parsed once: a fleet's hosts come at once. Raises ``UnusableKey``."""
+        passphrase = key.passphrase.reveal() if key.passphrase is not None else None
+        parts = (key.pem.reveal(), passphrase or "", key.certificate or "")
+        name = hashlib.sha256("\0".join(parts).encode()).digest()
+        with self._lock:
+            known = self._texts.get(name)
+            if known is None:
+                known = self._offload(lambda: _attempt(lambda: _parsed(key, passphrase)))
+                while len(self._texts) >= _TEXTS_REMEMBERED:
+                    self._texts.pop(next(iter(self._texts)))
+                self._texts[name] = known
+        return _usable(known)
+
+    def _agent_keys(self) -> tuple[HeldKey, ...]:
         """Returns the agent's keys, asked again when the last answer is old: a fleet's hosts come at once."""
         with self._lock:
             if self._agent[0].passed:
-                self._agent = (Deadline(_LISTING_SECONDS), _listed_keys())
+                self._agent = (Deadline(_LISTING_SECONDS), held_keys())
             return self._agent[1]
 
-    def _add(self, path: Path, proofs: list[Proof], passed_over: list[str]) -> None:
+    def _add_file(self, path: Path, found: "_Found") -> None:
+        beside = path.with_name(path.name + "-cert.pub")
+        if beside.exists():
+            line = _attempt_text(beside)
+            found.add(f"certificate {beside.name}", str(beside), lambda: certified(self.load(path), line))
+        found.add(f"key {path.name}", str(path), lambda: self.load(path))
+
+    def _add_certificate(self, line: str, found: "_Found") -> None:
         try:
-            proofs.append(Proof(f"key {path.name}", key=self.load(path)))
+            blob = certificate(line)
+            wanted = public_key_of(blob)
         except UnusableKey as problem:
-            passed_over.append(f"{path} {problem}.")
+            found.passed_over.append(f"The credential {problem}.")
+            return
+        held = [key.certified(blob) for key in self._agent_keys() if key.blob == wanted]
+        found.proofs += [Proof(key.label, key=key) for key in held[:1]]
+        if not held:
+            found.passed_over.append(_NOT_HELD.format(name=blob.comment or "without a comment"))
 
 
-class _StatelessAgent(AgentSSH):
-    """The agent, asked over a connection of its own each time: keys are shared by many hosts that sign at once."""
+class _Found:
+    """What is collected for one ``Auth``."""
 
-    def _send_message(self, msg: object) -> tuple[int, Message]:
-        connection = get_agent_connection()
-        if connection is None:
-            raise SSHException("lost ssh-agent")
-        connection.settimeout(_AGENT_SECONDS)
-        asking = AgentSSH()
-        asking._conn = connection
+    def __init__(self) -> None:
+        self.proofs: list[Proof] = []
+        self.passed_over: list[str] = []
+
+    def add(self, name: str, place: str, load: Callable[[], paramiko.PKey]) -> None:
+        """Adds what ``load`` returns, or the sentence why it is of no use."""
         try:
-            return asking._send_message(msg)
-        except OSError:
-            raise SSHException("lost ssh-agent") from None
-        finally:
-            connection.close()
+            self.proofs.append(Proof(name, key=load()))
+        except UnusableKey as problem:
+            self.passed_over.append(f"{place} {problem}.")
 
 
-def _listed_keys() -> tuple[AgentKey, ...]:
-    connection = get_agent_connection()
-    if connection is None:
-        return ()
-    connection.close()
-    agent = _StatelessAgent()
+def _parsed(key: PrivateKey, passphrase: str | None) -> paramiko.PKey:
+    loaded = private_key(key.pem.reveal().encode(errors="replace"), passphrase)
+    return loaded if key.certificate is None else certified(loaded, key.certificate)
+
+
+def _read(path: Path) -> bytes:
     try:
-        agent._connect(None)
-    except (SSHException, OSError, ValueError):
-        return ()
-    return agent.get_keys()
+        return path.read_bytes()
+    except OSError:
+        raise UnusableKey("cannot be read") from None
 
 
-def _label(key: AgentKey) -> str:
-    return repr(key.comment[:60]) if key.comment else key.get_name()
+def _attempt_text(path: Path) -> str:
+    """Returns the text of a certificate's file; one that cannot be read is an empty, and so an unusable, one."""
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def _attempt(load: Callable[[], paramiko.PKey]) -> paramiko.PKey | UnusableKey:
+    """A fault is remembered as well as a key: a fleet's hosts would meet it at once."""
+    try:
+        return load()
+    except UnusableKey as problem:
+        return problem
+
+
+def _usable(known: paramiko.PKey | UnusableKey) -> paramiko.PKey:
+    if isinstance(known, UnusableKey):
+        raise UnusableKey(str(known))
+    return known
 
 
 def _without_repeats(proofs: list[Proof]) -> tuple[Proof, ...]:
-    by_blob: dict[bytes, Proof] = {}
+    by_parts: dict[tuple[bytes, ...], Proof] = {}
     for proof in proofs:
-        by_blob.setdefault(proof.key.asbytes() if proof.key else b"", proof)
-    return tuple(by_blob.values())
-
-
-def _parse(path: Path) -> paramiko.PKey | UnusableKey:
-    try:
-        return _pkcs8(path) or paramiko.PKey.from_path(path)
-    except (PasswordRequiredException, TypeError):
-        # cryptography raises TypeError for an encrypted key without a password.
-        return UnusableKey(_IS_LOCKED)
-    except (UnknownKeyType, UnsupportedAlgorithm):
-        return UnusableKey("is of a kind that cannot be used; ed25519, ecdsa and rsa can")
-    except OSError:
-        return UnusableKey("cannot be read")
-    except (ValueError, SSHException, IndexError):
-        return UnusableKey("is not a private key in a format that can be read")
-
-
-def _pkcs8(path: Path) -> paramiko.PKey | None:
-    """Returns the key of a ``BEGIN PRIVATE KEY`` file, which paramiko itself does not read, or ``None`` for others."""
-    data = path.read_bytes()
-    if b"-----BEGIN ENCRYPTED PRIVATE KEY-----" in data:
-        raise TypeError
-    if b"-----BEGIN PRIVATE KEY-----" not in data:
-        return None
-    loaded = serialization.load_pem_private_key(data, password=None)
-    text = loaded.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
-    ).decode("ascii")
-    classes: tuple[type[paramiko.PKey], ...] = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
-    for kind in classes:
-        try:
-            return kind.from_private_key(StringIO(text))
-        except (SSHException, ValueError):
-            continue
-    raise UnknownKeyType(key_type=type(loaded).__name__, key_bytes=b"")
+        by_parts.setdefault(tuple(proof.parts()), proof)
+    return tuple(by_parts.values())

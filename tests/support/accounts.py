@@ -40,6 +40,11 @@ def accounts(shells: Sequence[str] = LOGIN_SHELLS) -> Iterator[list[str]]:
             _remove(name)
 
 
+def change_password(name: str, password: str) -> None:
+    """Gives an account of ``accounts`` a password."""
+    _change("chpasswd", given=f"{name}:{password}\n".encode())
+
+
 def _remove(name: str) -> None:
     """Takes an account away; the session of its last login may take a moment to end."""
     uid = pwd.getpwnam(name).pw_uid
@@ -51,12 +56,12 @@ def _remove(name: str) -> None:
     _change("userdel", "--force", name)
 
 
-def _change(*command: str) -> None:
+def _change(*command: str, given: bytes = b"") -> None:
     """Changes the list of accounts, which somebody else may have locked for a moment."""
     for _ in range(20):
         # /usr/sbin is not on the path of everybody.
         environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
-        ended = subprocess.run(command, env=environment, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+        ended = subprocess.run(command, env=environment, capture_output=True, input=given, check=False)
         if b"try again later" not in ended.stderr:
             break
         time.sleep(0.2)

@@ -102,19 +102,24 @@ class _Server(asyncssh.SSHServer):
         return username not in {"no-keys", "two-factors"}
 
     def password_auth_supported(self) -> bool:
-        return self._user not in {"kbdint-only", "keys-only", "many-prompts"}
+        return self._user not in {"kbdint-only", "keys-only", "many-prompts", "asks-for-ever"}
 
     def validate_password(self, username: str, password: str) -> bool:
         self._odd.passwords.append(password)
+        if self._user == "password-expired":
+            raise asyncssh.PasswordChangeRequired("Your password has expired.")
         return password == PASSWORD
 
     def kbdint_auth_supported(self) -> bool:
-        return self._user in {"kbdint-only", "many-prompts"}
+        return self._user in {"kbdint-only", "many-prompts", "asks-for-ever"}
 
     def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> Any:
         return "", "", "", [("Password: ", False)] * (50 if self._user == "many-prompts" else 1)
 
-    def validate_kbdint_response(self, username: str, responses: Any) -> bool:
+    def validate_kbdint_response(self, username: str, responses: Any) -> Any:
+        self._odd.passwords.extend(responses)
+        if self._user == "asks-for-ever":
+            return self.get_kbdint_challenge(username, "", "")
         return list(responses) == [PASSWORD]
 
     async def session_requested(self) -> Any:

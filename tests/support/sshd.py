@@ -230,6 +230,13 @@ def make_key(path: Path, kind: str = "ed25519") -> str:
     return line
 
 
+def sign_user_key(authority: Path, key: Path, *, principals: str, validity: str = "always:forever") -> str:
+    """Returns the line of a user certificate for the public key beside ``key``, also written to ``<key>-cert.pub``."""
+    words = ["ssh-keygen", "-q", "-s", str(authority), "-I", "test certificate", "-n", principals, "-V", validity]
+    subprocess.run([*words, f"{key}.pub"], check=True, stdin=subprocess.DEVNULL, capture_output=True)
+    return key.with_name(key.name + "-cert.pub").read_text()
+
+
 def _alive(process: psutil.Process) -> bool:
     """A zombie is dead; when its parent gets round to burying it is not for us to wait."""
     try:

@@ -10,6 +10,7 @@ import pytest
 
 from opsconsole.ssh import ParamikoConnector
 from tests.support.odd_ssh import OddServer, running_odd_ssh
+from tests.support.ssh_agent import Agent, running_agent
 from tests.support.sshd import Sshd, running_sshd
 
 
@@ -25,6 +26,14 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OddServer]:
     """An asyncssh server whose behaviour the user name chooses."""
     with running_odd_ssh(tmp_path_factory.mktemp("odd")) as server:
         yield server
+
+
+@pytest.fixture
+def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Agent]:
+    """A real ssh-agent that this process asks."""
+    with running_agent(tmp_path) as running:
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(running.socket))
+        yield running
 
 
 @pytest.fixture

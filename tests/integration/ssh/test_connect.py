@@ -1,11 +1,9 @@
 """Getting in: host keys, logins, forbidden networks, and what a failure is called."""
 
 import os
-import signal
 import socket
-import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,11 +17,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
-from opsconsole.jobs.ports import Auth, Exited, HostKeyPolicy, KnownKey
+from opsconsole.jobs.ports import Auth, Exited, HostKeyPolicy, KnownKey, Secret
 from opsconsole.jobs.states import Reason
 from opsconsole.ssh import ParamikoConnector
 from tests.support.odd_ssh import PASSWORD, OddServer
 from tests.support.runs import connect, refused, run
+from tests.support.ssh_agent import Agent
 from tests.support.sshd import Sshd, free_port, make_key, running_sshd
 
 _FORMATS = (PrivateFormat.OpenSSH, PrivateFormat.PKCS8)
@@ -151,15 +150,13 @@ class TestKeys:
 
     # paramiko drops the socket with which it met a dead agent; it is freed at once, though not closed by name.
     @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-    def test_the_agent_signs(
-        self, connector: ParamikoConnector, sshd: Sshd, agent: Callable[[Path], None], tmp_path: Path
-    ) -> None:
+    def test_the_agent_signs(self, connector: ParamikoConnector, sshd: Sshd, agent: Agent, tmp_path: Path) -> None:
         for name in ("one", "two"):
             make_key(tmp_path / name)
-            agent(tmp_path / name)
-        agent(sshd.client_key)
+            agent.add(tmp_path / name)
+        agent.add(sshd.client_key)
         connect(connector, sshd.target(), Auth("your keys", ambient=True)).close(keep=False)
-        _stop_agent()
+        agent.stop()
         fresh = ParamikoConnector(allow_loopback=True, home=tmp_path)
         assert refused(fresh, sshd.target(), Auth("your keys", ambient=True)).reason is Reason.CREDENTIAL
         # The first connector still remembers the keys for a moment; they cannot sign any more.
@@ -195,6 +192,24 @@ class TestLogin:
 
     def test_a_server_that_asks_too_much(self, connector: ParamikoConnector, odd: OddServer) -> None:
         assert refused(connector, odd.target("many-prompts"), odd.password_auth()).reason is Reason.AUTH
+
+    def test_a_server_that_asks_again_is_not_answered_again(self, connector: ParamikoConnector, odd: OddServer) -> None:
+        odd.passwords.clear()
+        answer = refused(connector, odd.target("asks-for-ever"), odd.password_auth())
+        assert answer.reason is Reason.AUTH
+        assert "asks for more than there are answers, or once again" in answer.detail
+        assert odd.passwords == [PASSWORD]
+        two = Auth("two answers", answers=(Secret("first"), Secret("second")))
+        odd.passwords.clear()
+        assert "each is given once" in refused(connector, odd.target("asks-for-ever"), two).detail
+        assert odd.passwords == ["first", "second"]
+
+    def test_a_password_that_has_expired_is_told(self, connector: ParamikoConnector, odd: OddServer) -> None:
+        answer = refused(connector, odd.target("password-expired"), odd.password_auth())
+        assert (answer.reason, answer.retryable) == (Reason.AUTH, False)
+        assert answer.detail == (
+            "typed password has expired: the server demands a new password, which has to be set on the host."
+        )
 
     def test_a_method_that_is_not_offered(self, connector: ParamikoConnector, odd: OddServer) -> None:
         answer = refused(connector, odd.target("password-only"), odd.key_auth())
@@ -310,26 +325,6 @@ def test_two_hundred_failures_leave_no_thread_and_no_descriptor(
     )
     # The server's side of the connections lives in this process too and goes a moment later.
     assert _await(lambda: psutil.Process().num_fds() <= before + 2)
-
-
-_agent_pid: list[int] = []
-
-
-@pytest.fixture
-def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
-    """A real ssh-agent; call it with a key file to add."""
-    path = tmp_path / "agent.sock"
-    process = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL)
-    _agent_pid[:] = [process.pid]
-    monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
-    assert _await(path.exists)
-    yield lambda key: subprocess.run(["ssh-add", "-q", str(key)], check=True)
-    process.kill()
-    process.wait()
-
-
-def _stop_agent() -> None:
-    os.kill(_agent_pid[0], signal.SIGKILL)
 
 
 def _protect(path: Path, form: PrivateFormat) -> None:

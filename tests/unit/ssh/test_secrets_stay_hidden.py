@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from opsconsole.jobs.ports import Auth, Secret, Target
+from opsconsole.jobs.ports import Auth, PrivateKey, Secret, Target
 from opsconsole.ssh import ParamikoConnector
 from opsconsole.ssh.keys import KeyRing
+from tests.support.sshd import make_key
 
 
 def test_a_password_is_in_no_representation(tmp_path: Path) -> None:
@@ -15,6 +16,18 @@ def test_a_password_is_in_no_representation(tmp_path: Path) -> None:
     key = connector._pool_key(Target("web", "10.0.0.1", 22, "ops"), auth, proofs)
     assert "hunter2" not in f"{auth!r}{proofs!r}{proofs}{key!r}{vars(connector)!r}"
     assert proofs.proofs[0].password == Secret("hunter2")
+
+
+def test_nor_is_a_key_or_a_passphrase_or_an_answer(tmp_path: Path) -> None:
+    make_key(tmp_path / "key")
+    pem = (tmp_path / "key").read_text()
+    auth = Auth("x", private_keys=(PrivateKey("x", Secret(pem), Secret("hunter2")),), answers=(Secret("hunter3"),))
+    key = Auth("x", private_keys=auth.private_keys)
+    answers = Auth("x", answers=auth.answers)
+    ring = KeyRing(tmp_path)
+    shown = f"{auth!r}{ring.proofs(key)!r}{ring.proofs(answers)!r}{vars(ring)!r}"
+    assert not [secret for secret in ("hunter", *pem.splitlines()) if secret in shown]
+    assert {secret.reveal() for secret in auth.secrets} == {"hunter2", "hunter3", pem}
 
 
 def test_equal_passwords_of_two_connectors_have_unequal_keys(tmp_path: Path) -> None:
