@@ -1,7 +1,7 @@
 """The options of an order: which hosts, in which waves, how long, and what when hosts fail; and the order they mean."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ParamSpec, TextIO
 
 import click
 
@@ -29,6 +29,10 @@ _SAME = (
     "limit_per",
     "retries",
     "retry_pause",
+    "interpreter",
+    "stdin",
+    "cwd",
+    "umask",
 )
 _TIMEOUTS = ("connect", "command", "idle", "job")
 
@@ -53,6 +57,57 @@ def login_options(command: Callable[P, None]) -> Callable[P, None]:
         click.option("--credential", help="auto, ambient or key:NAME."),
         click.option("--ask-password", is_flag=True, help="Ask for a password (or read a line of stdin) for this job."),
     )
+
+
+def what_options(command: Callable[P, None]) -> Callable[P, None]:
+    """Adds the options that say how COMMAND is run: who reads it, with which arguments and input, where."""
+    return _added(
+        command,
+        click.option("--interpreter", help="Program that reads COMMAND as a script: 'python3 -u'."),
+        click.option("--script", type=click.File("r"), help="File with the script; COMMAND are then its arguments."),
+        click.option("--arg", "args", multiple=True, metavar="WORD", help="Argument of the script, several times too."),
+        click.option("--stdin", metavar="TEXT", help="What the command reads."),
+        click.option(
+            "--stdin-file", type=click.File("r"), help="File with what the command reads; - is our own input."
+        ),
+        click.option("--cwd", metavar="FOLDER", help="Folder to run it in."),
+        click.option("--umask", metavar="OCTAL", help="Such as 027."),
+        click.option("--env", multiple=True, metavar="NAME=VALUE", help="Variable of its environment."),
+    )
+
+
+def text_of(command: tuple[str, ...], options: dict[str, Any]) -> str:
+    """Returns the command's text, and puts what the files of ``options`` hold where their texts are.
+
+    Raises ``Invalid`` when there is none, or for options that exclude each other.
+    """
+    if options["stdin_file"] is not None:
+        if options["stdin"] is not None:
+            raise Invalid("--stdin and --stdin-file exclude each other.")
+        options["stdin"] = _read(options["stdin_file"], "--stdin-file")
+    if options["script"] is not None:
+        options["args"] = (*options["args"], *command)
+        return _read(options["script"], "--script")
+    if not command:
+        raise Invalid("Give a command after --, or a file with --script.")
+    return " ".join(command)
+
+
+def _read(file: TextIO, option: str) -> str:
+    try:
+        return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid(f"{option}: {file.name} cannot be read as text.") from error
+
+
+def _variables(given: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise Invalid(f"--env is NAME=VALUE: {text[:40]!r} has no equals sign.")
+        found[name] = value
+    return found
 
 
 def control_options(command: Callable[P, None]) -> Callable[P, None]:
@@ -104,13 +159,15 @@ def question_of(command: str, options: Mapping[str, Any]) -> Body:
         "command": command,
         "count_unreachable": False if options.get("ignore_unreachable") else None,
         "durable": True if options.get("durable") else None,
+        "args": list(options.get("args") or ()),
+        "env": _variables(options.get("env") or ()),
         "timeouts": {
             f"{name}_ms": round(options[f"{name}_timeout"] * 1000)
             for name in _TIMEOUTS
             if options.get(f"{name}_timeout") is not None
         },
     }
-    return {name: value for name, value in question.items() if value not in (None, {})}
+    return {name: value for name, value in question.items() if value not in (None, {}, [])}
 
 
 def _seconds(option: str, name: str, **more: str) -> Callable[[Callable[P, None]], Callable[P, None]]:

@@ -1,6 +1,7 @@
 """``opsconsole run --dry-run``: what an order would do, wave by wave and host by host."""
 
 import json
+import shlex
 
 import click
 
@@ -23,6 +24,8 @@ def _print(plan: Body, terminal: Terminal) -> None:
     terminal.line(f"Dry run, nothing connects: {summary(plan)}.", bold=True)
     for line in str(plan["command"]).splitlines():
         terminal.line(f"  $ {line}")
+    for line in what_lines(plan.get("what")):
+        terminal.line(f"  {line}")
     if len(plan["waves"]) > 1 or any(wave["kind"] == "canary" for wave in plan["waves"]):
         for number, wave in enumerate(plan["waves"]):
             terminal.line(f"wave {number} ({wave['kind']}): {_count(wave['size'])}: {wave['folded']}")
@@ -37,6 +40,21 @@ def _print(plan: Body, terminal: Terminal) -> None:
         terminal.line(f"to confirm: {' '.join(confirmation)} ({', '.join(plan['risk']['reasons'])})")
     for reason in plan["policy"]["reasons"]:
         terminal.note(f"opsconsole: {reason}", always=True, fg="red")
+
+
+def what_lines(what: Body | None) -> list[str]:
+    """Returns how a command is run, one line for each thing that is said, in the names of the options."""
+    lines = []
+    for name, value in (what or {}).items():
+        match value:
+            case dict():
+                text = " ".join(f"{key}={shlex.quote(part)}" for key, part in value.items())
+            case list():
+                text = shlex.join(value)
+            case _:
+                text = f"{len(value.encode()):,} bytes" if name == "stdin" else value
+        lines.append(f"{name}: {text}")
+    return lines
 
 
 def _count(hosts: int) -> str:

@@ -14,7 +14,15 @@ from opsconsole.cli.edge import CommandLine, edge
 from opsconsole.cli.exit_codes import ExitCode
 from opsconsole.cli.following import Showing, see_through
 from opsconsole.cli.logs import print_logs
-from opsconsole.cli.ordering import control_options, login_options, order_of, question_of, target_options
+from opsconsole.cli.ordering import (
+    control_options,
+    login_options,
+    order_of,
+    question_of,
+    target_options,
+    text_of,
+    what_options,
+)
 from opsconsole.cli.password import ask_password
 from opsconsole.cli.planning import show_plan
 from opsconsole.cli.render import job_row
@@ -46,13 +54,14 @@ def showing_options(command: Callable[P, None]) -> Callable[P, None]:
 @click.command(cls=CommandLine, context_settings={"allow_interspersed_args": False})
 @target_options
 @login_options
+@what_options
 @control_options
 @showing_options
 @click.option("--yes", metavar="[=N]", help="Do not ask; with a number only if that many hosts are meant.")
 @click.option("--reason", help="Why; kept with the job.")
 @click.option("--detach", is_flag=True, help="Print the job's id and leave.")
 @click.option("--dry-run", is_flag=True, help="Say host by host what would be done. Nothing connects.")
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @edge
 def run(
     command: tuple[str, ...], *, yes: str | None, reason: str | None, detach: bool, dry_run: bool, **options: Any
@@ -61,7 +70,7 @@ def run(
     showing = Showing.of_options(options)
     terminal = showing.terminal()
     consent = Consent.parse(yes, reason)
-    order = order_of(" ".join(command), options)
+    order = order_of(text_of(command, options), options)
     with open_client(Settings.load()) as client:
         if dry_run:
             return show_plan(client.post("plan", order), terminal, as_json=showing.as_json)

@@ -17,11 +17,13 @@ from opsconsole.credentials.models import JobSecret
 from opsconsole.errors import Unavailable
 from opsconsole.inventory import hostkeys
 from opsconsole.inventory.known_hosts import KnownHosts
+from opsconsole.jobs.compose import compose
 from opsconsole.jobs.launch import PASSWORD_SECRET
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.options import RunOptions
 from opsconsole.jobs.ports import Auth, HostKeyPolicy, KnownKey, Limits, RemoteCommand, Secret, Target, Unreached
 from opsconsole.jobs.states import Reason
+from opsconsole.jobs.what import What
 from opsconsole.settings import Settings
 
 _JOBS_REMEMBERED = 64
@@ -158,7 +160,12 @@ class ClaimReader:
             self._jobs.pop(next(iter(self._jobs)))
         options = RunOptions.from_json(job.options)
         self._jobs[job_id] = _JobFacts(
-            job.command.encode(), options, job.auth["kind"], job.auth["name"], password, problem
+            compose(job.command, What.from_json(job.what)),
+            options,
+            job.auth["kind"],
+            job.auth["name"],
+            password,
+            problem,
         )
 
     def _open_password(self, session: Session, job_id: int) -> tuple[Secret | None, Unreached | None]:

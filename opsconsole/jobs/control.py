@@ -28,6 +28,7 @@ from opsconsole.jobs.states import (
     StopReason,
     states_of_letters,
 )
+from opsconsole.jobs.what import What
 
 _STARTED = (RunState.CONNECTING.value, RunState.RUNNING.value)
 _WAITING = (RunState.PENDING, RunState.QUEUED)
@@ -195,6 +196,7 @@ def relaunch(session: Session, job: Job, *, letters: str, hosts: Sequence[str] |
         rerun_of=job.id,
         # The hosts in those states may be others by the time the same request comes again.
         asked=f"rerun {job.id} {''.join(sorted(set(letters)))} {sorted(hosts) if hosts is not None else 'all'}",
+        **What.from_json(job.what).asked(),
         **{option: value for option, value in options.items() if option in Order.__dataclass_fields__},
     )
 

@@ -19,6 +19,7 @@ from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.order import LaunchType, Order
 from opsconsole.jobs.states import JobState
 from opsconsole.jobs.survey import Prepared, Survey, fault
+from opsconsole.jobs.what import What
 from opsconsole.settings import Settings
 
 __all__ = ["PASSWORD_SECRET", "LaunchType", "Launcher", "Order"]
@@ -71,7 +72,7 @@ class Launcher(Survey):
             place = f"job_secrets/{job.id}/{PASSWORD_SECRET}"
             sealed = self._cipher.seal(order.password.reveal(), place=place)
             session.add(JobSecret(job_id=job.id, name=PASSWORD_SECRET, sealed=sealed, created_at=now))
-        _audit(session, actor, job, order, now)
+        _audit(session, actor, job, order, prepared.what, now)
         return job, True
 
     def plan(self, session: Session, order: Order, actor: Actor) -> dict[str, Any]:
@@ -106,6 +107,7 @@ class Launcher(Survey):
             "options": options.to_json(),
             "priority": order.priority,
             "command": prepared.command,
+            "what": prepared.what.to_json(),
             "policy": {"allowed": allowed, "reasons": reasons},
             "hosts": hosts,
         }
@@ -176,10 +178,11 @@ def _waves(prepared: Prepared) -> list[dict[str, Any]]:
 
 def _write_job(session: Session, order: Order, actor: Actor, now: datetime, prepared: Prepared) -> Job:
     command, options, resolution = prepared.command, prepared.options, prepared.resolution
-    title = (order.title or "").strip() or next(line.strip() for line in command.splitlines() if line.strip())
+    title = (order.title or "").strip() or _first_line(command)
     job = Job(
         title="".join(char if char.isprintable() else " " for char in title)[:200],
         command=command,
+        what=prepared.what.to_json(),
         expression=order.targets,
         exclude=order.exclude,
         folded=resolution.folded,
@@ -209,7 +212,12 @@ def _write_job(session: Session, order: Order, actor: Actor, now: datetime, prep
     return job
 
 
-def _audit(session: Session, actor: Actor, job: Job, order: Order, now: datetime) -> None:
+def _first_line(command: str) -> str:
+    lines = [line.strip() for line in command.splitlines() if line.strip()]
+    return next((line for line in lines if not line.startswith("#!")), lines[0])
+
+
+def _audit(session: Session, actor: Actor, job: Job, order: Order, what: What, now: datetime) -> None:
     record(
         session,
         actor,
@@ -227,5 +235,6 @@ def _audit(session: Session, actor: Actor, job: Job, order: Order, now: datetime
             "confirm": order.confirm,
             "reason": order.reason,
             "command_sha256": hashlib.sha256(job.command.encode()).hexdigest(),
+            "what": what.digested(),
         },
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 
@@ -37,9 +38,9 @@ class Order:
     """What a person asks for. ``None`` means the console's setting; times are seconds.
 
     ``credential`` is ``auto`` (the host's own, else the worker's own keys), ``ambient``, ``key:<name>`` or
-    ``password``. ``expect_count``, ``expect_digest`` and ``expect_hosts`` (a list of hosts) repeat what the preview
-    said. ``asked`` is what the person asked for where the order was made from it: it decides whether two orders with
-    the same ``idempotency_key`` are the same.
+    ``password``. ``interpreter`` to ``env`` are as in ``what.What``. ``expect_count``, ``expect_digest`` and
+    ``expect_hosts`` (a list of hosts) repeat what the preview said. ``asked`` is what the person asked for where the
+    order was made from it: it decides whether two orders with the same ``idempotency_key`` are the same.
     """
 
     targets: str
@@ -69,6 +70,12 @@ class Order:
     retries: int | None = None
     retry_pause: float | None = None
     durable: bool | None = None
+    interpreter: str | None = None
+    args: Sequence[str] | None = None
+    stdin: str | None = None
+    cwd: str | None = None
+    umask: str | None = None
+    env: Mapping[str, str] | None = None
     priority: str = "normal"
     expect_count: int | None = None
     expect_digest: str | None = None

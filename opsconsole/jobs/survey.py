@@ -21,6 +21,7 @@ from opsconsole.jobs.order import Order
 from opsconsole.jobs.placing import Located, place_hosts
 from opsconsole.jobs.states import Priority, RunState
 from opsconsole.jobs.targets import TargetResolver
+from opsconsole.jobs.what import What
 from opsconsole.settings import Settings
 
 _SAMPLE = 10
@@ -40,6 +41,7 @@ class Prepared:
     ``refusals`` say why this person may not launch it."""
 
     command: str
+    what: What
     options: RunOptions
     auth: Mapping[str, Any]
     priority: Priority
@@ -57,6 +59,18 @@ class Survey:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
+    def look_over(self, session: Session, order: Order, actor: Actor) -> dict[str, Any]:
+        """Returns ``resolve`` of what ``order`` says so far; it need not have a command yet."""
+        return self.resolve(
+            session,
+            actor,
+            targets=order.targets,
+            exclude=order.exclude,
+            command=order.command,
+            what=self.what_of(order),
+            **chosen_of(order),
+        )
+
     def resolve(
         self,
         session: Session,
@@ -65,17 +79,18 @@ class Survey:
         targets: str,
         exclude: str = "",
         command: str = "",
+        what: What | None = None,
         **chosen: Any,
     ) -> dict[str, Any]:
         """Returns the blast radius of an order as the JSON of ``POST /resolve``. Nothing connects.
 
-        ``chosen`` says how, by the names of ``RunOptions``. Raises ``Invalid`` naming the field of each fault, with
-        its column in ``targets``, ``exclude`` and ``waves``.
+        ``what`` and ``chosen`` say how, the latter by the names of ``RunOptions``. Raises ``Invalid`` naming the field
+        of each fault, with its column in ``targets``, ``exclude`` and ``waves``.
         """
         resolution, located = self._locate(session, actor, targets, exclude)
         options = self._options(**chosen)
         count = len(located)
-        risk, inventory = self._risk(session, located, command)
+        risk, inventory = self._risk(session, located, (what or What()).readable(command))
         unlisted = [item.spec.label for item in located if item.entry is None]
         unreachable = self._recently_unreachable(session, located)
         return {
@@ -108,6 +123,7 @@ class Survey:
     def prepare(self, session: Session, order: Order, actor: Actor) -> Prepared:
         """Returns what the order means. Raises ``Invalid`` or ``TooLarge`` for one that has no meaning."""
         command = self._checked_command(order.command)
+        what = self.what_of(order)
         options = self._options(**chosen_of(order))
         auth = self._auth_of(order)
         priority = _priority(order.priority)
@@ -119,11 +135,15 @@ class Survey:
                 zip(located, places.placement.rank, places.placement.wave, places.limit_keys, strict=True)
             )
         ]
-        risk, _ = self._risk(session, located, command)
+        risk, _ = self._risk(session, located, what.readable(command))
         refusals = self._refusals(actor, priority, located)
         return Prepared(
-            command, options, auth, priority, resolution, located, places.placement.plan, rows, risk, refusals
+            command, what, options, auth, priority, resolution, located, places.placement.plan, rows, risk, refusals
         )
+
+    def what_of(self, order: Order) -> What:
+        """Returns how the order's command is run. Raises ``Invalid`` naming each field that has no meaning."""
+        return What.of(order, max_stdin_bytes=self._settings.max_command_bytes)
 
     def _refusals(self, actor: Actor, priority: Priority, located: Sequence[Located]) -> list[OpsconsoleError]:
         found: list[OpsconsoleError] = []

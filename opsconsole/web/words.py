@@ -1,5 +1,6 @@
-"""What pages say of run control: waves, pauses, stops and waits in words. No queries, no HTML."""
+"""What pages say of a job's order and of run control: waves, pauses, stops and waits in words. No queries, no HTML."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -10,6 +11,7 @@ from flask_babel import ngettext as gettext_of
 
 from opsconsole.jobs.options import Gate, RunOptions
 from opsconsole.jobs.states import JobState, PauseReason, StopReason
+from opsconsole.jobs.what import What
 from opsconsole.web.view_models import duration, number
 
 # A wave as the contract tells it: {"kind": "canary" | "wave", "size": hosts}.
@@ -201,6 +203,20 @@ def option_facts(job: Mapping[str, Any]) -> list[tuple[str, str]]:
         (_("Priority"), "" if job.get("priority", "normal") == "normal" else str(job["priority"])),
     ]
     return [(name, str(text)) for name, text in facts if text]
+
+
+def what_facts(what: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Returns how a job's command is run, name and value; what was not asked for is left out."""
+    said = What.from_json(what)
+    facts = [
+        (_("Read by"), said.interpreter),
+        (_("Arguments"), shlex.join(said.args)),
+        (_("Folder"), said.cwd),
+        (_("Umask"), said.umask),
+        (_("Environment"), "\n".join(f"{name}={shlex.quote(value)}" for name, value in said.env.items())),
+        (_("Standard input"), said.stdin),
+    ]
+    return [(name, text) for name, text in facts if text]
 
 
 def _gate(gate: str) -> str:

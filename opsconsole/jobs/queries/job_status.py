@@ -39,6 +39,7 @@ def status(session: Session, job: Job, *, now: datetime) -> dict[str, Any]:
         "stopped_by": job.stopped_by,
         "title": job.title,
         "command": job.command,
+        "what": job.what,
         "targets": {
             "expression": job.expression,
             "exclude": job.exclude,

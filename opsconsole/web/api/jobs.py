@@ -8,7 +8,7 @@ from opsconsole.jobs import queries
 from opsconsole.jobs.states import JobState
 from opsconsole.web import orders
 from opsconsole.web.api import questions, replies
-from opsconsole.web.api.launching import how_of, made, order_of, page_of
+from opsconsole.web.api.launching import made, order_of, page_of, question_of
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.api.paths import JOB
 from opsconsole.web.auth import actor, requires
@@ -25,14 +25,7 @@ _TAGS = ("jobs",)
 def resolve(json: questions.Resolve) -> Response:
     """Say what an order would touch. Nothing connects and nothing is written."""
     with read() as session:
-        body = orders.launcher().resolve(
-            session,
-            actor(),
-            targets=json.targets,
-            exclude=json.exclude,
-            command=json.command,
-            **how_of(json),
-        )
+        body = orders.launcher().look_over(session, question_of(json), actor())
     return jsonify(body)
 
 

@@ -13,14 +13,16 @@ from opsconsole.web.auth import actor
 
 # Fields that mean the same, under the same name, in the JSON and in an order: how the job goes over its hosts, ...
 _HOW = tuple(name for name in questions.How.model_fields if name != "timeouts")
+# ... how the command is run there, ...
+_WHAT = tuple(name for name in questions.What.model_fields if name not in questions.How.model_fields)
 # ... and what it is.
-_WHAT = ("targets", "exclude", "command", "title", "user", "credential", "priority", "confirm", "reason")
+_ORDER = ("targets", "exclude", "command", "title", "user", "credential", "priority", "confirm", "reason")
 
 
 def order_of(json: questions.NewJob) -> Order:
     """Returns the order that the request means; it is not checked yet."""
     return Order(
-        **{name: getattr(json, name) for name in _WHAT},
+        **{name: getattr(json, name) for name in (*_ORDER, *_WHAT)},
         **how_of(json),
         password=secret(json.password),
         expect_count=json.expect.count,
@@ -40,6 +42,12 @@ def how_of(json: questions.How) -> dict[str, Any]:
         "idle_timeout": seconds(times.idle_ms),
         "job_timeout": seconds(times.job_ms),
     }
+
+
+def question_of(json: questions.Resolve) -> Order:
+    """Returns the order that is looked at before it is given."""
+    said = {name: getattr(json, name) for name in ("targets", "exclude", "command", *_WHAT)}
+    return Order(**said, **how_of(json))
 
 
 def made(job: Job, body: dict[str, Any], created: bool) -> tuple[Response, int]:

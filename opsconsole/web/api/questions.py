@@ -74,7 +74,20 @@ class How(Body):
     timeouts: Timeouts = Timeouts()
 
 
-class Resolve(How):
+class What(How):
+    """How the command is run: who reads its text, with what, where. Without these, the login's `/bin/sh` reads it."""
+
+    interpreter: Text | None = Field(
+        None, description="Program that reads the command as a script, e.g. `python3 -u`.", max_length=4096
+    )
+    args: list[Text] | None = Field(None, description="Arguments of the script, or `$1` and so on.", max_length=200)
+    stdin: Text | None = Field(None, description="What the command reads.")
+    cwd: Text | None = Field(None, description="Folder it runs in.", max_length=4096)
+    umask: Text | None = Field(None, description="Such as `027`.", max_length=4)
+    env: dict[Text, Text] | None = Field(None, description="Variables of its environment.", max_length=200)
+
+
+class Resolve(What):
     """An order to look at before it is given."""
 
     targets: Text
@@ -90,7 +103,7 @@ class Expect(Body):
     hosts: Text | None = Field(None, description="`folded` of the preview; then the answer names who came and went.")
 
 
-class NewJob(How):
+class NewJob(What):
     """A command to run on hosts."""
 
     targets: Text

@@ -117,6 +117,7 @@ class Plan(Answer):
     options: dict[str, Any]
     priority: str
     command: str
+    what: dict[str, Any] | None
     policy: Policy
     hosts: list[PlannedHost]
 
@@ -203,6 +204,7 @@ class JobStatus(Answer):
     stopped_by: str | None
     title: str
     command: str
+    what: dict[str, Any] | None
     targets: Targets
     options: dict[str, Any]
     priority: str

@@ -15,7 +15,6 @@ from opsconsole.errors import ConfirmationRequired, Conflict, Invalid, Opsconsol
 from opsconsole.inventory import groups as inventory
 from opsconsole.jobs import control, queries
 from opsconsole.jobs.launch import Launcher, Order
-from opsconsole.jobs.survey import chosen_of
 from opsconsole.web import orders
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.pages.routes import pages
@@ -139,14 +138,7 @@ def _preview(database: Session, form: RunForm) -> dict[str, Any]:
     parts = runtime()
     try:
         order = form.to_order("")
-        return Launcher(parts.settings, parts.cipher).resolve(
-            database,
-            actor(),
-            targets=order.targets,
-            exclude=order.exclude,
-            command=order.command,
-            **chosen_of(order),
-        )
+        return Launcher(parts.settings, parts.cipher).look_over(database, order, actor())
     except OpsconsoleError as error:
         return {"error": error}
 

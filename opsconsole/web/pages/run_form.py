@@ -10,6 +10,7 @@ from opsconsole.jobs.launch import LaunchType, Order
 from opsconsole.jobs.options import RunOptions
 from opsconsole.secret import Secret
 from opsconsole.settings import Settings
+from opsconsole.web.pages import run_what
 
 # How a job goes through its hosts: all as slots allow, a canary and batches, or one after the other.
 ALL, WAVES, ONE = "all", "waves", "one"
@@ -26,6 +27,7 @@ _OF_WAVES = ("waves", "wave_pause", "wave_jitter", "wave_gate", "canary_match", 
 _TEXTS = ("max_failures", "at_stop", "limit_per")
 _ADDRESS = (
     *("targets", "exclude", "command", "title", "user", "credential", "concurrency", "max_failures", "retries"),
+    *("interpreter", "args", "stdin", "cwd", "umask", "env"),
     *("waves", "wave_pause", "wave_gate", "canary_match", "canary_gate", "limit_per", "priority", "job_timeout"),
 )
 
@@ -64,6 +66,13 @@ class RunForm:
     retry_pause: str = ""
     priority: str = ""
     durable: str = ""
+    kind: str = ""
+    interpreter: str = ""
+    args: str = ""
+    stdin: str = ""
+    cwd: str = ""
+    umask: str = ""
+    env: str = ""
     confirm: str = ""
     reason: str = ""
     expect_count: str = ""
@@ -78,6 +87,8 @@ class RunForm:
             concurrency=str(settings.concurrency),
             connect_timeout=f"{settings.connect_timeout:g}",
             command_timeout=f"{settings.command_timeout:g}",
+            kind=run_what.COMMAND,
+            interpreter="bash",
             pace=ALL,
             canary_mode="first",
             canary_of="1",
@@ -95,6 +106,8 @@ class RunForm:
     def prefilled(self, values: Mapping[str, str]) -> Self:
         """Returns the form with what an address may prefill. It never carries a confirmation."""
         given = {name: values[name] for name in _ADDRESS if values.get(name)}
+        if "interpreter" in given:
+            given["kind"] = run_what.SCRIPT
         waved = bool(values.get("waves") or values.get("canary"))
         if waved:
             given |= {"pace": WAVES, "waves": values.get("waves", ""), **_canary(values.get("canary"))}
@@ -103,7 +116,7 @@ class RunForm:
     def repeating(self, order: Order) -> Self:
         """Returns the form that means ``order``: an earlier job's, on some of its hosts."""
         pace = WAVES if order.waves or order.canary else ONE if order.concurrency == 1 else ALL
-        kept = {name: _text(getattr(order, name)) for name in (*_SECONDS, *_TEXTS)}
+        kept = {name: _text(getattr(order, name)) for name in (*_SECONDS, *_TEXTS)} | run_what.fields_of(order)
         if pace == WAVES:
             kept |= {name: _text(getattr(order, name)) for name in _OF_WAVES} | _canary(order.canary)
         return replace(
@@ -169,11 +182,28 @@ class RunForm:
             idempotency_key=self.idempotency_key or None,
             launch_type=LaunchType.RELAUNCH if self.rerun_of else LaunchType.MANUAL,
             rerun_of=_whole("rerun_of", self.rerun_of, faults),
+            **self._surroundings(faults),
             **values,
         )
         if faults:
             raise Invalid("; ".join(fault.message for fault in faults), errors=faults)
         return order
+
+    @property
+    def surrounded(self) -> bool:
+        """Whether anything under "Arguments, input and environment" is filled in."""
+        return any((self.args.strip(), self.stdin, self.cwd.strip(), self.umask.strip(), self.env.strip()))
+
+    def _surroundings(self, faults: list[FieldError]) -> dict[str, Any]:
+        return {
+            "interpreter": self.interpreter.strip() if self.kind == run_what.SCRIPT else None,
+            "args": run_what.words(self.args, faults),
+            # A form sends CRLF at the end of each line.
+            "stdin": self.stdin.replace("\r\n", "\n") or None,
+            "cwd": self.cwd.strip() or None,
+            "umask": self.umask.strip() or None,
+            "env": run_what.variables(self.env, faults),
+        }
 
     def _order_text(self) -> str | None:
         if self.order == "spread":

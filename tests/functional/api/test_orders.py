@@ -205,3 +205,23 @@ def test_a_misspelt_field_is_refused_and_does_nothing(
     assert admin.get(f"jobs/{job}").json["counts"]["q"] == 3
     with database.read() as session:
         assert session.scalar(select(func.count()).select_from(Job)) == 1
+
+
+def test_how_a_command_is_run_is_planned_kept_and_carried_over(
+    operator: Program, play: Callable[[int], Play], database: Database
+) -> None:
+    what = {
+        "interpreter": "python3 -u", "args": ["a b"], "stdin": "x\n", "cwd": "/srv", "umask": "027", "env": {"A": "1"},
+    }  # fmt: skip
+    order = {"targets": "web1", "command": "print(1)", **what}
+    assert operator.post("resolve", order).json["risk"]["tier"] == 0
+    assert operator.post("plan", order).json["what"] == what
+    job = operator.post("jobs", order).json["id"]
+    assert operator.get(f"jobs/{job}").json["what"] == what
+    play(job).start(0)
+    play(job).end(0, state=RunState.FAILED)
+    again = operator.post(f"jobs/{job}/rerun", {"states": ["f"]}).json["id"]
+    with database.read() as session:
+        assert session.scalars(select(Job.what).where(Job.id.in_([job, again]))).all() == [what, what]
+    refused = operator.post("resolve", {**order, "umask": "9", "env": {"OPSC_RUN": "x"}})
+    assert [fault["field"] for fault in refused.json["errors"]] == ["umask", "env"]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -333,3 +334,25 @@ def test_resolve_names_the_options_of_the_command_line(console: FakeConsole, cal
     assert call("resolve", "-w", "@web").stdout.splitlines()[-1] == "to confirm: --yes=500 --reason '...' (500 hosts)"
     console.story.preview = preview(12, tier=1)
     assert "to confirm" not in call("resolve", "-w", "@web").stdout
+
+
+def test_a_script_from_a_file_is_sent_with_what_belongs_to_it(console: FakeConsole, call: Call, tmp_path: Path) -> None:
+    script, given = tmp_path / "check.py", tmp_path / "in.txt"
+    script.write_text("print(1)\n")
+    given.write_text("x\ny\n")
+    options = ["--interpreter", "python3", "--arg", "-v", "--cwd", "/srv", "--umask", "027", "--env", "A=b=c"]
+    files = ["--script", str(script), "--stdin-file", str(given)]
+    assert call("run", "--detach", "-w", "web1", *options, *files, "--", "two words").exit_code == 0
+    wanted = {
+        "command": "print(1)\n", "interpreter": "python3", "args": ["-v", "two words"], "stdin": "x\ny\n",
+        "cwd": "/srv", "umask": "027", "env": {"A": "b=c"},
+    }  # fmt: skip
+    for path in ("resolve", "jobs"):
+        (asked,) = console.to("POST", path)
+        assert {name: (asked.body or {}).get(name) for name in wanted} == wanted
+
+
+@pytest.mark.parametrize("words", [[], ["--env", "A", "--", "x"], ["--stdin", "a", "--stdin-file", "/dev/null", "x"]])
+def test_what_cannot_be_run_asks_nothing(console: FakeConsole, call: Call, words: list[str]) -> None:
+    assert call("run", "-w", "web1", *words).exit_code == 2
+    assert console.asked == []

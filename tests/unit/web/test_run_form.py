@@ -61,3 +61,26 @@ def test_repeating_an_order_gives_the_same_order() -> None:
         connect_timeout=2.5, command_timeout=0, max_failures="5%", launch_type=LaunchType.RELAUNCH, rerun_of=7,
     )  # fmt: skip
     assert RunForm().repeating(order).to_order("") == order
+
+
+def test_repeating_a_script_gives_the_same_script() -> None:
+    order = Order(
+        targets="web2", command="print(1)", interpreter="python3 -u", args=("a b", "", "it's"), stdin="x\ny",
+        cwd="/srv/a b", umask="027", env={"A": "x y", "B": "two\nlines", "C": "", "D": "'q'"},
+    )  # fmt: skip
+    form = RunForm().repeating(order)
+    assert form.surrounded
+    assert form.to_order("") == replace(order, idempotency_key=None)
+    assert not RunForm().repeating(Order(targets="web2", command="x")).surrounded
+
+
+def test_a_command_tab_has_no_interpreter_whatever_the_field_says() -> None:
+    assert replace(FORM, kind="command", interpreter="python3").to_order("").interpreter is None
+    assert FORM.prefilled({"interpreter": "perl"}).to_order("").interpreter == "perl"
+
+
+@pytest.mark.parametrize(("field", "text"), [("args", "'a"), ("env", "A"), ("env", "A='b"), ("env", "=x\nB")])
+def test_words_and_variables_that_cannot_be_read_are_named(field: str, text: str) -> None:
+    with pytest.raises(Invalid) as raised:
+        replace(FORM, **{field: text}).to_order("")
+    assert [fault.field for fault in raised.value.errors] == [field]

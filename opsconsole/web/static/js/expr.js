@@ -68,12 +68,13 @@ const FLAGS = [
   ["--waves", "waves"], ["--wave-pause", "wave_pause"], ["--wave-jitter", "wave_jitter"], ["--wave-gate", "wave_gate"],
   ["--order", "order"], ["--limit-per", "limit_per"], ["--retries", "retries"], ["--retry-pause", "retry_pause"],
   ["--priority", "priority"], ["--durable", "durable"], ["--user", "user"], ["--reason", "reason"],
+  ["--interpreter", "interpreter"], ["--cwd", "cwd"], ["--umask", "umask"], ["--stdin", "stdin"],
 ];
 const SWITCHES = new Set(["ignore_unreachable", "durable"]);
 
 /**
  * Returns the command line that does what an order says.
- * @param {Record<string, string>} order as `how` tells it, with where, what and who
+ * @param {Record<string, any>} order as `how` and `what` tell it, with where and who
  * @param {Record<string, string>} usual values that need not be said
  */
 export function commandLine(order, usual) {
@@ -84,6 +85,8 @@ export function commandLine(order, usual) {
     words.push(flag);
     if (!SWITCHES.has(name)) words.push(quote(order[name]));
   }
+  for (const word of order.args ?? []) words.push("--arg", quote(word));
+  for (const [name, value] of Object.entries(order.env ?? {})) words.push("--env", quote(`${name}=${value}`));
   if (order.credential === "password") words.push("--ask-password");
   else if (order.credential && order.credential !== usual.credential) words.push("--credential", quote(order.credential));
   return [...words, "--", quote(order.command)].join(" ");

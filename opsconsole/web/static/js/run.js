@@ -3,12 +3,13 @@ import { api, byId, copy, el, fetchInto, glyph } from "./dom.js";
 import { commandLine, paint, tokens } from "./expr.js";
 import { FIELDS, forApi, how, steps, waveSizes, wavesHead } from "./how.js";
 import { keys } from "./keys.js";
+import { FIELDS as OF_WHAT, what } from "./what.js";
 import { about, number, plural, t } from "./texts.js";
 
 const WAIT_MS = 150;
 const PLAN_WITHIN_MS = 60_000;
 /** Fields of the order whose faults are shown as they are typed, and where they stand when not under their own name. */
-const ASKED = ["targets", "exclude", "command", "concurrency", "max_failures", "canary", "canary_match", "waves", "wave_pause", "wave_jitter", "retries", "order", "limit_per", "retry_pause", "priority"];
+const ASKED = ["targets", "exclude", "command", "concurrency", "max_failures", "canary", "canary_match", "waves", "wave_pause", "wave_jitter", "retries", "order", "limit_per", "retry_pause", "priority", "interpreter", "args", "stdin", "cwd", "umask", "env"];
 /** @type {Record<string, string>} */
 const PLACE = { canary: "canary_of", order: "order-by" };
 const form = /** @type {HTMLFormElement} */ (byId("order"));
@@ -39,7 +40,7 @@ async function resolve() {
   const control = new AbortController();
   asking = control;
   const started = performance.now();
-  const body = { ...forApi(how(chosen())), targets: value("targets"), exclude: value("exclude"), command: value("command") };
+  const body = { ...forApi(how(chosen())), ...what(typed(OF_WHAT)), targets: value("targets"), exclude: value("exclude"), command: value("command") };
   try {
     const found = await api("/api/v1/resolve", { method: "POST", body, signal: control.signal });
     seen = found;
@@ -232,7 +233,7 @@ const typed = (names) => Object.fromEntries(names.map((name) => [name, value(nam
 const chosen = () => typed(FIELDS);
 
 /** The order as the command line takes it. */
-const current = () => ({ ...typed(["targets", "exclude", "command", "connect_timeout", "command_timeout", "user", "credential", "reason"]), ...how(chosen()) });
+const current = () => ({ ...typed(["targets", "exclude", "command", "connect_timeout", "command_timeout", "user", "credential", "reason"]), ...how(chosen()), ...what(typed(OF_WHAT)) });
 
 /** What the page opened with and what the console uses when nothing is said. @type {Record<string, string>} */
 const usual = JSON.parse(form.dataset.usual ?? "{}");
@@ -269,7 +270,7 @@ for (const tag of document.querySelectorAll("[data-add]")) {
 }
 
 const DRAFT = "run-draft";
-const KEPT = ["targets", "exclude", "command", "connect_timeout", "command_timeout", "user", "credential", "reason", "title", ...FIELDS];
+const KEPT = ["targets", "exclude", "command", "connect_timeout", "command_timeout", "user", "credential", "reason", "title", ...FIELDS, ...OF_WHAT];
 form.addEventListener("submit", (event) => {
   if (event.submitter === button && button.disabled) return event.preventDefault();
   // Pages are not cached, so the way back from an error would find an empty form. Passwords are not kept.

@@ -1,0 +1,71 @@
+"""How the Run page's form says what is run: arguments as a shell's words, variables as lines of ``NAME=value``."""
+
+import shlex
+from collections.abc import Iterator
+
+from opsconsole.errors import FieldError
+from opsconsole.jobs.order import Order
+
+# What a person writes: lines for the remote shell, or a script for a program.
+COMMAND, SCRIPT = "command", "script"
+
+
+def fields_of(order: Order) -> dict[str, str]:
+    """Returns the form's fields that mean how the command of ``order`` is run."""
+    script = {"kind": SCRIPT, "interpreter": order.interpreter} if order.interpreter else {"kind": COMMAND}
+    return {
+        **script,
+        "args": shlex.join(order.args or ()),
+        "stdin": order.stdin or "",
+        "cwd": order.cwd or "",
+        "umask": order.umask or "",
+        "env": "\n".join(f"{name}={_shown(value)}" for name, value in (order.env or {}).items()),
+    }
+
+
+def words(text: str, faults: list[FieldError]) -> tuple[str, ...] | None:
+    """Returns the words of ``text``, as a shell splits them; a fault when a quote is left open."""
+    try:
+        return tuple(shlex.split(text)) or None
+    except ValueError:
+        faults.append(FieldError("args", "A quote is not closed."))
+        return None
+
+
+def variables(text: str, faults: list[FieldError]) -> dict[str, str] | None:
+    """Returns the variables that lines of ``NAME=value`` say; a fault for a line that says none.
+
+    A value that begins with a quote is read as a shell reads it, and may then have several lines.
+    """
+    found: dict[str, str] = {}
+    lines = iter(text.replace("\r\n", "\n").split("\n"))
+    for line in lines:
+        if not line.strip():
+            continue
+        name, equals, value = line.partition("=")
+        if not equals:
+            faults.append(
+                FieldError("env", f"Write NAME=value on each line: {line.strip()[:40]!r} has no equals sign.")
+            )
+            return None
+        if value[:1] in {"'", '"'}:
+            value = _unquoted(value, lines, faults)
+        found[name.strip()] = value
+    return found or None
+
+
+def _shown(value: str) -> str:
+    plain = value.isprintable() and value[:1] not in {"'", '"'}
+    return value if plain else shlex.quote(value)
+
+
+def _unquoted(value: str, lines: Iterator[str], faults: list[FieldError]) -> str:
+    while True:
+        try:
+            return "".join(shlex.split(value))
+        except ValueError:
+            more = next(lines, None)
+            if more is None:
+                faults.append(FieldError("env", "A quote is not closed."))
+                return value
+            value = f"{value}\n{more}"

@@ -1,0 +1,26 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { commandLine } from "../../../opsconsole/web/static/js/expr.js";
+import { variables, what, words } from "../../../opsconsole/web/static/js/what.js";
+
+test("words are split as a shell splits them", () => {
+  assert.deepEqual(words(`a 'b c' "d \\"e\\" \\n" f\\ g ''`), ["a", "b c", 'd "e" \\n', "f g", ""]);
+  assert.deepEqual(words("  "), []);
+  assert.equal(words("a 'b"), null);
+});
+
+test("variables are lines, and a quoted value may have several", () => {
+  assert.deepEqual(variables(`A=x y\r\nB='two\nlines'\n\nC=`), { A: "x y", B: "two\nlines", C: "" });
+});
+
+test("what is not said is left out, and a command has no interpreter", () => {
+  const form = { kind: "command", interpreter: "bash", args: "", stdin: "", cwd: " ", umask: "", env: "" };
+  assert.deepEqual(what(form), {});
+  assert.deepEqual(what({ ...form, kind: "script", args: "-v 'a b'", env: "A=1" }), { interpreter: "bash", args: ["-v", "a b"], env: { A: "1" } });
+});
+
+test("the command line carries it", () => {
+  const order = { targets: "web1", exclude: "", command: "print(1)", ...what({ kind: "script", interpreter: "python3 -u", args: "'a b'", stdin: "x", cwd: "/srv", umask: "027", env: "A=b c" }) };
+  assert.equal(commandLine(order, {}),
+    "opsconsole run -w web1 --interpreter 'python3 -u' --cwd /srv --umask 027 --stdin x --arg 'a b' --env 'A=b c' -- 'print(1)'");
+});
