@@ -28,6 +28,7 @@ from opsconsole.cli.planning import show_plan
 from opsconsole.cli.render import job_row
 from opsconsole.cli.terminal import Terminal, harmless
 from opsconsole.errors import ConfirmationRequired, Invalid
+from opsconsole.hostset import STATES_HINT, state_letters
 from opsconsole.settings import Settings
 
 P = ParamSpec("P")
@@ -159,8 +160,13 @@ def logs(job: int, host: str | None, *, follow: bool, stream: str, **options: An
 
 @click.command(cls=CommandLine)
 @click.argument("job", type=int)
-@click.option("--states", default=_RERUN_STATES, show_default=True, help="Letters of the page: o f k u x s l.")
-@click.option("--host", "hosts", multiple=True, help="Only these hosts of the job.")
+@click.option(
+    "--states",
+    default=_RERUN_STATES,
+    show_default=True,
+    help="Letters of the page (o f k u x s l) or names: failed,unreachable.",
+)
+@click.option("--host", "hosts", multiple=True, help="Only these hosts of the job: web[18-20].")
 @click.option("--yes", metavar="[=N]", help="Do not ask; with a number only if that many hosts are meant.")
 @click.option("--reason", help="Why; kept with the job.")
 @click.option("--ask-password", is_flag=True, help="Ask for the password again (or read it from stdin).")
@@ -172,7 +178,10 @@ def rerun(job: int, *, yes: str | None, reason: str | None, detach: bool, **opti
     showing = Showing.of_options(options)
     terminal = showing.terminal()
     consent = Consent.parse(yes, reason)
-    letters = [letter for letter in options["states"] if letter not in ", "]
+    try:
+        letters = list(state_letters(options["states"].strip(" ,")))
+    except ValueError as error:
+        raise Invalid(f"--states: {str(error)!r} is no state. Give letters or names: {STATES_HINT}.") from None
     order: Body = {"states": letters, "hosts": list(options["hosts"]) or None, "reason": reason}
     if options["ask_password"]:
         order["password"] = ask_password()

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from opsconsole.hostset.earlier import JobAlike, JobHosts, JobOutput, names_job, parse_job
 from opsconsole.hostset.faults import Fault, shown, shown_char
 from opsconsole.hostset.model import HostSpec
 from opsconsole.hostset.names import (
@@ -18,10 +19,6 @@ from opsconsole.hostset.names import (
 )
 from opsconsole.hostset.ranges import COUNT_CEILING, Template, parse_template
 
-# The states of the JSON contract that count as a failure: failed, timed out, unreachable, lost.
-FAILED_LETTERS = "fkul"
-STATE_LETTERS = "qcrofkuxsl"
-MAX_JOB_DIGITS = 18
 MAX_REGEX = 200
 _IN_BRACKETS = re.compile(r"\[[^\]]*\]")
 _OUTSIDE_BRACKETS = re.compile(r"\[[^\]]*\]|(:)")
@@ -29,8 +26,6 @@ _BRACKETED = re.compile(r"\[([^\]]*:[^\]]*)\](.*)", re.DOTALL)
 _RANGE_LIKE = re.compile(r"[0-9]+:[0-9]+(?::[0-9]+)?")
 _V6_LIKE = re.compile(r"[0-9A-Fa-f:.]*(?:%.*)?", re.DOTALL)
 _NETWORK_LIKE = re.compile(r"[0-9.,\[\]-]+/[^/]*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*/[^/]*")
-_JOB = re.compile(r"(?:failed|state\((?P<states>[^()]*)\)):#(?P<id>[0-9]+)", re.DOTALL)
-_JOB_LIKE = re.compile(r"state\(|failed:#|state:#")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +109,7 @@ class Regex:
     pattern: str
 
 
-@dataclass(frozen=True, slots=True)
-class JobHosts:
-    """Hosts of an earlier job by the state their run ended in."""
-
-    job_id: int
-    letters: str
-
-
-Item = Hosts | Address | Network | Groups | Tagged | Wildcard | Regex | JobHosts
+Item = Hosts | Address | Network | Groups | Tagged | Wildcard | Regex | JobHosts | JobOutput | JobAlike
 
 
 def parse_item(text: str, at: int) -> Item:
@@ -131,8 +118,8 @@ def parse_item(text: str, at: int) -> Item:
         return _reference(text, at)
     if text.startswith("~"):
         return _regex(text, at)
-    if _JOB_LIKE.match(text):
-        return _job(text, at)
+    if names_job(text):
+        return parse_job(text, at)
     check_first(text, at)
     before, sign, body = text.rpartition("@")
     user = checked_user(before, at) if sign else None
@@ -237,19 +224,6 @@ def _regex(text: str, at: int) -> Regex:
             message = f"A regular expression here cannot have {shown_char(char)} in it."
             raise Fault("bad_regex", message, at + 1 + index, "Delete the invisible character.")
     return Regex(pattern)
-
-
-def _job(text: str, at: int) -> JobHosts:
-    found = _JOB.fullmatch(text)
-    if found is None or len(found["id"]) > MAX_JOB_DIGITS:
-        hint = "Write failed:#1041, or state(f,u):#1041."
-        raise Fault("bad_job", "This does not name the hosts of a job.", at, hint)
-    states = found["states"]
-    letters = FAILED_LETTERS if states is None else "".join(re.split(r"[\s,]+", states))
-    if not letters or set(letters) - set(STATE_LETTERS):
-        hint = "q queued, c connecting, r running, o ok, f failed, k timed out, u unreachable, x cancelled, s skipped, "
-        raise Fault("bad_job", "The states are given by their letters.", at, hint + "l lost: state(f,u):#1041.")
-    return JobHosts(int(found["id"]), "".join(dict.fromkeys(letters)))
 
 
 def _reference(text: str, at: int) -> Groups | Tagged | Wildcard:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from opsconsole.hostset.earlier import CALL, MAX_PATTERN
 from opsconsole.hostset.faults import Fault
 
 # White space that people type or paste. Other control characters are not here, so that they are refused.
@@ -35,7 +36,6 @@ class Token:
 
 _COMMENT = re.compile(r"#[^\r\n]*")
 _BLANK = re.compile(rf"[{BLANKS}]+")
-_STATES = re.compile(r"state\([^()\r\n]{0,80}\):?")
 _ITEM = re.compile(rf"(?:\[[^\[\]\r\n]*\]|\{{[^{{}}{BLANKS}]*\}}|[^{BLANKS}{COMMAS}!&^()\[])+")
 _SINGLE = {"!": Kind.OPERATOR, "&": Kind.OPERATOR, "^": Kind.OPERATOR, "(": Kind.OPEN, ")": Kind.CLOSE}
 _SINGLE |= dict.fromkeys(COMMAS, Kind.COMMA)
@@ -70,8 +70,11 @@ def _next(text: str, at: int) -> tuple[Token | None, int]:
 
 def _item(text: str, at: int) -> tuple[Token, int]:
     end = at
-    if (states := _STATES.match(text, at)) is not None:
-        end = states.end()
+    if (call := CALL.match(text, at)) is not None:
+        end = call.end()
+    elif text.startswith("matched(", at):
+        hint = f"Write matched(/pattern/):#1041, with at most {MAX_PATTERN} characters between the slashes."
+        raise Fault("bad_job", "This does not name the hosts of a job.", at, hint)
     end = _end(_ITEM, text, end)
     if end < len(text) and text[end] == "[":
         message = "The bracket is opened and not closed."

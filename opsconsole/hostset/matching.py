@@ -3,6 +3,7 @@
 import fnmatch
 import re
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import re2  # type: ignore[import-untyped]
 
@@ -24,17 +25,29 @@ def wildcard_matches(patterns: Iterable[str], names: Sequence[str]) -> list[str]
 
 def regex_matches(pattern: str, at: int, names: Iterable[str]) -> list[str]:
     """Returns the names that the regular expression matches as a whole; case does not count. Raises Fault."""
+    compiled = _compiled(pattern, pattern, at, case_sensitive=False)
+    return [name for name in names if compiled.fullmatch(name) is not None]
+
+
+def output_search(pattern: str, at: int) -> Callable[[bytes], bool]:
+    """Returns the test whether the regular expression is found in a host's output; ``^`` and ``$`` are the ends of
+    its lines, and case counts. Raises Fault."""
+    compiled = _compiled(b"(?m)" + pattern.encode(errors="replace"), pattern, at, case_sensitive=True)
+    return lambda output: compiled.search(output) is not None
+
+
+def _compiled(pattern: str | bytes, written: str, at: int, *, case_sensitive: bool) -> Any:
     options = re2.Options()
     options.max_mem = _REGEX_MEMORY_BYTES
     options.log_errors = False
-    options.case_sensitive = False
+    options.case_sensitive = case_sensitive
     options.never_capture = True
     try:
-        compiled = re2.compile(pattern, options)
+        return re2.compile(pattern, options)
     except re2.error:
-        hint = "RE2 syntax: no look-around, no back-references, at most 1000 repetitions. Example: ~web[0-9]+"
-        raise Fault("bad_regex", f"{shown(pattern)} is not a regular expression.", at, hint) from None
-    return [name for name in names if compiled.fullmatch(name) is not None]
+        hint = "RE2 syntax: no look-around, no back-references, at most 1000 repetitions."
+        hint += "" if case_sensitive else " Example: ~web[0-9]+"
+        raise Fault("bad_regex", f"{shown(written)} is not a regular expression.", at, hint) from None
 
 
 def _wildcard(pattern: str) -> Callable[[str], object]:

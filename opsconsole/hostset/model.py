@@ -1,7 +1,7 @@
 """The values of a target expression: one named host, the finished set, and what the inventory has to answer."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,8 +32,12 @@ class HostSpec:
         return self.label.lower()
 
 
+class TooMuchOutput(Exception):
+    """A job wrote more than can be searched while somebody waits."""
+
+
 class GroupResolver(Protocol):
-    """What the grammar asks of an inventory; members are host names or labels."""
+    """What the grammar asks of an inventory and of earlier jobs; members are host names or labels."""
 
     def group(self, name: str) -> Sequence[str] | None:
         """Returns the members of ``@name``, or None when there is no such group."""
@@ -49,6 +53,19 @@ class GroupResolver(Protocol):
 
     def job_hosts(self, job_id: int, letters: str) -> Sequence[str] | None:
         """Returns the hosts of a job whose run is in one of the states ``letters``, or None for an unknown job."""
+
+    def last_job(self, targets: str) -> int | None:
+        """Returns the newest job that has ended and whose targets were written just so, or None."""
+
+    def job_hosts_where(self, job_id: int, found_in: Callable[[bytes], bool]) -> Sequence[str] | None:
+        """Returns the hosts of a job with a stream of output that ``found_in`` says yes to, or None for an unknown job.
+
+        Raises TooMuchOutput.
+        """
+
+    def job_hosts_like(self, job_id: int, host: str) -> Sequence[str] | None:
+        """Returns the hosts of a job that ended and wrote the same as ``host``, none when that is not in it or has not
+        ended, or None for an unknown job."""
 
 
 class EmptyInventory:
@@ -71,6 +88,18 @@ class EmptyInventory:
         return ()
 
     def job_hosts(self, job_id: int, letters: str) -> Sequence[str] | None:
+        """Knows no job."""
+        return None
+
+    def last_job(self, targets: str) -> int | None:
+        """Knows no job."""
+        return None
+
+    def job_hosts_where(self, job_id: int, found_in: Callable[[bytes], bool]) -> Sequence[str] | None:
+        """Knows no job."""
+        return None
+
+    def job_hosts_like(self, job_id: int, host: str) -> Sequence[str] | None:
         """Knows no job."""
         return None
 

@@ -5,12 +5,12 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Sequence
 
+from opsconsole.hostset.earlier import JobAlike, JobHosts, JobOutput
 from opsconsole.hostset.faults import Fault, shown
 from opsconsole.hostset.items import (
     Address,
     Groups,
     Hosts,
-    JobHosts,
     Network,
     Regex,
     Tagged,
@@ -18,8 +18,8 @@ from opsconsole.hostset.items import (
     parse_host_item,
     parse_item,
 )
-from opsconsole.hostset.matching import regex_matches, wildcard_matches
-from opsconsole.hostset.model import GroupResolver, HostSpec
+from opsconsole.hostset.matching import output_search, regex_matches, wildcard_matches
+from opsconsole.hostset.model import GroupResolver, HostSpec, TooMuchOutput
 from opsconsole.hostset.ranges import COUNT_CEILING
 
 # All items together may name ten times the limit, so that lists with many repeats still work.
@@ -67,21 +67,49 @@ class Operands:
         self.charge(len(self._answers[text]) or 1, at)
         return self._answers[text]
 
-    def _ask(self, item: Groups | Tagged | Wildcard | Regex | JobHosts, at: int) -> list[HostSpec]:
+    def _ask(
+        self, item: Groups | Tagged | Wildcard | Regex | JobHosts | JobOutput | JobAlike, at: int
+    ) -> list[HostSpec]:
         match item:
             case Groups():
                 return self._members(item, at)
             case Tagged():
                 return self._tagged(item, at)
-            case JobHosts():
-                names = self._groups.job_hosts(item.job_id, item.letters)
-                if names is None:
-                    raise Fault("unknown_job", f"There is no job #{item.job_id} that you may see.", at)
-                return _specs(names, at)
+            case JobHosts() | JobOutput() | JobAlike():
+                return self._of_job(item, at)
             case Wildcard():
                 return self._matching(item, at)
             case Regex():
                 return self._matching(item, at)
+
+    def _of_job(self, item: JobHosts | JobOutput | JobAlike, at: int) -> list[HostSpec]:
+        job = self._groups.last_job(item.job) if isinstance(item.job, str) else item.job
+        if job is None:
+            hint = "The targets must be written as they were then: last:@web after a job on @web."
+            message = f"No job on {shown(str(item.job))} has ended that you may see."
+            raise Fault("unknown_job", message, at, hint)
+        names: Sequence[str] | None
+        match item:
+            case JobHosts():
+                names = self._groups.job_hosts(job, item.letters)
+            case JobOutput():
+                names = self._matching_output(job, item.pattern, at)
+            case JobAlike():
+                names = self._groups.job_hosts_like(job, item.host)
+                if names is not None and not names:
+                    message = f"Job #{job} has no host {shown(item.host)} that has ended."
+                    raise Fault("unknown_host", message, at, "Name a host of that job as its page does.")
+        if names is None:
+            raise Fault("unknown_job", f"There is no job #{job} that you may see.", at)
+        return _specs(names, at)
+
+    def _matching_output(self, job: int, pattern: str, at: int) -> Sequence[str] | None:
+        try:
+            return self._groups.job_hosts_where(job, output_search(pattern, at))
+        except TooMuchOutput:
+            message = f"Job #{job} wrote too much to be searched here."
+            hint = "Pick its hosts by state, or ask grep on the hosts themselves."
+            raise Fault("too_much_output", message, at, hint) from None
 
     def charge(self, count: int, at: int) -> None:
         """Counts work against the limit of one evaluation; one unit is one host named. Raises Fault beyond it."""

@@ -152,6 +152,38 @@ def children_of(session: Session) -> dict[str, list[str]]:
     return found
 
 
+def groups_of_hosts(session: Session, host_ids: Sequence[int]) -> dict[int, tuple[str, ...]]:
+    """Returns the names of the groups that hosts are in: those that name them, by name, then those around these."""
+    names = {row.id: row.name for row in session.execute(select(HostGroup.id, HostGroup.name))}
+    outer: dict[int, list[int]] = {}
+    for parent, child in session.execute(select(GroupLink.parent_id, GroupLink.child_id)):
+        outer.setdefault(child, []).append(parent)
+    own: dict[int, list[int]] = {}
+    for ids in in_parts(host_ids):
+        query = select(GroupMember.host_id, GroupMember.group_id).where(GroupMember.host_id.in_(ids))
+        for host_id, group_id in session.execute(query):
+            own.setdefault(host_id, []).append(group_id)
+    # Many hosts are in the same groups, so each such set is looked at once.
+    around: dict[tuple[int, ...], tuple[str, ...]] = {}
+    found: dict[int, tuple[str, ...]] = {}
+    for host_id, group_ids in own.items():
+        key = tuple(sorted(group_ids, key=names.__getitem__))
+        if key not in around:
+            around[key] = tuple(names[group_id] for group_id in (*key, *_around(key, outer, names)))
+        found[host_id] = around[key]
+    return found
+
+
+def _around(group_ids: Sequence[int], outer: Mapping[int, Sequence[int]], names: Mapping[int, str]) -> list[int]:
+    """Returns the groups that ``group_ids`` are in, directly or not, by name, without these themselves."""
+    stack, seen = list(group_ids), set(group_ids)
+    while stack:
+        more = [parent for parent in outer.get(stack.pop(), ()) if parent not in seen]
+        seen.update(more)
+        stack.extend(more)
+    return sorted(seen.difference(group_ids), key=names.__getitem__)
+
+
 def _group(session: Session, name: str) -> HostGroup:
     group = session.scalars(select(HostGroup).where(HostGroup.name == name.strip())).one_or_none()
     if group is None:

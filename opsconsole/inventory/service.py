@@ -210,6 +210,15 @@ def locate(session: Session, names: Iterable[str]) -> dict[str, Host]:
     return found
 
 
+def frozen_hosts(session: Session, names: Iterable[str]) -> dict[str, str | None]:
+    """Returns the frozen ones of ``names``, by their lower-case name with the reason that was given."""
+    found: dict[str, str | None] = {}
+    for part in in_parts(list({name.lower() for name in names})):
+        query = select(Host.key, Host.frozen_reason).where(Host.key.in_(part), Host.frozen)
+        found.update((key, reason) for key, reason in session.execute(query))
+    return found
+
+
 def in_parts(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
     """Yields ``values`` in parts that fit into one statement."""
     for start in range(0, len(values), _PARAMETERS):

@@ -1,11 +1,11 @@
 """What a worker needs to know of a run it claimed: where, as whom, with what, for how long."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -15,8 +15,10 @@ from opsconsole.accounts.permissions import Actor, Permission, Role
 from opsconsole.credentials.cipher import Cipher
 from opsconsole.credentials.models import JobSecret
 from opsconsole.errors import Unavailable
+from opsconsole.hostset import parse_host
 from opsconsole.inventory import hostkeys
 from opsconsole.inventory.known_hosts import KnownHosts
+from opsconsole.inventory.service import frozen_hosts
 from opsconsole.jobs.compose import compose
 from opsconsole.jobs.launch import PASSWORD_SECRET
 from opsconsole.jobs.models import HostRun, Job
@@ -109,6 +111,7 @@ class ClaimReader:
         self._known_hosts: tuple[float, KnownHosts] = (0.0, KnownHosts(""))
         self._jobs: dict[int, _JobFacts] = {}
         self._permitted: dict[int, bool] = {}
+        self._frozen: dict[int, str] = {}
 
     @property
     def worker_id(self) -> str:
@@ -116,18 +119,24 @@ class ClaimReader:
         return self._worker_id()
 
     def read(self, session: Session, deliveries: Sequence[tuple[int, int]]) -> dict[int, Delivered]:
-        """Returns the rows of the delivered run ids, and finds out whether their jobs' owners may still run them."""
+        """Returns the rows of the delivered run ids, and finds out which of them are no longer to be run."""
         if not deliveries:
             return {}
         query = select(*_DELIVERED).where(HostRun.id.in_([run_id for run_id, _ in deliveries]))
         rows = session.execute(query).all()
         runs = {row.id: Delivered._make((*row, _new_mark(row.id, row.fence + 1))) for row in rows}
         self._permitted = self._read_permissions(session, {run.job_id for run in runs.values()})
+        self._frozen = _read_frozen(session, runs.values())
         return runs
 
-    def permitted(self, job_id: int) -> bool:
-        """Returns whether the job's owner may still run commands, as of the last ``read``."""
-        return self._permitted.get(job_id, False)
+    def refusal(self, run: Delivered) -> dict[str, Any] | None:
+        """Returns the reason and detail of a run that nothing may be started for, as of the last ``read``: the job's
+        owner may no longer run commands, or the host was frozen since. ``None`` when it may be claimed."""
+        if not self._permitted.get(run.job_id, False):
+            return {"reason": Reason.NOT_PERMITTED.value}
+        if run.id in self._frozen:
+            return {"reason": Reason.FROZEN.value, "detail": self._frozen[run.id]}
+        return None
 
     def claims(self, session: Session, runs: Sequence[Delivered], now: datetime) -> dict[int, Claim]:
         """Returns the claims of ``runs``, which this transaction has just moved to connecting."""
@@ -251,6 +260,17 @@ def _blocked(known: hostkeys.Known) -> Unreached | None:
     shown = f"{known.alarms[-1].algorithm} {hostkeys.fingerprint(known.alarms[-1])}"
     text = f"Another host key than the trusted one was shown at this address before: {shown}. Nothing connects to it"
     return Unreached(Reason.HOST_KEY_CHANGED, f"{text} until an administrator decides; this time nothing was tried.")
+
+
+def _read_frozen(session: Session, runs: Iterable[Delivered]) -> dict[int, str]:
+    """Returns what is told of the runs whose hosts are frozen now: they were not when the job was launched."""
+    names = {run.id: parse_host(run.host).name for run in runs}
+    frozen = frozen_hosts(session, names.values())
+    return {run_id: _told_frozen(frozen[name.lower()]) for run_id, name in names.items() if name.lower() in frozen}
+
+
+def _told_frozen(reason: str | None) -> str:
+    return "Not started: the host was frozen after the job was launched" + (f" ({reason})." if reason else ".")
 
 
 def _new_mark(run_id: int, fence: int) -> str:

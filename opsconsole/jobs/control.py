@@ -14,12 +14,12 @@ from sqlalchemy.orm import Session
 from opsconsole.accounts.permissions import Actor, Permission
 from opsconsole.audit.record import record
 from opsconsole.errors import Conflict, FieldError, Forbidden, Invalid
-from opsconsole.jobs import queries, stages, transitions
+from opsconsole.hostset import STATES_HINT, state_letters
+from opsconsole.jobs import naming, stages, transitions
 from opsconsole.jobs.launch import LaunchType, Order
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.options import RunOptions
 from opsconsole.jobs.states import (
-    LETTERS,
     JobState,
     PauseReason,
     Priority,
@@ -166,19 +166,23 @@ def stop(
 
 
 def relaunch(session: Session, job: Job, *, letters: str, hosts: Sequence[str] | None = None) -> Order:
-    """Returns the order that runs ``job``'s command again on its hosts in the states ``letters``.
+    """Returns the order that runs ``job``'s command again on its hosts in the states ``letters``; those are letters
+    or names, separated by commas.
 
     It aims at the frozen roster and not at the expression, so that it means the same hosts whatever has become of
     the inventory, and carries over every option. A password typed for the job is gone and must be given again.
     Raises ``Invalid`` when no host fits.
     """
-    if not letters or any(letter not in LETTERS for letter in letters):
-        meant = "o succeeded, f failed, k timed out, u unreachable, x cancelled, s skipped, l lost"
-        raise _invalid("states", f"{letters[:20]!r} is no list of states. Name them by their letters: {meant}.")
+    try:
+        letters = state_letters(letters)
+    except ValueError as error:
+        raise _invalid("states", f"{str(error)[:20]!r} is no state. Give letters or names: {STATES_HINT}.") from None
+    if not letters:
+        raise _invalid("states", f"No state is given. Give letters or names: {STATES_HINT}.")
     states = [state.value for state in states_of_letters(letters)]
     query = select(HostRun.host).where(HostRun.job_id == job.id, HostRun.state.in_(states)).order_by(HostRun.i)
     if hosts is not None:
-        query = query.where(HostRun.i.in_(queries.places(session, job, hosts)))
+        query = query.where(HostRun.i.in_(naming.places(session, job, hosts)))
     names = list(session.scalars(query))
     if not names:
         raise _invalid("states", "No host of this job is in those states.", code="no_hosts")
@@ -215,7 +219,7 @@ def _places(session: Session, job: Job, hosts: Sequence[str] | None, wave: int |
     if hosts is not None and wave is not None:
         raise _invalid("wave", "Name hosts or a wave, not both.")
     if hosts is not None:
-        return queries.places(session, job, hosts)
+        return naming.places(session, job, hosts)
     if wave is None:
         return None
     _check_wave(job, wave)

@@ -219,8 +219,8 @@ def _write_entries(
         moves[index] = moved
     touched: set[int] = set()
     taken = [takes[entry.run_id] for entry, move in zip(entries, moves, strict=True) if _won_take(entry, move)]
-    claims = reader.claims(session, [run for run in taken if reader.permitted(run.job_id)], now)
-    touched.update(run.job_id for run in taken if not reader.permitted(run.job_id))
+    claims = reader.claims(session, [run for run in taken if reader.refusal(run) is None], now)
+    touched.update(run.job_id for run in taken if reader.refusal(run) is not None)
     answers: list[Answer] = []
     for entry, move in zip(entries, moves, strict=True):
         if isinstance(entry, handover.Step):
@@ -248,9 +248,10 @@ def _change_of(
             run = takes.get(run_id)
             if run is None:
                 return None
-            if not reader.permitted(run.job_id):
-                refused = {"reason": Reason.NOT_PERMITTED.value, "finished_at": now}
-                return Change(run.id, run.job_id, RunState.SKIPPED, attempt=attempt, values=refused)
+            refused = reader.refusal(run)
+            if refused is not None:
+                values = {**refused, "finished_at": now}
+                return Change(run.id, run.job_id, RunState.SKIPPED, attempt=attempt, values=values)
             values = {"owner": reader.worker_id, "worker": reader.worker_name, "claimed_at": now, "mark": run.mark}
             return Change(
                 run.id,

@@ -19,7 +19,7 @@ from opsconsole.accounts.permissions import Actor, Permission
 from opsconsole.audit.record import record
 from opsconsole.db.database import Database
 from opsconsole.errors import FieldError, Forbidden, Invalid, Unavailable
-from opsconsole.jobs import queries, transitions
+from opsconsole.jobs import naming, transitions
 from opsconsole.jobs.claims import Claim, ClaimReader, Delivered
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.ports import Connector, Sight, Unreached
@@ -199,7 +199,7 @@ def _end_unknown() -> ColumnElement[bool]:
 
 def _started_and_ended(session: Session, job: Job, hosts: Sequence[str]) -> list[int]:
     """Returns the places of the hosts in the roster, all of which have had a command that is over for us."""
-    places = queries.places(session, job, hosts)
+    places = naming.places(session, job, hosts)
     rows = session.execute(
         select(HostRun.host, HostRun.state, HostRun.started_at).where(HostRun.job_id == job.id, HostRun.i.in_(places))
     )

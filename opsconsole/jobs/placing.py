@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from secrets import SystemRandom
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from opsconsole.hostset import HostSpec
-from opsconsole.inventory.models import GroupMember, Host, HostGroup
-from opsconsole.inventory.service import in_parts
+from opsconsole.inventory.groups import groups_of_hosts
+from opsconsole.inventory.models import Host
 from opsconsole.jobs.limits import NO_CAPS, Caps
 from opsconsole.jobs.options import RunOptions
 from opsconsole.jobs.waves import (
@@ -66,14 +65,10 @@ def place_hosts(session: Session, located: Sequence[Located], options: RunOption
 
 
 def _traits(session: Session, located: Sequence[Located], *, asks_groups: bool) -> list[Traits]:
-    groups: dict[int, list[str]] = {}
-    if asks_groups:
-        for ids in in_parts([item.entry.id for item in located if item.entry]):
-            query = select(GroupMember.host_id, HostGroup.name).join(HostGroup, HostGroup.id == GroupMember.group_id)
-            for host_id, name in session.execute(query.where(GroupMember.host_id.in_(ids)).order_by(HostGroup.name)):
-                groups.setdefault(host_id, []).append(name)
+    ids = [item.entry.id for item in located if item.entry]
+    groups = groups_of_hosts(session, ids) if asks_groups else {}
     return [
-        Traits({key: str(value) for key, value in item.entry.tags.items()}, tuple(groups.get(item.entry.id, ())))
+        Traits({key: str(value) for key, value in item.entry.tags.items()}, groups.get(item.entry.id, ()))
         if item.entry
         else Traits({})
         for item in located

@@ -99,6 +99,7 @@ class Reason(StrEnum):
     KILL_UNCONFIRMED = "kill_unconfirmed"
     WORKER_SHUTDOWN = "worker_shutdown"
     NOT_PERMITTED = "not_permitted"
+    FROZEN = "frozen"
     THRESHOLD = "threshold"
     CANARY = "canary"
     JOB_TIMEOUT = "job_timeout"

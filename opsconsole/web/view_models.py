@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from flask_babel import format_decimal
 from flask_babel import gettext as _
 
+from opsconsole.hostset import state_letters
 from opsconsole.jobs.output import without_escapes
 from opsconsole.jobs.states import LETTERS, JobState, Reason, RunState
 
@@ -196,6 +198,7 @@ def reason_text(reason: str | None) -> str:
         "canary": _("The canary failed, so this host was not started."),
         "job_timeout": _("The time of the whole job was up, so this host was not started."),
         "not_permitted": _("The person who started the job may no longer run commands, so nothing ran."),
+        "frozen": _("The host was frozen after the job was launched, so nothing ran."),
     }
     return sentences.get(reason or "", "")
 
@@ -217,6 +220,10 @@ def _named(match: re.Match[str]) -> str:
 
 
 def wanted_letters(values: Sequence[str]) -> str:
-    """Returns the state letters named in ``?state=f,k`` or ``?state=f&state=k``, in contract order."""
-    asked = set("".join(values).replace(",", ""))
+    """Returns the states named in ``?state=f,k``, ``?state=failed`` or ``?state=f&state=k`` as letters, in contract
+    order; what is none is passed over."""
+    asked: set[str] = set()
+    for word in ",".join(values).split(","):
+        with suppress(ValueError):
+            asked.update(state_letters(word))
     return "".join(letter for letter in LETTERS if letter in asked)

@@ -1,16 +1,17 @@
 """One host of a job at a time: pages of rows, one row by its name, the host keys they showed."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from opsconsole.errors import FieldError, Invalid, NotFound
+from opsconsole.hostset import STATES_HINT, state_letters
 from opsconsole.inventory.models import HostKey, KeyStatus
 from opsconsole.jobs.models import HostRun, Job
+from opsconsole.jobs.naming import ambiguous, places
 from opsconsole.jobs.queries.console import iso
-from opsconsole.jobs.states import LETTERS, Reason, states_of_letters
+from opsconsole.jobs.states import Reason, states_of_letters
 
 _SORTABLE = {
     "i": HostRun.i,
@@ -22,6 +23,7 @@ _SORTABLE = {
     "attempt": HostRun.attempt,
 }
 _NAMED_AT_MOST = 5
+_SEVERAL = frozenset("[*?")
 
 
 def hosts(
@@ -34,15 +36,19 @@ def hosts(
     limit: int = 200,
     cursor: str | None = None,
 ) -> dict[str, Any]:
-    """Returns a page of host rows. ``states`` are letters, ``sort`` a column with ``-`` for descending, ``q`` a part
-    of a host name, ``cursor`` what the page before gave. Raises ``Invalid`` for a value out of its list."""
+    """Returns a page of host rows. ``states`` are letters or names, ``sort`` a column with ``-`` for descending,
+    ``q`` a part of a host name, or a range or pattern of names (``web[18-20]``, ``web*``), ``cursor`` what the page
+    before gave. Raises ``Invalid`` for a value out of its list."""
     query = select(HostRun).where(HostRun.job_id == job.id)
-    wanted = states.replace(",", "")
-    if any(letter not in LETTERS for letter in wanted):
-        raise invalid_query("state", f"Name states by their letters, out of {LETTERS}.")
+    try:
+        wanted = state_letters(states)
+    except ValueError:
+        raise invalid_query("state", f"Name states by letters or names: {STATES_HINT}.") from None
     if wanted:
         query = query.where(HostRun.state.in_([state.value for state in states_of_letters(wanted)]))
-    if q:
+    if _SEVERAL.intersection(q):
+        query = query.where(HostRun.i.in_(_places_or_none(session, job, q)))
+    elif q:
         query = query.where(HostRun.host.icontains(q, autoescape=True))
     column = _SORTABLE.get(sort.removeprefix("-"))
     if column is None:
@@ -59,6 +65,14 @@ def hosts(
         "rows": [run_row(run) for run in rows],
         "next": str(following) if following < total else None,
     }
+
+
+def _places_or_none(session: Session, job: Job, q: str) -> list[int]:
+    """Returns the places that an expression names; none while it is still being typed, or names other hosts."""
+    try:
+        return places(session, job, [q])
+    except Invalid:
+        return []
 
 
 def _offset(cursor: str | None) -> int:
@@ -141,43 +155,8 @@ def _by_bare_name(session: Session, job: Job, name: str) -> HostRun | None:
     query = select(HostRun).where(HostRun.job_id == job.id, or_(*parts)).order_by(HostRun.i)
     found = session.scalars(query.limit(_NAMED_AT_MOST + 1)).all()
     if len(found) > 1:
-        raise _ambiguous(job, name, [run.host for run in found])
+        raise ambiguous(job, name, [run.host for run in found])
     return found[0] if found else None
-
-
-def places(session: Session, job: Job, names: Sequence[str]) -> list[int]:
-    """Returns the places in the roster of the named hosts; names are understood as ``get_run`` does.
-
-    Raises ``Invalid`` for a host that is not in the job, or a name that several have.
-    """
-    rows = session.execute(select(HostRun.host, HostRun.i, HostRun.address).where(HostRun.job_id == job.id)).all()
-    by_label = {host.lower(): i for host, i, _ in rows}
-    by_bare: dict[str, list[tuple[int, str]]] = {}
-    for host, i, address in rows:
-        for bare in {host.lower().rpartition("@")[2].rpartition(":")[0] or host.lower(), address.lower()}:
-            by_bare.setdefault(bare, []).append((i, host))
-        by_bare.setdefault(host.lower().rpartition("@")[2], []).append((i, host))
-    missing = [name for name in names if name.lower() not in by_label and name.lower() not in by_bare]
-    if missing:
-        message = f"Not a host of job {job.id}: {', '.join(missing[:5])[:200]}"
-        raise Invalid(message, errors=[FieldError("hosts", message, code="unknown_hosts")])
-    return [_place(job, name, by_label, by_bare) for name in names]
-
-
-def _place(job: Job, name: str, by_label: dict[str, int], by_bare: dict[str, list[tuple[int, str]]]) -> int:
-    label = name.lower()
-    if label in by_label:
-        return by_label[label]
-    found = dict(by_bare[label])
-    if len(found) > 1:
-        raise _ambiguous(job, name, list(found.values()))
-    return next(iter(found))
-
-
-def _ambiguous(job: Job, name: str, hosts: Sequence[str]) -> Invalid:
-    some = ", ".join(hosts[:_NAMED_AT_MOST]) + (", ..." if len(hosts) > _NAMED_AT_MOST else "")
-    message = f"Several hosts of job {job.id} are {name[:100]}: {some[:300]}. Name one of them in full."
-    return Invalid(message, code="ambiguous_host", errors=[FieldError("hosts", message, code="ambiguous_host")])
 
 
 def offered_keys(session: Session, job: Job) -> list[dict[str, Any]]:

@@ -77,7 +77,7 @@ def rerun(job_id: int, json: questions.Rerun) -> tuple[Response, int]:
     """Run a job's command again on its hosts in the given states. Answers the new job's status."""
     with read() as session:
         job = queries.get_job(session, job_id, actor())
-        order = control.relaunch(session, job, letters="".join(json.states), hosts=json.hosts)
+        order = control.relaunch(session, job, letters=",".join(json.states), hosts=json.hosts)
     order = replace(
         order,
         password=secret(json.password),

@@ -28,7 +28,14 @@ def _no_nul(value: object) -> object:
 
 Text = Annotated[str, BeforeValidator(_no_nul)]
 NumberOrText = Annotated[str, BeforeValidator(_as_text)]
-Letters = Annotated[str, Field(description="States by letter, e.g. `f,k` or `fk`; empty means all.", max_length=40)]
+Hosts = Annotated[
+    list[Text] | None,
+    Field(description="Hosts of the job; also ranges and patterns: `web[18-20]`, `web*`.", max_length=100_000),
+]
+Letters = Annotated[
+    str,
+    Field(description="States by letter or name: `f,k`, `fk`, `failed,timed_out`; empty means all.", max_length=200),
+]
 
 
 class Question(BaseModel):
@@ -134,8 +141,10 @@ class NewJob(What):
 class Rerun(Body):
     """Which hosts of a job to run its command on again."""
 
-    states: list[Annotated[str, Field(max_length=1)]] = Field(description='Letters of states, e.g. `["f", "u"]`.')
-    hosts: list[Text] | None = Field(None, max_length=100_000)
+    states: list[Annotated[str, Field(max_length=20)]] = Field(
+        description='States by letter or name: `["f", "unreachable"]`.', max_length=30
+    )
+    hosts: Hosts = None
     password: SecretStr | None = Field(None, max_length=1024)
     confirm: NumberOrText | None = None
     reason: Text | None = Field(None, max_length=1000)
@@ -145,7 +154,7 @@ class Rerun(Body):
 class Choice(Body):
     """Which hosts are meant: those named, those of one wave, or without either the job itself."""
 
-    hosts: list[Text] | None = Field(None, max_length=100_000)
+    hosts: Hosts = None
     wave: int | None = Field(None, ge=0, le=2**31 - 1, description="As the host rows number them, from 0.")
 
 
@@ -164,7 +173,7 @@ class Cancel(Choice):
 class Check(Body):
     """Where to look; without ``hosts`` wherever the command's end is not known. ``kill`` ends what is found."""
 
-    hosts: list[Text] | None = Field(None, max_length=100_000)
+    hosts: Hosts = None
     kill: bool = False
 
 

@@ -103,7 +103,13 @@ def _table(database: Session, found: Job, status: dict[str, Any]) -> dict[str, A
     sort = request.args.get("sort") or ("state" if troubled and not letters else "i")
     q = request.args.get("q", "").strip()
     page = queries.hosts(
-        database, found, states=letters, sort=sort, q=q, limit=_ROWS, cursor=request.args.get("cursor") or None
+        database,
+        found,
+        states=",".join(letters),
+        sort=sort,
+        q=q,
+        limit=_ROWS,
+        cursor=request.args.get("cursor") or None,
     )
     return {"rows": page["rows"], "row_total": page["total"], "following": page["next"], "sort": sort, "q": q}
 
@@ -156,7 +162,7 @@ def start_again(job_id: int, states: str, hosts: list[str]) -> Response:
     with read() as database:
         found = queries.get_job(database, job_id, actor())
         try:
-            order = control.relaunch(database, found, letters=states, hosts=hosts or None)
+            order = control.relaunch(database, found, letters=",".join(states), hosts=hosts or None)
         except Invalid:
             return redirect(url_for("pages.job", job_id=job_id, nothing="yes"), 303)
     try:

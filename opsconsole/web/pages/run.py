@@ -79,7 +79,7 @@ def repeat(database: Session, job_id: int) -> Order:
     job = queries.get_job(database, job_id, actor())
     letters = wanted_letters(request.args.getlist("state"))
     hosts = request.args.getlist("host") or None
-    return control.relaunch(database, job, letters=letters or TROUBLE, hosts=hosts)
+    return control.relaunch(database, job, letters=",".join(letters or TROUBLE), hosts=hosts)
 
 
 def show_order(order: Order, error: OpsconsoleError | None = None) -> Response:

@@ -126,7 +126,12 @@ def test_hosts_can_be_held_back_and_let_go(
     _post(operator, f"jobs/{job}/resume", {"hosts": ["web2"]})
     _post(operator, f"jobs/{job}/resume", {"held": True})
     assert not any(row["held"] for row in operator.get(f"jobs/{job}/hosts").json["rows"])
-    assert _post(operator, f"jobs/{job}/pause", {"hosts": ["web9"]}, status=422)["errors"][0]["field"] == "hosts"
+    for wrong in ("web9", "web[2-9]", "web[2-"):
+        assert _post(operator, f"jobs/{job}/pause", {"hosts": [wrong]}, status=422)["errors"][0]["field"] == "hosts"
+    _post(operator, f"jobs/{job}/pause", {"hosts": ["web[2-3]"]})
+    _post(operator, f"jobs/{job}/resume", {"hosts": ["w*3"]})
+    rows = operator.get(f"jobs/{job}/hosts?q=web[2-3]").json["rows"]
+    assert [row["held"] for row in rows] == [True, False]
 
 
 def test_a_wave_is_a_choice_of_hosts(operator: Program, database: Database) -> None:

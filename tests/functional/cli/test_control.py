@@ -20,7 +20,7 @@ _HOLD = {"held": True, "at": "2026-11-22T06:02:11.004Z", "by": "li.wei", "reason
     ("args", "path", "body"),
     [
         (("pause", "7"), "jobs/7/pause", {}),
-        (("pause", "7", "web1", "web2"), "jobs/7/pause", {"hosts": ["web1", "web2"]}),
+        (("pause", "7", "web1", "web[2-3]"), "jobs/7/pause", {"hosts": ["web1", "web[2-3]"]}),
         (("pause", "7", "--wave", "0"), "jobs/7/pause", {"wave": 0}),
         (("resume", "7", "--held"), "jobs/7/resume", {"held": True}),
         (("resume", "7", "web1"), "jobs/7/resume", {"hosts": ["web1"], "held": False}),

@@ -280,7 +280,7 @@ def test_rerun_confirms_when_the_console_asks(console: FakeConsole, call: Call) 
     refused = call("rerun", "7", "--states", "f,u")
     assert refused.exit_code == 2
     assert "--yes=120" in refused.stderr
-    assert call("rerun", "7", "--states", "f,u", "--yes=120").exit_code == 0
+    assert call("rerun", "7", "--states", "failed,unreachable", "--yes=120").exit_code == 0
     assert console.to("POST", "jobs/7/rerun")[-1].body == {
         "states": ["f", "u"],
         "expect": {"count": 120},

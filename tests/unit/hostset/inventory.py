@@ -1,7 +1,9 @@
 """A small inventory in memory for the tests of target expressions; docs/host-lists.md describes the same one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+
+from opsconsole.hostset import TooMuchOutput
 
 
 @dataclass
@@ -18,7 +20,12 @@ class Inventory:
         }
     )
     tags: dict[tuple[str, str], Sequence[str]] = field(default_factory=lambda: {("dc", "eu-west"): ("web1", "db1")})
-    jobs: dict[tuple[int, str], str] = field(default_factory=lambda: {(1041, "web2"): "f", (1041, "web3"): "u"})
+    jobs: dict[tuple[int, str], str] = field(
+        default_factory=lambda: {(1041, "web1"): "o", (1041, "web2"): "f", (1041, "web3"): "u", (1041, "web4"): "o"}
+    )
+    said: dict[str, bytes] = field(
+        default_factory=lambda: {"web1": b"ok 1.2\n", "web2": b"disk full, 3 of 4\n", "web4": b"ok 1.2\n"}
+    )
     questions: list[str] = field(default_factory=list)
 
     def group(self, name: str) -> Sequence[str] | None:
@@ -39,3 +46,18 @@ class Inventory:
         if job_id not in {job for job, _ in self.jobs}:
             return None
         return [host for (job, host), letter in self.jobs.items() if job == job_id and letter in letters]
+
+    def last_job(self, targets: str) -> int | None:
+        return {"@web": 1041}.get(targets)
+
+    def job_hosts_where(self, job_id: int, found_in: Callable[[bytes], bool]) -> Sequence[str] | None:
+        if job_id == 7:
+            raise TooMuchOutput
+        if job_id != 1041:
+            return None
+        return [host for host, said in self.said.items() if found_in(said)]
+
+    def job_hosts_like(self, job_id: int, host: str) -> Sequence[str] | None:
+        if job_id != 1041:
+            return None
+        return [other for other, said in self.said.items() if said == self.said.get(host)]

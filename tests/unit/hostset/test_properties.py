@@ -117,6 +117,7 @@ def test_every_host_is_written_as_it_can_be_read(text: str) -> None:
 
 PIECES = ["web", "[1-3]", "[", "]", "(", ")", "!", "&", "^", ",", " ", "\n", "#", "@", "@web", "@dc:eu-west", ":", "22"]
 PIECES += ["~", "*", "?", "/", "-", "{1..3}", "é", "\x00", "\\", "fe80::1", "[fe80::1]", "10.0.0.0/30", "failed:#1041"]
+PIECES += ["matched(/", "/):#1041", "same(web1):", "last:"]
 PIECES += ["state(f)", "state(", "|", "%", ".", "9" * 30, "\ud800", "，", "$", "0", "\u200b", "a" * 64]
 grammatical = st.lists(st.sampled_from(PIECES), max_size=40).map("".join)
 

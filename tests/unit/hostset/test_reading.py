@@ -116,6 +116,14 @@ REFERENCES = [
     ("failed:#1041", "web2 web3"),
     ("state(f,u):#1041,db1", "web2 web3 db1"),
     ("state(fu):#1041!state(u):#1041", "web2"),
+    ("state(Failed, unreachable):#1041", "web2 web3"),
+    ("state(timed-out,f):#1041", "web2"),
+    ("(matched(/^ok [(]?1[.]2$/):#1041,db1)!web4", "web1 db1"),
+    ("matched(/full, [0-9] (of|in)/):last:@web", "web2"),
+    (r"matched(/a\/b|disk/):#1041", "web2"),
+    ("same(web4):#1041&last:@web", "web1 web4"),
+    ("failed:last:@web,last:22", "web2 web3 last:22"),
+    ("matched last same", "matched last same"),
 ]
 
 

@@ -15,6 +15,7 @@ from opsconsole.accounts.permissions import Role
 from opsconsole.db.database import Database
 from opsconsole.errors import Unavailable
 from opsconsole.inventory.models import HostKey, KeyStatus
+from opsconsole.inventory.service import freeze_hosts, upsert_host
 from opsconsole.jobs import delivery as delivery_module
 from opsconsole.jobs import ledger as ledger_module
 from opsconsole.jobs import recover
@@ -142,6 +143,26 @@ def test_who_may_no_longer_run_commands_starts_nothing(desk: Desk, hand: Hand) -
     assert desk.run(second[0]).reason == "not_permitted"
     hand.finish(claim)
     assert desk.job(job_id).state == "partial"
+
+
+def test_a_host_frozen_since_the_launch_is_skipped(desk: Desk, hand: Hand) -> None:
+    with desk.database.transaction() as session:
+        for name in ("web1", "web2", "web3"):
+            upsert_host(session, name, now=desk.clock.now())
+    job_id = desk.order("web1 root@WEB2:22 web3", credential="key:test")
+    messages = desk.sweep()
+    claim = hand.start(*messages[0])
+    with desk.database.transaction() as session:
+        freeze_hosts(session, ["web1", "web2"], frozen=True, reason="moves", actor=desk.actor, now=desk.clock.now())
+    assert hand.take(*messages[1]) is None
+    third = hand.start(*messages[2])
+    # What had started goes on.
+    assert hand.finish(claim)
+    assert hand.finish(third)
+    assert desk.letters(job_id) == "oso"
+    run = desk.run(messages[1][0])
+    assert (run.reason, run.finished_at) == ("frozen", desk.clock.now())
+    assert run.detail == "Not started: the host was frozen after the job was launched (moves)."
 
 
 def test_a_role_taken_away_counts_too(desk: Desk, hand: Hand) -> None:

@@ -9,7 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from opsconsole.db.database import Database
-from opsconsole.inventory.groups import set_group
+from opsconsole.inventory.groups import add_group, set_group
 from opsconsole.inventory.service import upsert_host
 from opsconsole.jobs.claims import Claim
 from opsconsole.jobs.limits import NO_CAPS, Caps, Room
@@ -82,6 +82,26 @@ def test_at_most_so_many_per_group(desk: Desk, hand: Hand) -> None:
     job_id = order(desk, "h[1-9]", limit_per="group=2")
     desk.sweep()
     assert in_flight(desk, job_id) == {"group=odd": 2, "group=even": 2}
+
+
+def test_a_group_has_the_hosts_of_the_groups_in_it(capped: Any) -> None:
+    with capped("group all=3") as desk:
+        desk.hand()
+        fleet(desk, 9)
+        now = desk.clock.now()
+        with desk.database.transaction() as session:
+            add_group(session, "both", {"children": ["odd", "even"]}, actor=desk.actor, now=now)
+            add_group(session, "all", {"children": ["both"]}, actor=desk.actor, now=now)
+        job_id = order(desk, "h[1-9]", limit_per="group=2", canary="each group", order="spread group")
+        runs = desk.runs(job_id)
+        assert runs[0].limit_keys == ["group=odd", "group=all", "group=both"]
+        # The canary's one host of each group stands for the groups around it, too.
+        assert [run.host for run in runs if run.wave == 0] == ["h1", "h2"]
+        desk.sweep()
+        assert in_flight(desk, job_id) == {"group=odd": 1, "group=even": 1, "group=both": 2, "group=all": 2}
+        other = order(desk, "h[3-9]")
+        desk.sweep()
+        assert in_flight(desk, job_id, other)["group=all"] == 3
 
 
 def test_limits_over_all_jobs(capped: Any) -> None:

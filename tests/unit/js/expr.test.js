@@ -5,7 +5,7 @@ import { commandLine, quote, tokens } from "../../../opsconsole/web/static/js/ex
 const kinds = (expression, unknown) => tokens(expression, unknown).map(({ text, kind }) => [text, kind]);
 
 test("an expression is painted without losing a character", () => {
-  for (const expression of ["@web&@prod,web-[1-3,5]!web-2", "a b\nc", "[", "]]", "", "x[1-", "@dc:eu !@x"]) {
+  for (const expression of ["@web&@prod,web-[1-3,5]!web-2", "a b\nc", "[", "]]", "", "x[1-", "@dc:eu !@x", "matched(/a b/", "matched(/(a, b)/):#7 x"]) {
     assert.equal(tokens(expression).map(({ text }) => text).join(""), expression);
   }
 });
@@ -13,6 +13,12 @@ test("an expression is painted without losing a character", () => {
 test("groups, operators, what is left out and what is unknown look different", () => {
   assert.deepEqual(kinds("@web,web[1,2]!db1", new Set(["web[1,2]"])), [
     ["@web", "gp"], [",", "op"], ["web[1,2]", "un"], ["!", "op"], ["db1", "no"],
+  ]);
+});
+
+test("what an earlier job did is one piece", () => {
+  assert.deepEqual(kinds("web1!matched(/a b[(]|!/):#7,state(f, u):#7"), [
+    ["web1", ""], ["!", "op"], ["matched(/a b[(]|!/):#7", "no"], [",", "op"], ["state(f, u):#7", ""],
   ]);
 });
 

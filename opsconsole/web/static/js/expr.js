@@ -3,6 +3,8 @@
 /** @typedef {{text: string, kind: "gp" | "op" | "no" | "un" | ""}} Token */
 
 const OPERATOR = /[,;&!^()\s]/;
+// One piece although there are operators in it.
+const CALL = /^(?:state\([^()\r\n]*\)|same\([^()\r\n]*\)|matched\(\/(?:\\.|[^\\\r\n])*?\/\)):/;
 
 /**
  * Returns the pieces of an expression with what each is. It only paints; the server decides what it means.
@@ -23,7 +25,15 @@ export function tokens(expression, unknown = new Set()) {
     name = "";
     away = false;
   };
+  let inside = 0;
+  let at = 0;
   for (const char of expression) {
+    if (!name) inside = at + (CALL.exec(expression.slice(at, at + 420))?.[0].length ?? 0);
+    at += char.length;
+    if (at <= inside) {
+      name += char;
+      continue;
+    }
     if (char === "[") depth++;
     if (char === "]") depth = Math.max(0, depth - 1);
     if (depth === 0 && OPERATOR.test(char)) {

@@ -295,11 +295,25 @@ byId("host-query")?.addEventListener("input", () => {
   }, 200);
 });
 
-byId("choose-shown")?.addEventListener("click", () => {
+byId("choose-shown")?.addEventListener("click", async () => {
   const text = query().toLowerCase();
+  if (/[[*?]/.test(text)) return choice.set(await named(text), true);
   const fits = (/** @type {string} */ host, /** @type {number} */ i) => (!filter || filter.includes(view.grid[i])) && host.toLowerCase().includes(text);
-  choice.set(hosts.flatMap((host, i) => (fits(host, i) ? [i] : [])), true);
+  return choice.set(hosts.flatMap((host, i) => (fits(host, i) ? [i] : [])), true);
 });
+
+/** The places of the hosts in the filtered states that a range or pattern names, as the server reads it. @param {string} text */
+async function named(text) {
+  const places = [];
+  const search = new URLSearchParams({ q: text, limit: "1000", ...(filter ? { state: [...filter].join(",") } : {}) });
+  for (let next = "0"; next; ) {
+    search.set("cursor", next);
+    const page = await api(`/api/v1/jobs/${id}/hosts?${search}`);
+    places.push(...page.rows.map((/** @type {{i: number}} */ row) => row.i));
+    next = page.next;
+  }
+  return places;
+}
 
 byId("trouble-first")?.addEventListener("click", (/** @type {MouseEvent} */ event) => {
   const button = /** @type {HTMLElement} */ (event.currentTarget);
