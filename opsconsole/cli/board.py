@@ -35,6 +35,8 @@ class Board:
     state: str = "pending"
     stop_reason: str | None = None
     stop_detail: str | None = None
+    # On how many hosts a stopping worker ended the command.
+    worker_shutdown: int = 0
     counts: dict[str, int] = field(default_factory=dict)
     letters: list[str] = field(default_factory=list)
     rate: float | None = None
@@ -59,6 +61,7 @@ class Board:
             self.state = data.get("state", self.state)
             self.stop_reason = data.get("stop_reason", self.stop_reason)
             self.stop_detail = data.get("stop_detail", self.stop_detail)
+            self.worker_shutdown = data.get("worker_shutdown", self.worker_shutdown)
             self._take_pause(data)
             self.counts = dict(data.get("counts", self.counts))
             self.finished = event.name == "done"
@@ -70,6 +73,7 @@ class Board:
         self.state = status["state"]
         self.stop_reason = status.get("stop_reason")
         self.stop_detail = status.get("stop_detail")
+        self.worker_shutdown = status.get("worker_shutdown", 0)
         self._take_pause(status)
         self.rate = status.get("rate_per_s")
         self.eta_ms = status.get("eta_ms")
@@ -144,6 +148,8 @@ def closing_line(board: Board, seconds: float | None, url: str) -> str:
     words = [f"{ok} ok", *in_words({letter: n for letter, n in board.counts.items() if letter != "o"})]
     why = (board.stop_detail or "").rstrip(".") or _STOPS.get(board.stop_reason or "")
     stopped = f" (stopped: {why})" if why else ""
+    if board.worker_shutdown:
+        stopped += f" ({board.worker_shutdown} ended by a worker's shutdown)"
     took = f", {duration(seconds)}" if seconds is not None else ""
     return f"#{board.job} {board.state}{stopped}: {', '.join(words)} of {board.total}{took}   {url}"
 

@@ -143,7 +143,7 @@ class JobHub:
             notice = None
             if standing != self.standing:
                 notice = encode("job", _lifecycle(session, job, self.parts))
-            done = encode("done", _verdict(job)) if JobState(state).terminal else None
+            done = encode("done", _verdict(session, job)) if JobState(state).terminal else None
             groups = self._read_groups(session, job, final=done is not None)
         with self.changed:
             self._latest = frame
@@ -260,7 +260,7 @@ class Hubs:
             job = session.get_one(Job, job_id)
             hub = JobHub(self._parts, job_id, job.target_count, job.ver, job.state, _standing(job))
             if hub.finished:
-                hub.notices.done = encode("done", _verdict(job))
+                hub.notices.done = encode("done", _verdict(session, job))
                 groups = hub._read_groups(session, job, final=True)
                 if groups is not None:
                     hub.notices.groups = (1, groups)
@@ -348,12 +348,13 @@ def _lifecycle(session: Session, job: Job, parts: Runtime) -> dict[str, Any]:
     }
 
 
-def _verdict(job: Job) -> dict[str, Any]:
+def _verdict(session: Session, job: Job) -> dict[str, Any]:
     return {
         "ver": job.ver,
         "state": job.state,
         "counts": job.counts,
         "stopped_by": job.stopped_by,
+        "worker_shutdown": queries.ended_by_shutdown(session, job),
         "started_at": queries.iso(job.started_at),
         "finished_at": queries.iso(job.finished_at),
     }

@@ -92,6 +92,24 @@ def pause_words(pause: Mapping[str, Any] | None) -> str:
     }[PauseReason(pause["reason"]).value]
 
 
+def headline(job: Mapping[str, Any]) -> str:
+    """Returns what the verdict of a job does not say by itself: why it stopped or stands still, and once it has ended
+    how many hosts are lost, cancelled or skipped; for those 100 % ended does not mean done."""
+    why = stop_words(job["stop_reason"], job["stopped_by"], job["stop_detail"]) or pause_words(job["pause"])
+    state, counts = JobState(job["state"]), job["counts"]
+    shutdown = job["worker_shutdown"]
+    # What a cancelled job cancelled is what its verdict says.
+    cancelled = 0 if state is JobState.CANCELLED else counts["x"] - shutdown
+    told = [
+        (shutdown, _("%(n)s ended by a worker's shutdown", n=number(shutdown))),
+        (counts["l"], _("%(n)s lost", n=number(counts["l"]))),
+        (cancelled, _("%(n)s cancelled", n=number(cancelled))),
+        (counts["s"], _("%(n)s skipped", n=number(counts["s"]))),
+    ]
+    parts = [text for count, text in told if count] if state.terminal else []
+    return "; ".join(part for part in (why, ", ".join(parts)) if part)
+
+
 def phase(job: Mapping[str, Any]) -> str:
     """Returns what may be done with a job now: it ``runs``, is ``held`` between waves for a moment, ``waits`` for a
     person at a gate, is ``paused`` by one, is ``stopping``, or is ``over``."""

@@ -52,6 +52,7 @@ def test_output_appears_while_the_command_runs(live: LiveServer, page: Page, pla
     job, workers = started(live, play)
     page.goto(f"{live.url}/jobs/{job}?host=web1")
     expect(page.locator("#follow")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".log")).to_have_text("Nothing printed yet.")
     workers.write(0, b"first line\n")
     expect(page.locator("#L1")).to_contain_text("first line")
     workers.write(0, b"trouble\n", fd=2)
@@ -62,6 +63,11 @@ def test_output_appears_while_the_command_runs(live: LiveServer, page: Page, pla
     expect(page.locator("#L3")).to_contain_text("no end yet")
     expect(page.locator(".oh")).to_contain_text("exit 0")
     expect(page.locator("#follow")).to_have_count(0)
+    expect(page.locator(".log")).not_to_contain_text("Nothing")
+    page.get_by_role("button", name="Next ›").click()
+    expect(page.locator(".log")).to_have_text("Nothing printed yet.")
+    workers.end(1)
+    expect(page.locator(".log")).to_have_text("Finished with exit 0 and printed nothing.")
 
 
 def test_reading_upward_stops_following_at_once(live: LiveServer, page: Page, play: Players) -> None:
@@ -352,7 +358,7 @@ def test_the_foot_of_the_pane_counts_as_the_servers(live: LiveServer, page: Page
     workers.end(0)
     expect(page.locator(".oh")).to_contain_text("exit 0")
     expect(page.locator("[data-count]")).to_have_text("2 lines, 10 B, 4 B on stderr")
-    expect(page.locator("#done")).to_have_text("1 of 1 host finished")
+    expect(page.locator("#done")).to_have_text("1 of 1 host ended")
 
 
 def test_the_list_follows_its_jobs_and_shows_new_ones(live: LiveServer, page: Page, play: Players) -> None:
@@ -375,7 +381,7 @@ def test_five_thousand_hosts(live: LiveServer, page: Page, play: Players) -> Non
     assert page.locator("#grid a").count() == 0
     expect(page.locator(".chip[data-state=r] b")).to_have_text("40")
     workers.end(*range(20))
-    expect(page.locator("#done")).to_have_text("20 of 5,000 hosts finished")
+    expect(page.locator("#done")).to_have_text("20 of 5,000 hosts ended")
     canvas.focus()
     page.keyboard.press("End")
     expect(page.locator(".oh h2")).to_have_text("web5000")

@@ -6,13 +6,14 @@ from opsconsole.jobs.queries.doubts import doubts
 from opsconsole.jobs.queries.history import attempts, histories, lineage
 from opsconsole.jobs.queries.host_rows import get_run, hosts, invalid_query, offered_keys, run_row
 from opsconsole.jobs.queries.job_list import get_job, links, list_jobs
-from opsconsole.jobs.queries.job_status import etag, progress_of, status, stop_detail
+from opsconsole.jobs.queries.job_status import ended_by_shutdown, etag, progress_of, status, stop_detail
 from opsconsole.jobs.queries.turns import queue, waiting
 
 __all__ = [
     "attempts",
     "delta",
     "doubts",
+    "ended_by_shutdown",
     "epoch",
     "etag",
     "get_job",

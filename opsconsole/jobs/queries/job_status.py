@@ -37,6 +37,7 @@ def status(session: Session, job: Job, *, now: datetime) -> dict[str, Any]:
         "stop_reason": job.stop_reason,
         "stop_detail": stop_detail(session, job),
         "stopped_by": job.stopped_by,
+        "worker_shutdown": ended_by_shutdown(session, job),
         "title": job.title,
         "command": job.command,
         "what": job.what,
@@ -83,6 +84,14 @@ def stop_detail(session: Session, job: Job) -> str | None:
     skipped = (HostRun.job_id == job.id, HostRun.state == RunState.SKIPPED, HostRun.reason == Reason.CANARY)
     detail = session.scalar(select(HostRun.detail).where(*skipped).limit(1))
     return detail.removeprefix(NOT_STARTED_PREFIX) if detail else None
+
+
+def ended_by_shutdown(session: Session, job: Job) -> int:
+    """Returns on how many hosts a worker that was told to stop ended the command."""
+    if not job.n_x:
+        return 0
+    ended = (HostRun.job_id == job.id, HostRun.state == RunState.CANCELLED, HostRun.reason == Reason.WORKER_SHUTDOWN)
+    return session.scalar(select(func.count()).select_from(HostRun).where(*ended)) or 0
 
 
 def progress_of(session: Session, job: Job, *, now: datetime) -> dict[str, Any]:

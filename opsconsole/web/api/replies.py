@@ -202,6 +202,7 @@ class JobStatus(Answer):
     stop_reason: str | None
     stop_detail: str | None
     stopped_by: str | None
+    worker_shutdown: int
     title: str
     command: str
     what: dict[str, Any] | None

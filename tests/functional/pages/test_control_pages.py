@@ -99,6 +99,18 @@ def test_an_emergency_stop_is_told_on_every_page_until_an_admin_lifts_it(
     assert "the wrong" not in operator.text("/jobs")
 
 
+def test_what_ended_without_an_outcome_stands_in_the_head(operator: Person, play: Callable[[int], Play]) -> None:
+    job = operator.job("web[1-3]")
+    workers = play(job)
+    workers.start(0, 1, 2)
+    workers.end(0)
+    workers.end(1, state=RunState.CANCELLED, reason=Reason.WORKER_SHUTDOWN.value)
+    workers.end(2, state=RunState.LOST, reason=Reason.WORKER_LOST.value)
+    page = operator.get(f"/jobs/{job}").get_data(as_text=True)
+    assert "1 ended by a worker&#39;s shutdown, 1 lost" in page
+    assert "3 of 3 hosts ended" in page
+
+
 def test_a_stop_may_leave_what_runs(operator: Person, database: Database) -> None:
     job = operator.job("web[1-3]")
     operator.send("/stop", {"reason": ""})

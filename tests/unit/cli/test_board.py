@@ -60,6 +60,8 @@ def test_closing_words() -> None:
     )
     board.stop_reason = "threshold"
     assert "(stopped: too many failures)" in closing_line(board, None, "u")
+    board.worker_shutdown = 2
+    assert "(2 ended by a worker's shutdown)" in closing_line(board, None, "u")
 
 
 def test_plain_words() -> None:

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { phase, reasonOf, waitingText, waveNote, waveWindow } from "../../../opsconsole/web/static/js/control.js";
+import { headline, phase, reasonOf, waitingText, waveNote, waveWindow } from "../../../opsconsole/web/static/js/control.js";
 
 const list = [{ kind: "canary", size: 1 }, ...Array.from({ length: 20 }, () => ({ kind: "wave", size: 5 }))];
 const job = (more) => ({ state: "running", pause: null, stop_reason: null, counts: { q: 3, c: 0, r: 0 }, targets: { count: 101 }, waves: { now: 0, hold_ms: null, list }, ...more });
@@ -19,6 +19,14 @@ test("why a job stands still or stopped", () => {
   assert.equal(reasonOf(job({ state: "failed", stop_reason: "canary", stop_detail: detail })), "the canary failed (web1: failed)");
   assert.equal(reasonOf(job({ state: "cancelled", stop_reason: "operator", stopped_by: "li" })), "cancelled by li");
   assert.equal(reasonOf(job({})), "");
+});
+
+test("the headline names those for whom the end is not an outcome", () => {
+  const counts = { q: 0, c: 0, r: 0, o: 9, x: 3, s: 1, l: 2 };
+  assert.equal(headline(job({ state: "partial", counts, worker_shutdown: 2 })), "2 ended by a worker's shutdown, 2 lost, 1 cancelled, 1 skipped");
+  const stopped = { state: "failed", stop_reason: "threshold", counts: { ...counts, x: 0, s: 0 } };
+  assert.equal(headline(job(stopped)), "too many hosts failed; 2 lost");
+  assert.equal(headline(job({ counts })), "");
 });
 
 test("the strip shows the waves around the present one", () => {

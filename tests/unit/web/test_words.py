@@ -42,6 +42,16 @@ def test_sizes_are_folded_and_the_canary_has_its_own_name() -> None:
     assert [words.wave_name(plan, at) for at in (0, 1, 4, 9)] == ["Canary", "Wave 1", "Wave 4", ""]
 
 
+def test_the_headline_names_those_for_whom_the_end_is_not_an_outcome() -> None:
+    told = {"stop_reason": None, "stopped_by": None, "stop_detail": None, "pause": None, "worker_shutdown": 2}
+    counts = {"o": 9, "x": 3, "s": 1, "l": 2}
+    ended = {**told, "state": "partial", "counts": counts}
+    assert words.headline(ended) == "2 ended by a worker's shutdown, 2 lost, 1 cancelled, 1 skipped"
+    assert words.headline({**ended, "state": "running"}) == ""
+    by_person = {**ended, "state": "cancelled", "stop_reason": "operator", "stopped_by": "li", "worker_shutdown": 0}
+    assert words.headline(by_person) == "cancelled by li; 2 lost, 1 skipped"
+
+
 def test_what_may_be_done_with_a_job() -> None:
     said = {
         "runs": job(),

@@ -37,6 +37,21 @@ export function reasonOf(job) {
 }
 
 /**
+ * Returns what the verdict of a job does not say by itself, as the server's page does (words.py).
+ * @param {Status} job
+ */
+export function headline(job) {
+  const { counts } = job;
+  const shutdown = job.worker_shutdown ?? 0;
+  // What a cancelled job cancelled is what its verdict says.
+  const cancelled = job.state === "cancelled" ? 0 : counts.x - shutdown;
+  /** @type {[number, string][]} */
+  const told = [[shutdown, "{n} ended by a worker's shutdown"], [counts.l, "{n} lost"], [cancelled, "{n} cancelled"], [counts.s, "{n} skipped"]];
+  const parts = ended(job.state) ? told.filter(([count]) => count).map(([count, text]) => t(text, { n: number(count) })) : [];
+  return [reasonOf(job), parts.join(", ")].filter(Boolean).join("; ");
+}
+
+/**
  * Returns the waves around the present one; what is left out at either side is counted.
  * @param {Status} job
  * @returns {{name: string, size: number | null, place: string}[]}

@@ -197,6 +197,7 @@ async function headOnly(i) {
     const fresh = next.querySelector(part);
     if (fresh) byId("pane").querySelector(part)?.replaceWith(fresh);
   }
+  pane?.log?.empty(/** @type {HTMLElement | null} */ (next.querySelector(".log"))?.dataset.empty ?? "");
   localTimes(byId("pane"));
   watch();
 }

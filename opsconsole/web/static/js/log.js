@@ -91,14 +91,16 @@ export function createLog({ root, url, lines, running, line, onCount }) {
     first = answer.lines[0]?.[0] ?? 0;
     last = answer.lines.at(-1)?.[0] ?? 0;
     root.append(partial);
-    blankText(answer);
+    blank();
   }
 
-  /** @param {any} answer */
-  function blankText(answer) {
-    byId("log-empty")?.remove();
-    if (answer.lines.length || total || live) return;
-    root.append(el("p", { class: "empty", id: "log-empty", text: root.dataset.empty ?? "" }));
+  /** Says that there is nothing where there is nothing. */
+  function blank() {
+    const shown = root.querySelector("p.empty");
+    const text = last || total || !partial.hidden ? "" : live ? t("Nothing printed yet.") : (root.dataset.empty ?? "");
+    if (!text) shown?.remove();
+    else if (shown) shown.textContent = text;
+    else root.append(el("p", { class: "empty", text }));
   }
 
   async function down() {
@@ -183,6 +185,7 @@ export function createLog({ root, url, lines, running, line, onCount }) {
         if (last === before) break;
       }
     }
+    blank();
     if (follow) toEnd();
     showNewer();
   }, 300);
@@ -238,6 +241,7 @@ export function createLog({ root, url, lines, running, line, onCount }) {
         const body = partial.lastElementChild;
         body.replaceChildren();
         render(body, rest_);
+        blank();
       }
       refresh();
     },
@@ -247,6 +251,11 @@ export function createLog({ root, url, lines, running, line, onCount }) {
       partial.hidden = true;
       total = Math.max(total, last + 1);
       refresh();
+    },
+    /** Sets what is said where nothing was printed. @param {string} text */
+    empty(text) {
+      root.dataset.empty = text;
+      blank();
     },
     follow: setFollow,
     get following() {

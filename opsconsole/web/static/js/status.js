@@ -1,5 +1,5 @@
 // The head of a job page: verdict, progress, counters.
-import { createControl, reasonOf } from "./control.js";
+import { createControl, headline, reasonOf } from "./control.js";
 import { byId, el, glyph } from "./dom.js";
 import { BAR_ORDER, elapsed, ended } from "./store.js";
 import { about, duration, number, plural, STATES, t } from "./texts.js";
@@ -30,8 +30,8 @@ export function createStatus(title) {
     }
     const percent = Math.floor(next.progress * 100);
     byId("pct").textContent = `${percent}%`;
-    byId("done").textContent = plural(next.targets.count, "{done} of {n} host finished", "{done} of {n} hosts finished").replace("{done}", number(next.done));
-    byId("stopped").textContent = reasonOf(next);
+    byId("done").textContent = plural(next.targets.count, "{done} of {n} host ended", "{done} of {n} hosts ended").replace("{done}", number(next.done));
+    byId("stopped").textContent = headline(next);
     control.show(next);
     byId("bar").setAttribute("aria-valuenow", String(percent));
     bar(next.counts);
@@ -106,8 +106,8 @@ export function createStatus(title) {
     if (!urgent && Date.now() - spoken < SPEAK_EVERY_MS) return;
     spoken = Date.now();
     const state = t(PILLS[/** @type {keyof typeof PILLS} */ (next.state)]?.[1] ?? next.state);
-    const why = reasonOf(next);
-    const news = ended(next.state) ? t("The job has ended: {state}", { state }) : why ? `${state}: ${why}` : state;
+    const why = headline(next);
+    const news = ended(next.state) ? [t("The job has ended: {state}", { state }), why].filter(Boolean).join(", ") : why ? `${state}: ${why}` : state;
     byId("spoken").textContent = urgent ? news : t("{percent} percent, {failed} failed", { percent, failed: next.counts.f });
   }
 

@@ -5,7 +5,7 @@
  * @typedef {{code: string, text: string, ahead: number | null, slots: number | null, busy: number | null}} Waiting
  * @typedef {{now: number, hold_ms: number | null, list: {kind: string, size: number}[]}} Waves
  * @typedef {{id: number, ver: number, state: string, counts: Record<string, number>, done: number, progress: number,
- *   stop_reason: string | null, stop_detail?: string | null, stopped_by?: string | null, budget: {used: number, allowed: number} | null, rate_per_s: number | null,
+ *   stop_reason: string | null, stop_detail?: string | null, stopped_by?: string | null, worker_shutdown?: number, budget: {used: number, allowed: number} | null, rate_per_s: number | null,
  *   pause?: {reason: string, by: string | null} | null, waiting?: Waiting | null, waves?: Waves | null,
  *   eta_ms: number | null, created_at: string, started_at: string | null, finished_at: string | null,
  *   targets: {count: number}, slowest?: {i: number, host: string, ms: number}[]}} Status
@@ -103,7 +103,8 @@ function lifecycle(view, data) {
   const started_at = data.started_at ?? view.job.started_at;
   const stopped_by = data.stopped_by ?? view.job.stopped_by;
   const stop_detail = data.stop_detail ?? view.job.stop_detail;
-  const job = { ...view.job, ...control(data), state, stop_reason, stop_detail, stopped_by, started_at, finished_at, counts, ...progress(counts) };
+  const worker_shutdown = data.worker_shutdown ?? view.job.worker_shutdown;
+  const job = { ...view.job, ...control(data), state, stop_reason, stop_detail, stopped_by, worker_shutdown, started_at, finished_at, counts, ...progress(counts) };
   // The version stays that of the grid: this may come just before the delta that tells the hosts of the same version.
   return { ...view, job };
 }
