@@ -70,6 +70,10 @@ class Settings(BaseSettings):
     key_files: Annotated[dict[str, Path], NoDecode] = Field(
         default_factory=dict, description="Named private key files on the workers: name=/path,name2=/path2."
     )
+    credential: str | None = Field(
+        None,
+        description="Used where neither job nor host nor group says one: cred:NAME, key:NAME.",
+    )
     host_key_policy: Literal["strict", "accept_new"] = Field("strict", description="What to do with a new host key.")
     ssh_user: str | None = Field(None, description="Remote user when none is named; default is the worker's own user.")
     ssh_port: int = Field(22, ge=1, le=65535, description="Port when neither the target nor the inventory names one.")

@@ -7,6 +7,8 @@ Revises: 0003
 import sqlalchemy as sa
 from alembic import op
 
+from opsconsole.db.base import UTCDateTime
+
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
@@ -38,6 +40,7 @@ def upgrade() -> None:
         for column in columns:
             op.add_column(table, column)
     _add_host_keys()
+    _add_credentials()
 
 
 def _add_host_keys() -> None:
@@ -49,8 +52,79 @@ def _drop_host_keys() -> None:
 
 
 def downgrade() -> None:
+    _drop_credentials()
     _drop_host_keys()
     for table, columns in _COLUMNS.items():
         for column in columns:
             # Copying the table, as alembic would on SQLite, would lose what alembic does not know of it.
             op.execute(f"ALTER TABLE {table} DROP COLUMN {column.name}")
+
+
+def _add_credentials() -> None:
+    op.create_table(
+        "data_keys",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("created_at", UTCDateTime(), nullable=False),
+        sa.Column("retired_at", UTCDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_data_keys")),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "data_key_wraps",
+        sa.Column("key_id", sa.Integer(), nullable=False),
+        sa.Column("master_id", sa.String(length=16), nullable=False),
+        sa.Column("wrapped", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["key_id"], ["data_keys.id"], name=op.f("fk_data_key_wraps_key_id_data_keys"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("key_id", "master_id", name=op.f("pk_data_key_wraps")),
+    )
+    op.create_table(
+        "credentials",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=56), nullable=False),
+        sa.Column("kind", sa.String(length=24), nullable=False),
+        sa.Column("user", sa.String(length=64), nullable=True),
+        sa.Column("public", sa.JSON(), nullable=False),
+        sa.Column("scope", sa.JSON(), nullable=False),
+        sa.Column("notes", sa.Text(), nullable=True),
+        sa.Column("version", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("created_by", sa.String(length=150), nullable=False),
+        sa.Column("created_at", UTCDateTime(), nullable=False),
+        sa.Column("changed_at", UTCDateTime(), nullable=False),
+        sa.Column("last_used_at", UTCDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_credentials")),
+        sa.UniqueConstraint("name", name=op.f("uq_credentials_name")),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "credential_secrets",
+        sa.Column("credential_id", sa.Integer(), nullable=False),
+        sa.Column("field", sa.String(length=32), nullable=False),
+        sa.Column("key_id", sa.Integer(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["credential_id"],
+            ["credentials.id"],
+            name=op.f("fk_credential_secrets_credential_id_credentials"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(["key_id"], ["data_keys.id"], name=op.f("fk_credential_secrets_key_id_data_keys")),
+        sa.PrimaryKeyConstraint("credential_id", "field", name=op.f("pk_credential_secrets")),
+    )
+    op.create_index(op.f("ix_credential_secrets_key_id"), "credential_secrets", ["key_id"])
+    with op.batch_alter_table("job_secrets") as batch:
+        batch.add_column(sa.Column("key_id", sa.Integer(), nullable=True))
+        batch.create_foreign_key(op.f("fk_job_secrets_key_id_data_keys"), "data_keys", ["key_id"], ["id"])
+        batch.create_index(op.f("ix_job_secrets_key_id"), ["key_id"])
+
+
+def _drop_credentials() -> None:
+    # What a data key sealed opens no more without it; its jobs ask for the password again.
+    op.execute("DELETE FROM job_secrets WHERE key_id IS NOT NULL")
+    with op.batch_alter_table("job_secrets") as batch:
+        batch.drop_index(op.f("ix_job_secrets_key_id"))
+        batch.drop_constraint(op.f("fk_job_secrets_key_id_data_keys"), type_="foreignkey")
+        batch.drop_column("key_id")
+    for table in ("credential_secrets", "credentials", "data_key_wraps", "data_keys"):
+        op.drop_table(table)

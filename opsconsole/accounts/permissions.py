@@ -31,6 +31,8 @@ class Permission(StrEnum):
     LIFT_HOLD = "lift_hold"
     TRUST_HOST_KEYS = "trust_host_keys"
     EDIT_INVENTORY = "edit_inventory"
+    VIEW_CREDENTIALS = "view_credentials"
+    MANAGE_CREDENTIALS = "manage_credentials"
     ADMINISTER = "administer"
 
 
@@ -44,10 +46,13 @@ _NEEDS = {
     Permission.LIFT_HOLD: Role.ADMIN,
     Permission.TRUST_HOST_KEYS: Role.ADMIN,
     Permission.EDIT_INVENTORY: Role.ADMIN,
+    # That they are there, and for which hosts, is for those who use them; their secrets are for nobody.
+    Permission.VIEW_CREDENTIALS: Role.OPERATOR,
+    Permission.MANAGE_CREDENTIALS: Role.ADMIN,
     Permission.ADMINISTER: Role.ADMIN,
 }
 _ORDER = tuple(Role)
-_READ_ONLY = frozenset({Permission.VIEW, Permission.VIEW_ALL_JOBS})
+_READ_ONLY = frozenset({Permission.VIEW, Permission.VIEW_ALL_JOBS, Permission.VIEW_CREDENTIALS})
 
 
 @dataclass(frozen=True, slots=True)

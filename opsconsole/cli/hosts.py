@@ -31,7 +31,7 @@ def _field_options(command: _Command) -> _Command:
         "address": "Dialled instead of the name.",
         "port": "Port of its SSH server.",
         "user": "Remote user.",
-        "credential": "Name of a key file of the console.",
+        "credential": "Name of a key file of the console, or cred:NAME for a stored credential.",
         "jump": "Jump hosts in order: user@bastion:22,inner.",
         "zone": "Site whose workers reach it.",
         "notes": "Free text.",

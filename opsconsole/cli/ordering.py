@@ -54,7 +54,7 @@ def login_options(command: Callable[P, None]) -> Callable[P, None]:
         command,
         click.option("--title", help="Title of the job; default is the command."),
         click.option("--user", "-l", help="Remote user."),
-        click.option("--credential", help="auto, ambient or key:NAME."),
+        click.option("--credential", help="auto, ambient, key:NAME or cred:NAME (a stored one)."),
         click.option("--ask-password", is_flag=True, help="Ask for a password (or read a line of stdin) for this job."),
     )
 

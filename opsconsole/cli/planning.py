@@ -34,7 +34,7 @@ def _print(plan: Body, terminal: Terminal) -> None:
     width = max((len(host["host"]) for host in plan["hosts"]), default=0)
     for host in plan["hosts"]:
         where = f"{host['user']}@{host['address']}:{host['port']}"
-        login = host["credential"] or "NO CREDENTIAL"
+        login = f"{host['credential'] or 'NO CREDENTIAL'} ({host['credential_from']})"
         terminal.line(f"{host['host']:<{width}}  wave {host['wave']}  {where}  {login}")
     if confirmation := needed(plan):
         terminal.line(f"to confirm: {' '.join(confirmation)} ({', '.join(plan['risk']['reasons'])})")

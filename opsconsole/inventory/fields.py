@@ -14,6 +14,7 @@ _MAX_NOTES = 4000
 _MAX_REASON = 200
 _MAX_HOPS = 5
 _MAX_TAGS = 100
+_CREDENTIAL_CHARS = 56
 # In the order people read them.
 HOST_FIELDS = ("address", "port", "user", "credential", "jump", "zone", "frozen", "frozen_reason", "tags", "notes")
 _TRUE = {"1", "true", "yes", "y", "on", "x", "frozen", "disabled"}
@@ -100,6 +101,18 @@ def _user(value: Any) -> str:
         raise _invalid("user", error.detail) from None
 
 
+def _credential(value: Any) -> str:
+    """A name alone is that of a key file of the settings; ``cred:<name>`` is a stored credential."""
+    prefix, colon, name = str(value).partition(":")
+    if not colon:
+        return _word(prefix, "credential", "_.-")[:64]
+    if prefix == "key":
+        return _word(name, "credential", "_.-")[:64]
+    if prefix == "cred":
+        return f"cred:{_word(name, 'credential', '_.-')[:_CREDENTIAL_CHARS]}"
+    raise _invalid("credential", "Write cred:<name> for a stored credential, or the name of a key file.")
+
+
 def _jump(value: Any) -> str:
     hops = [part for part in str(value).split(",") if part.strip()]
     if len(hops) > _MAX_HOPS:
@@ -153,7 +166,7 @@ _CLEANERS: dict[str, Callable[[Any], Any]] = {
     "address": lambda value: host_name(str(value), "address"),
     "port": _port,
     "user": _user,
-    "credential": lambda value: _word(str(value), "credential", "_.-")[:64],
+    "credential": _credential,
     "jump": _jump,
     "zone": lambda value: _word(str(value), "zone", "_.-"),
     "frozen": _frozen,

@@ -7,6 +7,7 @@ from functools import cached_property
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from opsconsole.hostset import EmptyInventory
 from opsconsole.inventory.models import GroupLink, GroupMember, Host, HostGroup
 from opsconsole.inventory.service import in_parts
 
@@ -24,7 +25,7 @@ class _Groups:
     children: dict[int, list[int]]
 
 
-class InventoryResolver:
+class InventoryResolver(EmptyInventory):
     """The ``hostset.GroupResolver`` over the database; good for one evaluation, as it keeps what it has read.
 
     Jobs lie above the inventory, so whoever knows them hands in ``job_hosts``.

@@ -12,13 +12,15 @@ from sqlalchemy.orm import Session
 
 from opsconsole.accounts.models import User
 from opsconsole.accounts.permissions import Actor, Permission, Role
+from opsconsole.credentials.choice import AMBIENT, AUTO, PASSWORD, Choice
 from opsconsole.credentials.cipher import Cipher
-from opsconsole.credentials.models import JobSecret
+from opsconsole.credentials.vault import Vault
 from opsconsole.errors import Unavailable
 from opsconsole.hostset import parse_host
 from opsconsole.inventory import hostkeys
 from opsconsole.inventory.known_hosts import KnownHosts
 from opsconsole.inventory.service import frozen_hosts
+from opsconsole.jobs.authentication import Authenticator, Stored
 from opsconsole.jobs.compose import compose
 from opsconsole.jobs.launch import PASSWORD_SECRET
 from opsconsole.jobs.models import HostRun, Job
@@ -104,7 +106,8 @@ class ClaimReader:
         self, settings: Settings, cipher: Cipher, *, worker_id: Callable[[], str], worker_name: str, home: Path
     ) -> None:
         self._settings = settings
-        self._cipher = cipher
+        self._vault = Vault(cipher)
+        self._authenticator = Authenticator(settings, self._vault)
         self._worker_id = worker_id
         self.worker_name = worker_name
         self._known_hosts_path = home / ".ssh" / "known_hosts"
@@ -148,8 +151,9 @@ class ClaimReader:
         places = [(run.address, run.port) for run in runs]
         known = hostkeys.known(session, places)
         nothing = hostkeys.Known()
+        stored = self._authenticator.stored(session, map(self._choice, runs), now=now)
         return {
-            run.id: self._claim(session, run, known.get(place, nothing), now)
+            run.id: self._claim(session, run, known.get(place, nothing), stored, now)
             for run, place in zip(runs, places, strict=True)
         }
 
@@ -178,17 +182,17 @@ class ClaimReader:
         )
 
     def _open_password(self, session: Session, job_id: int) -> tuple[Secret | None, Unreached | None]:
-        row = session.get(JobSecret, (job_id, PASSWORD_SECRET))
-        if row is None:
-            return None, Unreached(Reason.CREDENTIAL, "The password typed for this job is no longer stored.")
         try:
-            return Secret(self._cipher.open(row.sealed, place=f"job_secrets/{job_id}/{PASSWORD_SECRET}")), None
+            password = self._vault.open_job_secret(session, job_id, PASSWORD_SECRET)
         except Unavailable as error:
             return None, Unreached(Reason.CREDENTIAL, error.detail)
+        if password is None:
+            return None, Unreached(Reason.CREDENTIAL, "The password typed for this job is no longer stored.")
+        return password, None
 
-    def _claim(self, session: Session, run: Delivered, known: hostkeys.Known, now: datetime) -> Claim:
+    def _claim(self, session: Session, run: Delivered, known: hostkeys.Known, stored: Stored, now: datetime) -> Claim:
         job = self._jobs[run.job_id]
-        auth, problem = self._auth(run, job)
+        auth, problem = self._auth(run, job, stored)
         keys = known.trusted
         if not keys and self._settings.use_ambient_keys:
             keys = self._seed_from_known_hosts(session, run.address, run.port, now)
@@ -224,20 +228,17 @@ class ClaimReader:
             durable=options.durable,
         )
 
-    def _auth(self, run: Delivered, job: _JobFacts) -> tuple[Auth, Unreached | None]:
-        if job.kind == "password":
+    def _auth(self, run: Delivered, job: _JobFacts, stored: Stored) -> tuple[Auth, Unreached | None]:
+        if job.kind == PASSWORD:
             return Auth(identity=f"the password typed for job {run.job_id}", password=job.password), job.problem
-        name = job.name if job.kind == "key" else run.credential if job.kind == "auto" else None
-        if name is not None:
-            path = self._settings.key_files.get(name)
-            if path is None:
-                text = f"This worker has no key file named {name!r} (setting key_files)."
-                return Auth(identity=f"key {name}"), Unreached(Reason.CREDENTIAL, text)
-            return Auth(identity=f"key {name}", key_files=(str(path),)), None
-        if self._settings.use_ambient_keys:
-            return Auth(identity="own keys", ambient=True), None
-        text = "No credential: choose a key file or a password, or set OPSCONSOLE_USE_AMBIENT_KEYS=1 on the worker."
-        return Auth(identity="none"), Unreached(Reason.CREDENTIAL, text)
+        return self._authenticator.login(self._choice(run), run.host, run.user, stored)
+
+    def _choice(self, run: Delivered) -> Choice:
+        """Returns what the job says, else what was found for its host at launch."""
+        job = self._jobs[run.job_id]
+        if job.kind != AUTO:
+            return Choice(job.kind, job.name)
+        return Choice.of_host(run.credential) if run.credential is not None else Choice(AMBIENT)
 
     def _seed_from_known_hosts(self, session: Session, address: str, port: int, now: datetime) -> tuple[KnownKey, ...]:
         """Takes over what the worker's own user already trusts, once it is needed."""

@@ -11,6 +11,7 @@ from opsconsole.accounts.permissions import Actor, Permission
 from opsconsole.audit.record import record
 from opsconsole.credentials.cipher import Cipher
 from opsconsole.credentials.models import JobSecret
+from opsconsole.credentials.vault import Vault, job_place
 from opsconsole.db.console import Console
 from opsconsole.errors import ConfirmationRequired, Conflict, Forbidden
 from opsconsole.hostset import EmptyInventory, Resolution, evaluate, fold
@@ -36,7 +37,7 @@ class Launcher(Survey):
 
     def __init__(self, settings: Settings, cipher: Cipher) -> None:
         super().__init__(settings)
-        self._cipher = cipher
+        self._vault = Vault(cipher)
 
     def launch(self, session: Session, order: Order, actor: Actor, *, now: datetime) -> tuple[Job, bool]:
         """Writes the job, a row per host and the audit record, and returns the job and whether it is new.
@@ -69,9 +70,10 @@ class Launcher(Survey):
         job = _write_job(session, order, actor, now, prepared)
         session.execute(insert(HostRun), [{"job_id": job.id, **row} for row in prepared.rows])
         if order.password is not None:
-            place = f"job_secrets/{job.id}/{PASSWORD_SECRET}"
-            sealed = self._cipher.seal(order.password.reveal(), place=place)
-            session.add(JobSecret(job_id=job.id, name=PASSWORD_SECRET, sealed=sealed, created_at=now))
+            place = job_place(job.id, PASSWORD_SECRET)
+            key_id, data = self._vault.seal(session, {place: order.password}, now=now)[place]
+            secret = JobSecret(job_id=job.id, name=PASSWORD_SECRET, key_id=key_id, sealed=data, created_at=now)
+            session.add(secret)
         _audit(session, actor, job, order, prepared.what, now)
         return job, True
 
@@ -85,14 +87,12 @@ class Launcher(Survey):
             shown = shown[:_COMMAND_HEAD_CHARS] + "..."
         hosts = [
             {name: row[name] for name in ("i", "host", "address", "port", "user")}
-            | {"credential": self._login(prepared, row["credential"]), "wave": row["wave"], "command": shown}
-            for row in prepared.rows
+            | {"credential": login.words, "credential_from": login.origin, "wave": row["wave"], "command": shown}
+            for row, login in zip(prepared.rows, prepared.logins, strict=True)
         ]
         reasons = [error.detail for error in prepared.refusals]
         allowed = not reasons
-        without = [host["host"] for host in hosts if host["credential"] is None]
-        if without:
-            reasons.append(f"No credential for {fold(without)[:300]}: choose a key file or a password.")
+        reasons += [f"{fold(names)[:300]}: {problem}" for problem, names in prepared.login_problems.items()]
         if session.get_one(Console, 1).held_at is not None:
             reasons.append("The console is held: the job would wait until an admin lifts the hold.")
         return {
@@ -111,16 +111,6 @@ class Launcher(Survey):
             "policy": {"allowed": allowed, "reasons": reasons},
             "hosts": hosts,
         }
-
-    def _login(self, prepared: Prepared, own: str | None) -> str | None:
-        """Returns what a worker would log in with, ``None`` when it has nothing; ``own`` is the inventory's key."""
-        kind, name = prepared.auth["kind"], prepared.auth["name"]
-        if kind == "password":
-            return "the password typed for this job"
-        key = name if kind == "key" else own if kind == "auto" else None
-        if key is not None:
-            return f"key {key}" if key in self._settings.key_files else None
-        return "own keys" if self._settings.use_ambient_keys else None
 
     def _earlier(self, session: Session, order: Order, actor: Actor) -> Job | None:
         key = order.idempotency_key

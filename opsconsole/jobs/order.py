@@ -37,10 +37,11 @@ class LaunchType(StrEnum):
 class Order:
     """What a person asks for. ``None`` means the console's setting; times are seconds.
 
-    ``credential`` is ``auto`` (the host's own, else the worker's own keys), ``ambient``, ``key:<name>`` or
-    ``password``. ``interpreter`` to ``env`` are as in ``what.What``. ``expect_count``, ``expect_digest`` and
-    ``expect_hosts`` (a list of hosts) repeat what the preview said. ``asked`` is what the person asked for where the
-    order was made from it: it decides whether two orders with the same ``idempotency_key`` are the same.
+    ``credential`` is ``auto`` (what the host, its groups or the settings say, else the worker's own keys), ``ambient``,
+    ``key:<name>`` (a key file), ``cred:<name>`` (a stored credential) or ``password``. ``interpreter`` to ``env`` are
+    as in ``what.What``. ``expect_count``, ``expect_digest`` and ``expect_hosts`` (a list of hosts) repeat what the
+    preview said. ``asked`` is what the person asked for where the order was made from it: it decides whether two orders
+    with the same ``idempotency_key`` are the same.
     """
 
     targets: str

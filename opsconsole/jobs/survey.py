@@ -9,12 +9,14 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from opsconsole.accounts.permissions import Actor, Permission
+from opsconsole.credentials.choice import AMBIENT, KEY, PASSWORD, Choice
 from opsconsole.errors import FieldError, Forbidden, Invalid, OpsconsoleError, TooLarge
 from opsconsole.hostset import Resolution, evaluate, fold
 from opsconsole.inventory.models import Host
 from opsconsole.inventory.service import locate
 from opsconsole.jobs.guard import PROTECTED_TAG_VALUE, Risk, assess
 from opsconsole.jobs.limits import Caps
+from opsconsole.jobs.logins import Login, Logins
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.options import MaxFailures, RunOptions
 from opsconsole.jobs.order import Order
@@ -49,8 +51,14 @@ class Prepared:
     located: Sequence[Located]
     plan: list[dict[str, Any]] | None
     rows: list[dict[str, Any]]
+    logins: list[Login]
     risk: Risk
     refusals: list[OpsconsoleError]
+
+    @property
+    def login_problems(self) -> dict[str, list[str]]:
+        """Why hosts cannot be logged in to: each sentence with the hosts it is about."""
+        return _problems(self.logins, self.located)
 
 
 class Survey:
@@ -129,23 +137,25 @@ class Survey:
         priority = _priority(order.priority)
         resolution, located = self._locate(session, actor, order.targets, order.exclude)
         places = place_hosts(session, located, options, caps=Caps.parse(self._settings.limits))
+        logins = Logins(session, self._settings, auth).of(located)
         rows = [
-            {**self._run_row(i, item, auth), "rank": rank, "wave": wave, "limit_keys": keys}
-            for i, (item, rank, wave, keys) in enumerate(
-                zip(located, places.placement.rank, places.placement.wave, places.limit_keys, strict=True)
+            {**self._run_row(i, item, auth, login), "rank": rank, "wave": wave, "limit_keys": keys}
+            for i, (item, login, rank, wave, keys) in enumerate(
+                zip(located, logins, places.placement.rank, places.placement.wave, places.limit_keys, strict=True)
             )
         ]
         risk, _ = self._risk(session, located, what.readable(command))
-        refusals = self._refusals(actor, priority, located)
-        return Prepared(
-            command, what, options, auth, priority, resolution, located, places.placement.plan, rows, risk, refusals
-        )
+        refusals = self._refusals(actor, priority, located, logins)
+        plan = places.placement.plan
+        return Prepared(command, what, options, auth, priority, resolution, located, plan, rows, logins, risk, refusals)
 
     def what_of(self, order: Order) -> What:
         """Returns how the order's command is run. Raises ``Invalid`` naming each field that has no meaning."""
         return What.of(order, max_stdin_bytes=self._settings.max_command_bytes)
 
-    def _refusals(self, actor: Actor, priority: Priority, located: Sequence[Located]) -> list[OpsconsoleError]:
+    def _refusals(
+        self, actor: Actor, priority: Priority, located: Sequence[Located], logins: Sequence[Login]
+    ) -> list[OpsconsoleError]:
         found: list[OpsconsoleError] = []
         if not actor.may(Permission.RUN):
             found.append(Forbidden("Your role or token may look at jobs but not run commands."))
@@ -155,6 +165,12 @@ class Survey:
         unlisted = [item.spec.label for item in located if item.entry is None]
         if unlisted and not self._settings.allow_unlisted_hosts:
             found.append(fault("targets", f"Not in the inventory: {fold(unlisted)[:300]}", code="unknown_hosts"))
+        # What a host or a group says wrongly is no reason to keep the others waiting; what the person says is.
+        asked = _problems([login if login.origin == "job" else None for login in logins], located)
+        found += [
+            fault("credential", f"{problem} Asked for: {fold(names)[:300]}", code="out_of_scope")
+            for problem, names in asked.items()
+        ]
         return found
 
     def _locate(self, session: Session, actor: Actor, targets: str, exclude: str) -> tuple[Resolution, list[Located]]:
@@ -198,34 +214,34 @@ class Survey:
         return self._options(**{name: getattr(order, name) for name in _CHOSEN})
 
     def _auth_of(self, order: Order) -> dict[str, Any]:
-        kind, _, name = order.credential.partition(":")
-        if kind not in {"auto", "ambient", "key", "password"} or (kind == "key") != bool(name):
-            raise fault("credential", "Choose auto, ambient, key:<name> or password.")
-        if kind == "ambient" and not self._settings.use_ambient_keys:
+        choice = Choice.of_order(order.credential)
+        kind, name = choice.kind, choice.name
+        if kind == AMBIENT and not self._settings.use_ambient_keys:
             raise fault("credential", "This console does not use its workers' own keys (setting use_ambient_keys).")
-        if kind == "key" and name not in self._settings.key_files:
-            raise fault("credential", f"There is no key file named {name[:64]!r} (setting key_files).")
-        if kind == "password" and order.password is None:
+        if kind == KEY and name not in self._settings.key_files:
+            raise fault("credential", f"There is no key file named {name!r} (setting key_files).")
+        if kind == PASSWORD and order.password is None:
             raise fault("password", "Give the password: none is kept from one job to the next.", code="missing")
-        if kind != "password" and order.password is not None:
+        if kind != PASSWORD and order.password is not None:
             raise fault("password", "A password goes with the credential 'password', and only with it.")
         if order.password is not None and not order.password.reveal():
             raise fault("password", "The password is empty.", code="empty")
         user = order.user or None
         if user is not None and not _USER.fullmatch(user):
             raise fault("user", "Not a user name: letters, digits, dot, dash and underscore only.")
-        return {"kind": kind, "name": name or None, "user": user}
+        return {"kind": kind, "name": name, "user": user}
 
-    def _run_row(self, i: int, item: Located, auth: Mapping[str, Any]) -> dict[str, Any]:
+    def _run_row(self, i: int, item: Located, auth: Mapping[str, Any], login: Login) -> dict[str, Any]:
         spec, entry = item.spec, item.entry
-        user = spec.user or auth["user"] or (entry.user if entry else None) or self._settings.remote_user
+        named = spec.user or auth["user"] or login.user
+        user = named or (entry.user if entry else None) or self._settings.remote_user
         return {
             "i": i,
             "host": spec.label,
             "address": (entry.address if entry else None) or spec.name,
             "port": spec.port or (entry.port if entry else None) or self._settings.ssh_port,
             "user": user,
-            "credential": entry.credential if entry else None,
+            "credential": str(login.choice) if login.choice and login.origin != "worker" else None,
             "state": RunState.PENDING.value,
             "ver": 1,
         }
@@ -245,6 +261,14 @@ class Survey:
         latest = select(func.max(HostRun.id)).where(HostRun.host.in_(names)).group_by(HostRun.host)
         query = select(HostRun.host).where(HostRun.id.in_(latest), HostRun.state == RunState.UNREACHABLE.value)
         return sorted(session.scalars(query))
+
+
+def _problems(logins: Sequence[Login | None], located: Sequence[Located]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for login, item in zip(logins, located, strict=True):
+        if login is not None and login.problem is not None:
+            found.setdefault(login.problem, []).append(item.spec.label)
+    return found
 
 
 def fault(field: str, message: str, *, code: str = "invalid") -> Invalid:

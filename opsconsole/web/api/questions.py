@@ -118,7 +118,11 @@ class NewJob(What):
     command: str
     title: Text | None = Field(None, max_length=200)
     user: Text | None = Field(None, description="Remote user; a `user@host` target wins over it.", max_length=64)
-    credential: Text = Field("auto", description="`auto`, `ambient`, `key:<name>` or `password`.", max_length=80)
+    credential: Text = Field(
+        "auto",
+        description="`auto`, `ambient`, `key:<name>`, `cred:<name>` (a stored one) or `password`.",
+        max_length=80,
+    )
     password: SecretStr | None = Field(
         None, description="Only with credential `password`; kept sealed until the job ends.", max_length=1024
     )

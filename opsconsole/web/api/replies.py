@@ -91,7 +91,8 @@ class Policy(Answer):
 
 
 class PlannedHost(Answer):
-    """What would be done to one host; ``credential`` is null when there is none to log in with."""
+    """What would be done to one host; ``credential`` is null when there is none to log in with, ``credential_from``
+    is who says it: ``job``, ``host``, ``group <name>``, ``setting`` or ``worker``."""
 
     i: int
     host: str
@@ -99,6 +100,7 @@ class PlannedHost(Answer):
     port: int
     user: str
     credential: str | None
+    credential_from: str
     wave: int
     command: str
 

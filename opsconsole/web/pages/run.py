@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 from opsconsole.accounts import service
 from opsconsole.accounts.models import User
 from opsconsole.accounts.permissions import Permission
+from opsconsole.credentials.service import credentials
 from opsconsole.errors import ConfirmationRequired, Conflict, Invalid, OpsconsoleError, TooLarge
 from opsconsole.inventory import groups as inventory
 from opsconsole.jobs import control, queries
@@ -164,7 +165,7 @@ def _page(
         usual={
             name: getattr(usual, name) for name in ("concurrency", "connect_timeout", "command_timeout", "credential")
         },
-        credentials=_credentials(),
+        credentials=_credentials(database),
         remote_user=settings.remote_user,
         groups=inventory.groups(database)[:_GROUPS_SHOWN],
         earlier=queries.list_jobs(database, actor(), limit=_EARLIER),
@@ -176,8 +177,9 @@ def _page(
     )
 
 
-def _credentials() -> list[tuple[str, str]]:
+def _credentials(database: Session) -> list[tuple[str, str]]:
     settings = runtime().settings
     ambient = [("ambient", _("own keys and agent"))] if settings.use_ambient_keys else []
     files = [(f"key:{name}", _("key file %(name)s", name=name)) for name in settings.key_files]
-    return [("auto", _("automatic")), *ambient, *files, ("password", _("a password for this job"))]
+    stored = [(f"cred:{item.name}", _("credential %(name)s", name=item.name)) for item in credentials(database)]
+    return [("auto", _("automatic")), *stored, *ambient, *files, ("password", _("a password for this job"))]

@@ -74,6 +74,7 @@ def test_a_dry_run_tells_each_host_and_writes_nothing(
         "port": 2222,
         "user": "root",
         "credential": "the password typed for this job",
+        "credential_from": "job",
         "wave": 2,
         "command": "uptime",
     }

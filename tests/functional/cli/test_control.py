@@ -124,7 +124,10 @@ def _plan(**more: Any) -> dict[str, Any]:
         "risk": {"tier": 2, "reasons": ["2 hosts"], "confirm": "2", "reason_required": False},
         "waves": [{"kind": "canary", "size": 1, "folded": "web1"}, {"kind": "wave", "size": 1, "folded": "web2"}],
         "policy": {"allowed": True, "reasons": []},
-        "hosts": [host | {"credential": login} for host, login in zip(hosts, ("key ops", None), strict=True)],
+        "hosts": [
+            host | {"credential": login, "credential_from": origin}
+            for host, login, origin in zip(hosts, ("key ops", None), ("host", "worker"), strict=True)
+        ],
     } | more
 
 
@@ -134,8 +137,8 @@ def test_a_dry_run_prints_the_plan_and_launches_nothing(console: FakeConsole, ca
     assert result.exit_code == 0, result.output
     assert "2 hosts, worst case 1 fail before it stops" in result.output
     assert "wave 0 (canary): 1 host: web1" in result.output
-    assert "web1  wave 0  ops@10.0.0.1:22  key ops" in result.output
-    assert "web2  wave 1  ops@10.0.0.1:22  NO CREDENTIAL" in result.output
+    assert "web1  wave 0  ops@10.0.0.1:22  key ops (host)" in result.output
+    assert "web2  wave 1  ops@10.0.0.1:22  NO CREDENTIAL (worker)" in result.output
     assert "to confirm: --yes=2" in result.output
     assert console.to("POST", "plan")[0].body["canary"] == "1"
     assert not console.to("POST", "jobs")

@@ -6,18 +6,19 @@ from opsconsole.accounts.permissions import Actor, Permission, Role, Scope
 
 PEOPLE = {
     Role.VIEWER: {Permission.VIEW},
-    Role.OPERATOR: {Permission.VIEW, Permission.RUN, Permission.STOP_ALL},
+    Role.OPERATOR: {Permission.VIEW, Permission.RUN, Permission.STOP_ALL, Permission.VIEW_CREDENTIALS},
     Role.APPROVER: {
         Permission.VIEW,
         Permission.RUN,
         Permission.STOP_ALL,
         Permission.VIEW_ALL_JOBS,
         Permission.HIGH_PRIORITY,
+        Permission.VIEW_CREDENTIALS,
     },
     Role.ADMIN: set(Permission),
 }
 NEVER_BY_TOKEN = {Permission.ADMINISTER}
-READS = {Permission.VIEW, Permission.VIEW_ALL_JOBS}
+READS = {Permission.VIEW, Permission.VIEW_ALL_JOBS, Permission.VIEW_CREDENTIALS}
 
 
 @pytest.mark.parametrize("permission", list(Permission))
