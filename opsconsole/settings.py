@@ -74,7 +74,9 @@ class Settings(BaseSettings):
         None,
         description="Used where neither job nor host nor group says one: cred:NAME, key:NAME.",
     )
-    host_key_policy: Literal["strict", "accept_new"] = Field("strict", description="What to do with a new host key.")
+    host_key_policy: Literal["strict", "accept_new", "pinned"] = Field(
+        "strict", description="What to do with a new host key, where neither the host nor a group of it says it."
+    )
     ssh_user: str | None = Field(None, description="Remote user when none is named; default is the worker's own user.")
     ssh_port: int = Field(22, ge=1, le=65535, description="Port when neither the target nor the inventory names one.")
     keep_connections: int = Field(200, ge=0, le=5000, description="Idle SSH connections one worker process keeps open.")

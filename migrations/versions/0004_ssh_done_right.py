@@ -30,6 +30,7 @@ _COLUMNS = {
     ],
     "host_runs": [
         sa.Column("jump", sa.String(length=1000), nullable=True),
+        sa.Column("host_key_policy", sa.String(length=16), nullable=True),
         sa.Column("variables", sa.JSON(none_as_null=True), nullable=True),
     ],
 }

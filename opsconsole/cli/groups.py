@@ -14,6 +14,8 @@ from opsconsole.cli.terminal import harmless
 from opsconsole.errors import NotFound
 from opsconsole.settings import Settings
 
+_FIELDS = ("host_key_policy", "notes")
+
 
 @click.group()
 def groups() -> None:
@@ -45,6 +47,8 @@ def show(name: str, *, as_json: bool) -> int:
         click.echo(json.dumps(group))
         return ExitCode.OK
     click.echo(f"{group['total']} hosts in all, {len(group['hosts'])} of its own")
+    if group["host_key_policy"]:
+        click.echo(f"host keys of its hosts: {group['host_key_policy']}")
     for field in ("children", "parents", "hosts"):
         if group[field]:
             click.echo(harmless(f"{field:<9} {' '.join(group[field])}"))
@@ -55,6 +59,7 @@ def show(name: str, *, as_json: bool) -> int:
 @click.argument("name")
 @click.option("-w", "expression", metavar="EXPRESSION", help="Its own hosts, all of them; '' for none.")
 @click.option("--child", "children", multiple=True, metavar="NAME", help="A group in it; all of them, repeat for more.")
+@click.option("--host-key-policy", help="strict, accept_new or pinned, for its hosts; '' leaves it to the console.")
 @click.option("--notes", help="Free text.")
 @edge
 def set_(name: str, **options: Any) -> int:
@@ -65,8 +70,9 @@ def set_(name: str, **options: Any) -> int:
             values["hosts"] = _hosts(client, options["expression"])
         if options["children"]:
             values["children"] = list(options["children"])
-        if options["notes"] is not None:
-            values["notes"] = options["notes"]
+        for field in _FIELDS:
+            if options[field] is not None:
+                values[field] = options[field] or None
         try:
             client.patch(_path(name), values)
         except NotFound:

@@ -16,7 +16,7 @@ from opsconsole.errors import Invalid
 from opsconsole.settings import Settings
 
 _PAGE = 1000
-_FIELDS = ("address", "port", "user", "credential", "jump", "zone", "notes")
+_FIELDS = ("address", "port", "user", "credential", "jump", "host_key_policy", "zone", "notes")
 _Command = Callable[..., Any]
 
 
@@ -33,11 +33,12 @@ def _field_options(command: _Command) -> _Command:
         "user": "Remote user.",
         "credential": "Name of a key file of the console, or cred:NAME for a stored credential.",
         "jump": "Jump hosts in order: user@bastion:22,inner.",
+        "host_key_policy": "strict, accept_new or pinned; else its groups or the console say it.",
         "zone": "Site whose workers reach it.",
         "notes": "Free text.",
     }
     for name in reversed(_FIELDS):
-        command = click.option(f"--{name}", help=texts[name])(command)
+        command = click.option(f"--{name.replace('_', '-')}", name, help=texts[name])(command)
     command = click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="One tag; repeat for more.")(
         command
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 from opsconsole.errors import FieldError, Invalid
 from opsconsole.hostset import HostSpec, parse_host
+from opsconsole.inventory.host_key_policy import HostKeyPolicy
 
 # Marks that a group or a tag may have in a target expression beside letters and digits.
 _MARKS = "_.+-/"
@@ -16,7 +17,21 @@ _MAX_HOPS = 5
 _MAX_TAGS = 100
 _CREDENTIAL_CHARS = 56
 # In the order people read them.
-HOST_FIELDS = ("address", "port", "user", "credential", "jump", "zone", "frozen", "frozen_reason", "tags", "notes")
+HOST_FIELDS = (
+    "address",
+    "port",
+    "user",
+    "credential",
+    "jump",
+    "host_key_policy",
+    "zone",
+    "frozen",
+    "frozen_reason",
+    "tags",
+    "notes",
+)
+# What a group says beside its members; all but the notes is for its hosts, where they say nothing themselves.
+GROUP_FIELDS = ("host_key_policy", "notes")
 _TRUE = {"1", "true", "yes", "y", "on", "x", "frozen", "disabled"}
 _FALSE = {"", "0", "false", "no", "n", "off", "enabled"}
 
@@ -120,6 +135,13 @@ def _jump(value: Any) -> str:
     return ",".join(_host(hop, "jump").label for hop in hops)
 
 
+def _host_key_policy(value: Any) -> str:
+    try:
+        return HostKeyPolicy(str(value)).value
+    except ValueError:
+        raise _invalid("host_key_policy", f"Choose {', '.join(HostKeyPolicy)}.") from None
+
+
 def _frozen(value: Any) -> bool:
     if isinstance(value, bool):
         return value
@@ -168,6 +190,7 @@ _CLEANERS: dict[str, Callable[[Any], Any]] = {
     "user": _user,
     "credential": _credential,
     "jump": _jump,
+    "host_key_policy": _host_key_policy,
     "zone": lambda value: _word(str(value), "zone", "_.-"),
     "frozen": _frozen,
     "frozen_reason": _text("frozen_reason", _MAX_REASON),

@@ -33,6 +33,7 @@ class GroupView:
 
     name: str
     notes: str | None
+    host_key_policy: str | None
     version: int
     source_id: int | None
     hosts: tuple[str, ...]
@@ -58,7 +59,7 @@ def set_group(session: Session, name: str, host_names: Iterable[str]) -> HostGro
 
 
 def add_group(session: Session, name: str, values: Mapping[str, Any], *, actor: Actor, now: datetime) -> GroupView:
-    """Returns a new group. ``values`` may hold ``hosts``, ``children`` and ``notes``.
+    """Returns a new group. ``values`` may hold ``hosts``, ``children`` and ``fields.GROUP_FIELDS``.
 
     Raises ``Forbidden``, ``Invalid``, ``Conflict`` (``group_exists``).
     """
@@ -84,7 +85,7 @@ def change_group(
     actor: Actor,
     now: datetime,
 ) -> GroupView:
-    """Returns the group with what ``values`` holds changed: ``name``, ``hosts`` and ``children`` (all), ``notes``.
+    """Returns the group with what ``values`` holds changed: ``name``, ``hosts``, ``children`` (all), ``GROUP_FIELDS``.
 
     Raises ``Forbidden``, ``NotFound``, ``Invalid``, ``Conflict``.
     """
@@ -127,6 +128,7 @@ def get_group(session: Session, name: str) -> GroupView:
     return GroupView(
         group.name,
         group.notes,
+        group.host_key_policy,
         group.version,
         group.source_id,
         tuple(session.scalars(hosts.where(GroupMember.group_id == group.id).order_by(GroupMember.position))),
@@ -193,8 +195,10 @@ def _group(session: Session, name: str) -> HostGroup:
 
 def _set(session: Session, group: HostGroup, values: Mapping[str, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {}
-    if "notes" in values:
-        group.notes = told["notes"] = fields.clean("notes", values["notes"])
+    for name in fields.GROUP_FIELDS:
+        if name in values:
+            told[name] = fields.clean(name, values[name])
+            setattr(group, name, told[name])
     if values.get("hosts") is not None:
         told["hosts"] = _set_hosts(session, group, values["hosts"])
     if values.get("children") is not None:

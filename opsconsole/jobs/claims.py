@@ -17,16 +17,15 @@ from opsconsole.credentials.cipher import Cipher
 from opsconsole.credentials.vault import Vault
 from opsconsole.errors import Unavailable
 from opsconsole.hostset import parse_host
-from opsconsole.inventory import hostkeys
-from opsconsole.inventory.known_hosts import KnownHosts
 from opsconsole.inventory.service import frozen_hosts
 from opsconsole.jobs.authentication import Authenticator, Stored
 from opsconsole.jobs.compose import compose
 from opsconsole.jobs.launch import PASSWORD_SECRET
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.options import RunOptions
-from opsconsole.jobs.ports import Auth, HostKeyPolicy, KnownKey, Limits, RemoteCommand, Secret, Target, Unreached
+from opsconsole.jobs.ports import Auth, Limits, RemoteCommand, Secret, Target, Unreached
 from opsconsole.jobs.states import Reason
+from opsconsole.jobs.trust import Place, Trust, TrustReader
 from opsconsole.jobs.what import What
 from opsconsole.settings import Settings
 
@@ -91,6 +90,7 @@ class Delivered(NamedTuple):
     port: int
     user: str
     credential: str | None
+    host_key_policy: str | None
     fence: int
     attempt: int
     mark: str
@@ -110,8 +110,7 @@ class ClaimReader:
         self._authenticator = Authenticator(settings, self._vault)
         self._worker_id = worker_id
         self.worker_name = worker_name
-        self._known_hosts_path = home / ".ssh" / "known_hosts"
-        self._known_hosts: tuple[float, KnownHosts] = (0.0, KnownHosts(""))
+        self._trust = TrustReader(settings, home)
         self._jobs: dict[int, _JobFacts] = {}
         self._permitted: dict[int, bool] = {}
         self._frozen: dict[int, str] = {}
@@ -148,14 +147,10 @@ class ClaimReader:
         for job_id in {run.job_id for run in runs}:
             if job_id not in self._jobs:
                 self._remember_job(session, job_id)
-        places = [(run.address, run.port) for run in runs]
-        known = hostkeys.known(session, places)
-        nothing = hostkeys.Known()
+        places = [Place(run.host, run.address, run.port, run.host_key_policy) for run in runs]
+        trusted = self._trust.read(session, places, now)
         stored = self._authenticator.stored(session, map(self._choice, runs), now=now)
-        return {
-            run.id: self._claim(session, run, known.get(place, nothing), stored, now)
-            for run, place in zip(runs, places, strict=True)
-        }
+        return {run.id: self._claim(run, trusted[place], stored) for run, place in zip(runs, places, strict=True)}
 
     def _read_permissions(self, session: Session, job_ids: set[int]) -> dict[int, bool]:
         query = select(Job.id, User).join(User, User.id == Job.created_by_id).where(Job.id.in_(job_ids))
@@ -190,22 +185,16 @@ class ClaimReader:
             return None, Unreached(Reason.CREDENTIAL, "The password typed for this job is no longer stored.")
         return password, None
 
-    def _claim(self, session: Session, run: Delivered, known: hostkeys.Known, stored: Stored, now: datetime) -> Claim:
+    def _claim(self, run: Delivered, trust: Trust, stored: Stored) -> Claim:
         job = self._jobs[run.job_id]
         auth, problem = self._auth(run, job, stored)
-        keys = known.trusted
-        if not keys and self._settings.use_ambient_keys:
-            keys = self._seed_from_known_hosts(session, run.address, run.port, now)
-        policy = HostKeyPolicy(self._settings.host_key_policy)
-        # Where a key was revoked an unseen one is no first meeting: it may be the revoked one.
-        policy = HostKeyPolicy.STRICT if known.revoked else policy
         target = Target(
             host=run.host,
             address=run.address,
             port=run.port,
             user=run.user,
-            known_keys=keys,
-            host_key_policy=policy,
+            known_keys=trust.known_keys,
+            host_key_policy=trust.host_key_policy,
         )
         options = job.options
         limits = Limits(options.connect_timeout, options.command_timeout, options.idle_timeout, options.kill_grace)
@@ -222,7 +211,7 @@ class ClaimReader:
             limits=limits,
             script=job.script,
             mark=run.mark,
-            problem=_blocked(known) or problem,
+            problem=trust.blocked or problem,
             retries=options.retries,
             retry_pause=options.retry_pause,
             durable=options.durable,
@@ -239,28 +228,6 @@ class ClaimReader:
         if job.kind != AUTO:
             return Choice(job.kind, job.name)
         return Choice.of_host(run.credential) if run.credential is not None else Choice(AMBIENT)
-
-    def _seed_from_known_hosts(self, session: Session, address: str, port: int, now: datetime) -> tuple[KnownKey, ...]:
-        """Takes over what the worker's own user already trusts, once it is needed."""
-        try:
-            changed = self._known_hosts_path.stat().st_mtime
-            if changed != self._known_hosts[0]:
-                self._known_hosts = (changed, KnownHosts(self._known_hosts_path.read_text(errors="replace")))
-        except OSError:
-            return ()
-        keys = self._known_hosts[1].keys(address, port)
-        source = hostkeys.Source.KNOWN_HOSTS
-        # A key that the console has revoked stays revoked, whatever the file says.
-        return tuple(key for key in keys if hostkeys.remember(session, address, port, key, source=source, now=now))
-
-
-def _blocked(known: hostkeys.Known) -> Unreached | None:
-    """Returns why nothing may connect there at all: the alarm over a changed key stands until a person decides."""
-    if not known.alarms:
-        return None
-    shown = f"{known.alarms[-1].algorithm} {hostkeys.fingerprint(known.alarms[-1])}"
-    text = f"Another host key than the trusted one was shown at this address before: {shown}. Nothing connects to it"
-    return Unreached(Reason.HOST_KEY_CHANGED, f"{text} until an administrator decides; this time nothing was tried.")
 
 
 def _read_frozen(session: Session, runs: Iterable[Delivered]) -> dict[int, str]:

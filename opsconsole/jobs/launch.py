@@ -88,6 +88,7 @@ class Launcher(Survey):
         hosts = [
             {name: row[name] for name in ("i", "host", "address", "port", "user")}
             | {"credential": login.words, "credential_from": login.origin, "wave": row["wave"], "command": shown}
+            | {"host_key_policy": row["host_key_policy"] or self._settings.host_key_policy}
             for row, login in zip(prepared.rows, prepared.logins, strict=True)
         ]
         reasons = [error.detail for error in prepared.refusals]

@@ -155,6 +155,8 @@ class HostRun(Base):
     cancel_requested_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     # Seconds between TERM and KILL that this cancel gives; the job's own when it says nothing.
     cancel_grace: Mapped[float | None]
+    # How its host key is judged, where its host or a group says it; else the console's setting does.
+    host_key_policy: Mapped[str | None] = mapped_column(String(16))
     # What the command's processes on the host carry in their environment as OPSC_RUN; made anew by each claim.
     mark: Mapped[str | None] = mapped_column(String(64))
     late: Mapped[bool] = mapped_column(default=False)

@@ -9,16 +9,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from opsconsole.inventory.host_key_policy import HostKeyPolicy as HostKeyPolicy
 from opsconsole.inventory.known_hosts import KnownKey as KnownKey
 from opsconsole.jobs.states import Reason
 from opsconsole.secret import Secret as Secret
-
-
-class HostKeyPolicy(StrEnum):
-    """What to do with a host key that the console has not seen before; a changed key is refused by both."""
-
-    STRICT = "strict"
-    ACCEPT_NEW = "accept_new"
 
 
 class Stream(StrEnum):

@@ -12,6 +12,7 @@ from opsconsole.accounts.permissions import Actor, Permission
 from opsconsole.credentials.choice import AMBIENT, KEY, PASSWORD, Choice
 from opsconsole.errors import FieldError, Forbidden, Invalid, OpsconsoleError, TooLarge
 from opsconsole.hostset import Resolution, evaluate, fold
+from opsconsole.inventory.inherited import inherited
 from opsconsole.inventory.models import Host
 from opsconsole.inventory.service import locate
 from opsconsole.jobs.guard import PROTECTED_TAG_VALUE, Risk, assess
@@ -138,8 +139,9 @@ class Survey:
         resolution, located = self._locate(session, actor, order.targets, order.exclude)
         places = place_hosts(session, located, options, caps=Caps.parse(self._settings.limits))
         logins = Logins(session, self._settings, auth).of(located)
+        policies = _host_key_policies(session, located)
         rows = [
-            {**self._run_row(i, item, auth, login), "rank": rank, "wave": wave, "limit_keys": keys}
+            {**self._run_row(i, item, auth, login), **policies[i], "rank": rank, "wave": wave, "limit_keys": keys}
             for i, (item, login, rank, wave, keys) in enumerate(
                 zip(located, logins, places.placement.rank, places.placement.wave, places.limit_keys, strict=True)
             )
@@ -281,6 +283,16 @@ def _priority(word: str) -> Priority:
         return Priority[word.upper()]
     except KeyError:
         raise fault("priority", "Choose low, normal or high.") from None
+
+
+def _host_key_policies(session: Session, located: Sequence[Located]) -> list[dict[str, Any]]:
+    """Returns the column that says how each host's key is judged, where its host or the nearest group says it."""
+    entries = [item.entry for item in located]
+    asking = [entry.id for entry in entries if entry is not None and entry.host_key_policy is None]
+    groups = inherited(session, asking, "host_key_policy")
+    of_group = {host_id: found.value for host_id, found in groups.items()}
+    own = [entry and (entry.host_key_policy or of_group.get(entry.id)) for entry in entries]
+    return [{"host_key_policy": policy} for policy in own]
 
 
 def _leave_out_frozen(resolution: Resolution, located: list[Located]) -> tuple[Resolution, list[Located]]:

@@ -38,6 +38,8 @@ _COLUMNS = {
     "jump": "jump",
     "jump host": "jump",
     "proxyjump": "jump",
+    "host_key_policy": "host_key_policy",
+    "host key policy": "host_key_policy",
     "zone": "zone",
     "site": "zone",
     "frozen": "frozen",
@@ -117,7 +119,7 @@ def _read_pasted_word(word: str, host: HostDraft, line: int, draft: Draft, *, al
     key, equals, value = word.partition("=")
     if equals and key in {"group", "groups"}:
         draft.put_into([value], host, line)
-    elif equals and key in {"address", "port", "user", "credential", "jump", "zone", "frozen"}:
+    elif equals and key in {"address", "port", "user", "credential", "jump", "host_key_policy", "zone", "frozen"}:
         draft.put(host, key, value, line)
     elif equals:
         draft.tag(host, key, value, line)

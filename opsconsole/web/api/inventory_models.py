@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, GetPydanticSchema
 
 from opsconsole.inventory.formats import AUTO, IMPORTS, ExportFormat
+from opsconsole.inventory.host_key_policy import HostKeyPolicy
 from opsconsole.web.api.questions import Body, Question, Text
 from opsconsole.web.api.replies import Answer
 
@@ -35,6 +36,9 @@ class HostChange(Body):
     user: Text | None = Field(None, max_length=64)
     credential: Text | None = Field(None, max_length=64)
     jump: Text | None = Field(None, description="Jump hosts in order: `user@bastion:22,inner`.", max_length=1000)
+    host_key_policy: Text | None = Field(
+        None, description="`strict`, `accept_new` or `pinned`; else its groups or the console say it.", max_length=16
+    )
     zone: Word | None = None
     frozen: bool | None = Field(None, description="Nothing is run on a frozen host.")
     frozen_reason: Text | None = Field(None, max_length=200)
@@ -68,6 +72,11 @@ class GroupChange(Body):
     name: Word | None = Field(None, description="Another name for it.")
     hosts: Names | None = Field(None, description="Exactly its own hosts, in order.")
     children: list[Word] | None = Field(None, description="Exactly the groups in it.", max_length=5000)
+    host_key_policy: Text | None = Field(
+        None,
+        description="`strict`, `accept_new` or `pinned`, for its hosts that say nothing themselves.",
+        max_length=16,
+    )
     notes: Text | None = Field(None, max_length=4000)
     version: int | None = None
 
@@ -111,6 +120,7 @@ class HostItem(Answer):
     user: str | None
     credential: str | None
     jump: str | None
+    host_key_policy: HostKeyPolicy | None
     zone: str | None
     frozen: bool
     frozen_reason: str | None
@@ -155,6 +165,7 @@ class GroupItem(Answer):
 
     name: str
     notes: str | None
+    host_key_policy: HostKeyPolicy | None
     hosts: list[str]
     children: list[str]
     parents: list[str]

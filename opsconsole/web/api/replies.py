@@ -101,6 +101,7 @@ class PlannedHost(Answer):
     user: str
     credential: str | None
     credential_from: str
+    host_key_policy: str
     wave: int
     command: str
 

@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response
 from opsconsole.accounts.permissions import Permission
 from opsconsole.errors import Conflict, Invalid, OpsconsoleError
 from opsconsole.hostset import fold
+from opsconsole.inventory import fields
 from opsconsole.inventory import groups as inventory_groups
 from opsconsole.inventory.resolver import InventoryResolver
 from opsconsole.web import inventory
@@ -73,7 +74,8 @@ def _values(database: Session) -> dict[str, Any]:
         found = inventory.listing(database, actor(), expression=text, limit=inventory.MAX_LISTED)
         names = [host.name for host in found.hosts] + list(found.unknown)
     children = request.form.get("children", "").replace(",", " ").replace("@", " ").split()
-    return {"hosts": names, "children": children, "notes": request.form.get("notes", "")}
+    said = {name: request.form[name] for name in fields.GROUP_FIELDS if name in request.form}
+    return {"hosts": names, "children": children, **said}
 
 
 def _list(database: Session, *, error: OpsconsoleError | None = None) -> Response:
@@ -97,6 +99,7 @@ def _group(database: Session, name: str, *, error: OpsconsoleError | None = None
         "name": view.name,
         "hosts": fold(view.hosts) if view.hosts else "",
         "children": " ".join(view.children),
+        "host_key_policy": view.host_key_policy or "",
         "notes": view.notes or "",
     }
     page = render_template(

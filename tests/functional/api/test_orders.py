@@ -75,6 +75,7 @@ def test_a_dry_run_tells_each_host_and_writes_nothing(
         "user": "root",
         "credential": "the password typed for this job",
         "credential_from": "job",
+        "host_key_policy": "strict",
         "wave": 2,
         "command": "uptime",
     }

@@ -9,7 +9,8 @@ import pytest
 from opsconsole.accounts.permissions import Actor, Role
 from opsconsole.credentials.cipher import Cipher
 from opsconsole.db.database import Database
-from opsconsole.inventory import hostkey_desk, hostkeys
+from opsconsole.errors import Invalid
+from opsconsole.inventory import groups, hostkey_desk, hostkeys, service
 from opsconsole.inventory.known_hosts import KnownKey
 from opsconsole.jobs import transitions
 from opsconsole.jobs.claims import Claim, ClaimReader
@@ -105,6 +106,33 @@ def test_two_first_contacts_at_once_keep_one_key(database: Database, trusting: S
     assert claim(database, trusting, ledger).target.known_keys == (KEY,)
 
 
+def test_the_nearest_says_how_a_key_is_judged(database: Database, trusting: Settings, ledger: Ledger) -> None:
+    """The host before its groups, they before the console; as it was when the job was launched."""
+    boss = Actor(1, "boss", Role.ADMIN)
+
+    def policy() -> HostKeyPolicy:
+        return claim(database, trusting, ledger).target.host_key_policy
+
+    with database.transaction() as session:
+        service.add_host(session, "web1", {}, actor=boss, now=START)
+        groups.add_group(session, "web", {"hosts": ["web1"]}, actor=boss, now=START)
+        groups.add_group(session, "all", {"children": ["web"], "host_key_policy": "strict"}, actor=boss, now=START)
+    assert policy() is HostKeyPolicy.STRICT
+    with database.transaction() as session:
+        values = {"host_key_policy": "pinned"}
+        groups.change_group(session, "web", values, version=None, actor=boss, now=START)
+    assert policy() is HostKeyPolicy.PINNED
+    with database.transaction() as session:
+        values = {"host_key_policy": "accept_new"}
+        service.change_host(session, "web1", values, version=None, actor=boss, now=START)
+        order = Order(targets="web1", command="id")
+        (planned,) = Launcher(trusting, CIPHER).plan(session, order, boss)["hosts"]
+        assert planned["host_key_policy"] == "accept_new"
+    assert policy() is HostKeyPolicy.ACCEPT_NEW
+    with database.transaction() as session, pytest.raises(Invalid):
+        service.change_host(session, "web1", {"host_key_policy": "never"}, version=None, actor=boss, now=START)
+
+
 def test_where_a_key_was_revoked_nothing_is_accepted_unasked(
     database: Database, trusting: Settings, ledger: Ledger
 ) -> None:
@@ -113,6 +141,17 @@ def test_where_a_key_was_revoked_nothing_is_accepted_unasked(
         hostkeys.seed_known_hosts(session, text, now=START)
     target = claim(database, trusting, ledger).target
     assert (target.known_keys, target.host_key_policy) == ((), HostKeyPolicy.STRICT)
+
+
+def test_where_keys_are_pinned_the_workers_known_hosts_adds_none(
+    database: Database, trusting: Settings, ledger: Ledger, tmp_path: Path
+) -> None:
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "known_hosts").write_text(f"web* {KEY.algorithm} {KEY.key}\n")
+    with database.transaction() as session:
+        boss = Actor(1, "boss", Role.ADMIN)
+        service.add_host(session, "web1", {"host_key_policy": "pinned"}, actor=boss, now=START)
+    assert claim(database, trusting, ledger).target.known_keys == ()
 
 
 def test_after_a_changed_key_nothing_connects_there_until_somebody_decides(

@@ -178,19 +178,25 @@ def test_known_hosts_gives_keys_to_hosts_even_by_hashed_names(database: Database
 
 
 FLEET = """\
-name,address,port,user,jump,zone,frozen,frozen_reason,groups,tag:dc,notes
-web1,10.0.0.1,2222,deploy,root@bastion:22,eu,,,web prod,eu,=cmd|' /C calc'!A0
-web2,,,,,,yes,disk,web,us,"a
+name,address,port,user,jump,host_key_policy,zone,frozen,frozen_reason,groups,tag:dc,notes
+web1,10.0.0.1,2222,deploy,root@bastion:22,pinned,eu,,,web prod,eu,=cmd|' /C calc'!A0
+web2,,,,,,,yes,disk,web,us,"a
 b"
-db1,2001:db8::1,,,,,,,,,+1
+db1,2001:db8::1,,,,,,,,,,+1
 """
 
 
 @pytest.mark.parametrize(
     ("form", "fields"),
     [
-        ("csv", {"address", "port", "user", "jump", "zone", "frozen", "frozen_reason", "notes", "tags"}),
-        ("xlsx", {"address", "port", "user", "jump", "zone", "frozen", "frozen_reason", "notes", "tags"}),
+        (
+            "csv",
+            {"address", "port", "user", "jump", "host_key_policy", "zone", "frozen", "frozen_reason", "notes", "tags"},
+        ),
+        (
+            "xlsx",
+            {"address", "port", "user", "jump", "host_key_policy", "zone", "frozen", "frozen_reason", "notes", "tags"},
+        ),
         ("ansible-ini", {"address", "port", "user", "jump", "tags"}),
         ("ansible-yaml", {"address", "port", "user", "jump", "tags"}),
         ("ssh-config", {"address", "port", "user", "jump"}),
