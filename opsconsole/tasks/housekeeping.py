@@ -1,4 +1,4 @@
-"""The worker process's own loop: heartbeat, orders for its runs, and, in one process at a time, sweep and reap."""
+"""The worker process's own loop: heartbeat and, in one process at a time, sweep and reap."""
 
 import os
 import secrets
@@ -15,7 +15,7 @@ import opsconsole
 from opsconsole.clock import Clock
 from opsconsole.db.database import Database
 from opsconsole.errors import Unavailable
-from opsconsole.jobs import dispatch, handover, look, orders, recover, timekeeping
+from opsconsole.jobs import dispatch, handover, look, recover, timekeeping
 from opsconsole.jobs.limits import Caps
 from opsconsole.jobs.perform import Performer
 from opsconsole.jobs.ports import Dispatcher
@@ -185,11 +185,9 @@ class Housekeeping:
         if monotonic - self._beaten >= self._settings.heartbeat_seconds:
             self._beat()
             self._beaten = monotonic
-        # 2. Take orders for the runs in hand.
-        self._take_orders()
-        # 3. Look after the workers and the clock: one process at a time.
+        # 2. Look after the workers and the clock: one process at a time.
         leads = self._lead(monotonic)
-        # 4. Look after the jobs: the leader always, the others when asked.
+        # 3. Look after the jobs: the leader always, the others when asked.
         with self._database.transaction() as session:
             self._tide.look(session)
             if self._tide.refusal is not None:
@@ -237,12 +235,6 @@ class Housekeeping:
             _log.warning("this worker was declared gone; it goes on under a new id", name=self._identity.name)
             self._identity.renew()
             self._register()
-
-    def _take_orders(self) -> None:
-        if self._performer is None or not self._performer.busy:
-            return
-        with self._database.read() as session:
-            self._performer.cancel(orders.cancels(session, self._performer.in_hand()))
 
 
 def _tell_gone(worker_id: str, runs: int) -> None:

@@ -28,6 +28,7 @@ from opsconsole.tasks.broker_look import make_look
 from opsconsole.tasks.chores import refresh_sources, tidy
 from opsconsole.tasks.dispatcher import CeleryDispatcher
 from opsconsole.tasks.housekeeping import Housekeeping, Identity
+from opsconsole.tasks.order_watch import OrderWatch
 from opsconsole.tasks.pool import make_offload
 from opsconsole.tasks.postbox import Postbox
 
@@ -40,7 +41,7 @@ _ID_LIMIT = 2**63
 
 
 class Services:
-    """What a worker process holds besides Celery: ledger, performer, housekeeping, connector."""
+    """What a worker process holds besides Celery: ledger, performer, housekeeping, orders, connector."""
 
     def __init__(
         self,
@@ -55,7 +56,7 @@ class Services:
         self._connector = connector
         self._identity = Identity(label)
         # Each native thread has an engine of its own, so that no lock is shared between it and a greenlet.
-        self._databases = [Database(settings.database, pool_size=1) for _ in range(2)]
+        self._databases = [Database(settings.database, pool_size=1) for _ in range(3)]
         self._postbox = Postbox(
             dispatcher,
             look,
@@ -89,6 +90,9 @@ class Services:
         self._ended = threading.Event()
         bounds = Bounds(settings.output_head_bytes, settings.output_tail_bytes, settings.worker_dead_seconds / 2)
         self.performer = Performer(self._ledger, connector, bounds)
+        self.orders = OrderWatch(
+            self._databases[2], self.performer, seconds=settings.sweep_seconds, offload=make_offload()
+        )
         self.looker = Looker(
             self._databases[0],
             self._claim_reader(runtime),
@@ -111,6 +115,7 @@ class Services:
         """Registers the process and begins its loop. Raises ``Unavailable`` without a database of this version."""
         self._housekeeping_offload(lambda: require_current(self._databases[0]))
         self.housekeeping.start(self.performer)
+        self.orders.start()
         self._postbox.start(changed=self.housekeeping.beat_now, back=self.housekeeping.resend)
         threading.Thread(target=self._replay, name="replay", daemon=True).start()
 
@@ -140,6 +145,7 @@ class Services:
         """Ends everything now; what is in hand is settled by the others."""
         self._ended.set()
         self._ledger.close()
+        self.orders.stop()
         self.housekeeping.stop()
         self._postbox.close()
         self._connector.close()
@@ -214,6 +220,7 @@ def _add_tasks(app: Celery, running: list[Services]) -> None:
     @app.task(name=DISPATCH_TASK, shared=False)
     def look_for_work() -> None:
         for services in running:
+            services.orders.kick()
             services.housekeeping.kick()
 
     @app.task(name=LOOK_TASK, shared=False)

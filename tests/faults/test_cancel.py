@@ -1,6 +1,7 @@
 """A cancel ends what runs on the hosts, whatever it has become there, whoever it runs as, and says what is proven."""
 
 import logging
+import signal
 import time
 from collections.abc import Callable, Iterator
 
@@ -177,12 +178,17 @@ def test_a_cancel_while_the_database_is_slow_is_told_truthfully(make_console: Ma
     console = make_console()
     job_id = console.launch("127.0.0.[1-4]", SLEEPERS, command_timeout=0, **KEY)
     runs = running(console, [job_id])
-    console.cancel(job_id)
     # Somebody holds the only lock there is for a while: workers learn of the order, and cannot write what came of it.
+    # They hear nothing before the lock is held, and then have to write that they live.
+    for worker in console.workers:
+        worker.process.send_signal(signal.SIGSTOP)
+    console.cancel(job_id)
     with console.database.transaction() as session:
         session.execute(select(Job).where(Job.id == job_id).with_for_update())
         session.get_one(Job, job_id).title = "held"
         session.flush()
+        for worker in console.workers:
+            worker.process.send_signal(signal.SIGCONT)
         until(lambda: not processes_of_runs(runs), 30, "the commands are gone")
     body = console.follow(job_id, 60)
     assert body["counts"]["x"] == 4
