@@ -1,4 +1,5 @@
-"""The live stream of the jobs list: state and counts of the latest jobs, and notices, at most once a second."""
+"""The live stream of every page: what everybody should know of the console, and for the jobs list the state and counts
+of the latest jobs, at most once a second."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ class FleetStream(Stream):
     """What ``viewer`` may see. It has no end of its own."""
 
     viewer: Actor
+    # Whether the viewer wants to hear of jobs, or of the console's notices alone.
+    jobs: bool = True
     _told: dict[int, int] = field(default_factory=dict)
     _notices: bytes = b""
 
@@ -29,6 +32,8 @@ class FleetStream(Stream):
         if notices != self._notices:
             self._notices = notices
             yield notices
+        if not self.jobs:
+            return
         for job in reversed(self.streams.fleet.latest(self.viewer)):
             if self._told.get(job.job_id) != job.ver:
                 self._told[job.job_id] = job.ver

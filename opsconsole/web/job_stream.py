@@ -54,12 +54,15 @@ def _bad_out(message: str) -> Invalid:
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class JobStream(Stream):
-    """``runs`` are the ids of the host runs whose output is followed, by place in the roster."""
+    """``runs`` are the ids of the host runs whose output is followed, by place in the roster. With ``notices`` it also
+    tells what everybody should know of the console."""
 
     hub: JobHub
     epoch: str
     position: Position
     runs: dict[int, int]
+    notices: bool = False
+    _sent_notices: bytes = b""
     _sent_job: int = 0
     _sent_groups: int = 0
     _ended: set[int] = field(default_factory=set)
@@ -101,6 +104,9 @@ class JobStream(Stream):
         if number != self._sent_groups:
             self._sent_groups = number
             yield notice
+        if self.notices and (told := self.streams.fleet.notices()) != self._sent_notices:
+            self._sent_notices = told
+            yield told
 
     def _output(self, i: int) -> Iterator[bytes]:
         if i in self._ended:

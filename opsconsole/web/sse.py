@@ -72,13 +72,14 @@ class Streams:
         """Makes every open stream look again whether its viewer still may see it."""
         self._doubts += 1
 
-    def respond(self, make: "Callable[[], Stream]", user_id: int) -> Response:
+    def respond(self, make: "Callable[[], Stream]", user_id: int, *, lesser: bool = False) -> Response:
         """Returns the answer that sends the stream that ``make`` makes; closing it gives the viewer's place back.
 
-        Raises ``Unavailable`` with ``retry_after`` when all places are taken; the client polls instead.
+        A ``lesser`` stream, which its viewer can do without, leaves half of the places to the others. Raises
+        ``Unavailable`` with ``retry_after`` when all places are taken; the client polls instead.
         """
         self._let_go_of_stalled()
-        self._enter(user_id)
+        self._enter(user_id, 2 if lesser else 1)
         try:
             stream = make()
         except BaseException:
@@ -99,9 +100,10 @@ class Streams:
         response.call_on_close(close)
         return response
 
-    def _enter(self, user_id: int) -> None:
+    def _enter(self, user_id: int, share: int) -> None:
+        most, most_each = self._most // share, self._most_each // share
         with self._lock:
-            if self.stopping.is_set() or self._open.total() >= self._most or self._open[user_id] >= self._most_each:
+            if self.stopping.is_set() or self._open.total() >= most or self._open[user_id] >= most_each:
                 raise Unavailable(
                     "All live streams are taken. Poll instead, or try later.",
                     code="streams_full",

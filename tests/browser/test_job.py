@@ -1,5 +1,6 @@
 """The live job page."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -153,13 +154,14 @@ def test_rows_keep_what_they_know_when_the_stream_comes_later(live: LiveServer, 
     job, workers = started(live, play, 6, 3)
     workers.end(1, state=RunState.FAILED, exit_status=7, reason=Reason.EXIT_STATUS.value)
     held: list[Route] = []
-    page.route("**/events*", lambda route: held.append(route))
+    page.route(f"**/jobs/{job}/events*", lambda route: held.append(route))
     page.goto(f"{live.url}/jobs/{job}?view=hosts")
     expect(page.locator(".hrow[data-i='1']")).to_contain_text("exit 7")
     # This one ends after the rows were fetched and before the first word of the stream, which tells its state alone.
     workers.end(2, state=RunState.FAILED, exit_status=9, reason=Reason.EXIT_STATUS.value)
     held[0].continue_()
-    expect(page.locator("#link")).to_have_text("Live")
+    # On a busy machine the page has stopped waiting for the stream and asks instead: the first answer tells the same.
+    expect(page.locator("#link")).to_have_text(re.compile("Live|Polling"))
     expect(page.locator(".hrow[data-i='2']")).to_contain_text("exit 9")
     expect(page.locator(".hrow[data-i='1']")).to_contain_text("exit 7")
 
@@ -267,7 +269,7 @@ def test_leaving_the_page_leaves_no_request_behind(live: LiveServer, page: Page,
     page.goto(f"{live.url}/jobs")
     expect(page.locator("tbody tr")).to_have_count(1)
     page.wait_for_timeout(1000)
-    assert not [url for url in open_requests if "events" in url]
+    assert not [url for url in open_requests if f"/jobs/{job}/events" in url]
 
 
 def test_who_differs_is_shown_as_the_line_that_differs(live: LiveServer, page: Page, play: Players) -> None:

@@ -23,7 +23,7 @@ blueprint = Blueprint("events", __name__)
 @blueprint.get(f"{JOB}/events")
 @requires(Permission.VIEW)
 @spec.validate(
-    resp=answers(HTTP_200=(None, "Events: hello, snapshot, delta, groups, out, job, done, bye."), also=(404,)),
+    resp=answers(HTTP_200=(None, "Events: hello, snapshot, delta, groups, out, job, notices, done, bye."), also=(404,)),
     tags=("results",),
     operation_id="job_events",
 )
@@ -46,6 +46,7 @@ def job_events(job_id: int, query: questions.EventsQuery) -> Response:
             epoch=epoch,
             position=position,
             runs=runs,
+            notices=query.notices,
         )
 
     return live.respond(make, actor().user_id)
@@ -53,16 +54,18 @@ def job_events(job_id: int, query: questions.EventsQuery) -> Response:
 
 @blueprint.get("/events")
 @requires(Permission.VIEW)
-@spec.validate(resp=answers(HTTP_200=(None, "Events: hello, job, bye.")), tags=("jobs",), operation_id="all_events")
-def events() -> Response:
-    """Follow state and counts of the latest jobs."""
+@spec.validate(
+    resp=answers(HTTP_200=(None, "Events: hello, notices, job, bye.")), tags=("jobs",), operation_id="all_events"
+)
+def events(query: questions.FleetQuery) -> Response:
+    """Follow the console's notices, and state and counts of the latest jobs."""
     live = streams()
 
     def make() -> FleetStream:
         allowed = partial(_may_see, live, None, credentials())
-        return FleetStream(streams=live, allowed=allowed, endpoint=_endpoint(), viewer=actor())
+        return FleetStream(streams=live, allowed=allowed, endpoint=_endpoint(), viewer=actor(), jobs=query.jobs)
 
-    return live.respond(make, actor().user_id)
+    return live.respond(make, actor().user_id, lesser=not query.jobs)
 
 
 def _may_see(live: Streams, job_id: int | None, proof: Credentials) -> bool:

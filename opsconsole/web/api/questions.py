@@ -285,6 +285,13 @@ class EventsQuery(Question):
 
     out: Text = Field("", max_length=200)
     last_event_id: Text = Field("", max_length=200)
+    notices: bool = Field(default=False, description="Also what `GET /notices` tells, as events `notices`.")
+
+
+class FleetQuery(Question):
+    """What to hear: the latest jobs, unless ``jobs`` is false, and the notices."""
+
+    jobs: bool = True
 
 
 class HostKeysQuery(Question):

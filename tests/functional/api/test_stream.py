@@ -238,7 +238,22 @@ def test_a_viewer_who_left_gives_its_place_back(app: Flask, watcher: Viewer, ope
     assert streams_of(app).hubs.viewers == 0
 
 
-def test_places_are_limited_and_nobody_takes_them_all(runtime: Runtime, operator: Program) -> None:
+def test_the_notices_can_be_heard_alone_or_with_a_job(
+    watcher: Viewer, operator: Program, play: Callable[[int], Play]
+) -> None:
+    job = operator.launch()
+    alone, beside = watcher.events("events?jobs=false"), watcher.events(f"jobs/{job}/events?notices=true")
+    for events in (alone, beside):
+        assert [notice["code"] for notice in _take(events, "notices").data["notices"]] == ["no_workers"]
+    play(job).start(0)
+    operator.post("hold", {"cancel": False})
+    assert next(alone).data["notices"][0]["code"] == "console_held"
+    assert _take(beside, "notices").data["notices"][0]["code"] == "console_held"
+
+
+def test_places_are_limited_and_nobody_takes_them_all(
+    runtime: Runtime, operator: Program, program: Callable[..., Program]
+) -> None:
     settings = runtime.settings.model_copy(update={"max_streams": 10, "web_threads": 128})
     app = create_app(Runtime(settings, runtime.database, runtime.clock, runtime.cipher, runtime.dispatcher))
     job = operator.launch()
@@ -251,6 +266,12 @@ def test_places_are_limited_and_nobody_takes_them_all(runtime: Runtime, operator
             assert refused.status_code == 503
             assert 5 <= int(refused.headers["Retry-After"]) <= 15
             assert refused.read().startswith(b'{"retry_after"')
+        another = viewer(server, program())
+        # What a page can do without leaves the second half of the places to those who follow jobs.
+        with another.stream("events?jobs=false") as refused:
+            assert refused.status_code == 503
+        opened.append(another.events("events"))
+        assert next(opened[-1]).name == "hello"
         streams_of(app).stop()
         assert all(_take(events, "bye") for events in opened)
 

@@ -8,7 +8,7 @@ import { groupList } from "./groups.js";
 import { hostsTable, outcomeOf } from "./hosts.js";
 import { keys } from "./keys.js";
 import { offeredKeys } from "./offered.js";
-import { localTimes } from "./page.js";
+import { cover, localTimes, notices } from "./page.js";
 import { mount } from "./pane.js";
 import { follow } from "./sse.js";
 import { createStatus } from "./status.js";
@@ -56,10 +56,12 @@ function lineOf(hash) {
 let newGroups = false;
 let oldTimer = 0;
 
+cover(true);
 const stream = follow(id, {
   onEvent(event, data) {
     if (event === "hello") return status.clock(data.server_time);
     if (event === "out") return pane?.log?.out(data);
+    if (event === "notices") return notices(data.notices);
     const before = view;
     view = reduce(view, event, data);
     if (view !== before) show(before);
@@ -68,6 +70,7 @@ const stream = follow(id, {
     return undefined;
   },
   onLink(link) {
+    cover(link === "live");
     const node = byId("link");
     clearTimeout(oldTimer);
     document.body.classList.toggle("stale", link === "retry" && document.body.classList.contains("stale"));

@@ -62,17 +62,76 @@ window.addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) form.removeAttribute("data-sent");
 });
 
+const LISTEN_AFTER_MS = 500;
+const LISTEN_AGAIN_MS = 30_000;
 const NOTICES_EVERY_MS = 5000;
 const ANSWER_WITHIN_MS = 10_000;
 
-/** What everybody should know: fetched anew on every page, so that it comes and goes by itself. */
-async function notices() {
-  const root = byId("notices");
-  if (!root) return;
-  if (!document.hidden) await renew(root, "/notices").catch(() => {});
-  setTimeout(notices, NOTICES_EVERY_MS);
+/** What everybody should know comes and goes by itself: by a stream, and without one by asking. */
+const board = byId("notices");
+/** @type {EventSource | null} */
+let source = null;
+let listenTimer = 0;
+/** Whether the stream has spoken; something on the way may swallow it. */
+let hearing = false;
+/** Whether another stream of this page tells the notices. */
+let covered = false;
+
+/** Shows the notices that a stream tells, when they are others than those shown. @param {{code: string, text: string}[]} told */
+export function notices(told) {
+  const shown = [...board.querySelectorAll("[data-code]")].map((node) => `${node.getAttribute("data-code")} ${node.querySelector("span").textContent}`);
+  if (JSON.stringify(shown) !== JSON.stringify(told.map(({ code, text }) => `${code} ${text}`))) renew(board, "/notices").catch(() => {});
 }
-setTimeout(notices, NOTICES_EVERY_MS);
+
+/** Leaves the notices to another stream of this page, or takes them back. @param {boolean} on */
+export function cover(on) {
+  if (on === covered) return;
+  covered = on;
+  if (on) deaf();
+  else listen();
+}
+
+function deaf() {
+  source?.close();
+  source = null;
+  hearing = false;
+  clearTimeout(listenTimer);
+}
+
+function listen() {
+  deaf();
+  if (!board || covered || document.hidden) return;
+  const opened = new EventSource("/api/v1/events?jobs=false");
+  source = opened;
+  const again = (/** @type {number} */ ms) => {
+    deaf();
+    listenTimer = setTimeout(listen, ms);
+  };
+  opened.addEventListener("notices", (message) => {
+    hearing = true;
+    notices(JSON.parse(message.data).notices);
+  });
+  opened.addEventListener("bye", (message) => again(JSON.parse(message.data).retry_ms));
+  // A refusal closes the source for good; a broken line it mends by itself.
+  opened.addEventListener("error", () => {
+    hearing = false;
+    if (source === opened && opened.readyState === EventSource.CLOSED) again(LISTEN_AGAIN_MS);
+  });
+}
+
+async function ask() {
+  if (!document.hidden && !covered && !hearing) await renew(board, "/notices").catch(() => {});
+  setTimeout(ask, NOTICES_EVERY_MS);
+}
+
+if (board) {
+  // A page with a stream of its own says so first.
+  listenTimer = setTimeout(listen, LISTEN_AFTER_MS);
+  setTimeout(ask, NOTICES_EVERY_MS);
+  document.addEventListener("visibilitychange", listen);
+  window.addEventListener("pagehide", deaf);
+  window.addEventListener("pageshow", (event) => event.persisted && listen());
+}
 
 /** The emergency stop asks in a dialog where there is script; its page asks the same. */
 document.addEventListener("click", async (event) => {

@@ -3,7 +3,7 @@ import { api } from "./dom.js";
 
 const HELLO_WITHIN_MS = 3000;
 const RETRY_STREAM_MS = 30000;
-const EVENTS = ["hello", "snapshot", "delta", "groups", "out", "job", "done", "bye"];
+const EVENTS = ["hello", "snapshot", "delta", "groups", "out", "job", "notices", "done", "bye"];
 
 /**
  * Follows a job until it is done or `close` is called. A hidden tab holds no connection.
@@ -52,7 +52,7 @@ export function follow(job, { onEvent, onLink }) {
   function stream() {
     stop();
     if (over || document.hidden) return;
-    const query = out ? `?out=${out.i}@${out.offset}` : "";
+    const query = `?notices=true${out ? `&out=${out.i}@${out.offset}` : ""}`;
     const opened = new EventSource(`/api/v1/jobs/${job}/events${query}`);
     source = opened;
     helloTimer = setTimeout(poll, HELLO_WITHIN_MS);
