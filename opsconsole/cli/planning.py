@@ -36,6 +36,9 @@ def _print(plan: Body, terminal: Terminal) -> None:
         where = f"{host['user']}@{host['address']}:{host['port']}"
         login = f"{host['credential'] or 'NO CREDENTIAL'} ({host['credential_from']})"
         terminal.line(f"{host['host']:<{width}}  wave {host['wave']}  {where}  {login}")
+        if host.get("variables"):
+            for line in str(host["command"]).splitlines():
+                terminal.line(f"  {'':<{width}}$ {line}")
     if confirmation := needed(plan):
         terminal.line(f"to confirm: {' '.join(confirmation)} ({', '.join(plan['risk']['reasons'])})")
     for reason in plan["policy"]["reasons"]:

@@ -26,6 +26,7 @@ from opsconsole.jobs.options import RunOptions
 from opsconsole.jobs.ports import Auth, Limits, RemoteCommand, Secret, Target, Unreached
 from opsconsole.jobs.states import Reason
 from opsconsole.jobs.trust import Place, Trust, TrustReader
+from opsconsole.jobs.variables import render
 from opsconsole.jobs.what import What
 from opsconsole.settings import Settings
 
@@ -68,6 +69,8 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class _JobFacts:
+    command: str
+    what: What
     script: bytes
     options: RunOptions
     kind: str
@@ -91,6 +94,7 @@ class Delivered(NamedTuple):
     user: str
     credential: str | None
     host_key_policy: str | None
+    variables: dict[str, str] | None
     fence: int
     attempt: int
     mark: str
@@ -167,8 +171,11 @@ class ClaimReader:
         while len(self._jobs) >= _JOBS_REMEMBERED:
             self._jobs.pop(next(iter(self._jobs)))
         options = RunOptions.from_json(job.options)
+        what = What.from_json(job.what)
         self._jobs[job_id] = _JobFacts(
-            compose(job.command, What.from_json(job.what)),
+            job.command,
+            what,
+            compose(job.command, what),
             options,
             job.auth["kind"],
             job.auth["name"],
@@ -209,7 +216,7 @@ class ClaimReader:
             target=target,
             auth=auth,
             limits=limits,
-            script=job.script,
+            script=_script(job, run),
             mark=run.mark,
             problem=trust.blocked or problem,
             retries=options.retries,
@@ -239,6 +246,13 @@ def _read_frozen(session: Session, runs: Iterable[Delivered]) -> dict[int, str]:
 
 def _told_frozen(reason: str | None) -> str:
     return "Not started: the host was frozen after the job was launched" + (f" ({reason})." if reason else ".")
+
+
+def _script(job: _JobFacts, run: Delivered) -> bytes:
+    """Returns what the host's shell is given: the same for all hosts, unless the order has variables."""
+    if run.variables is None:
+        return job.script
+    return compose(*render(job.command, job.what, run.variables))
 
 
 def _new_mark(run_id: int, fence: int) -> str:

@@ -20,6 +20,7 @@ from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.order import LaunchType, Order
 from opsconsole.jobs.states import JobState
 from opsconsole.jobs.survey import Prepared, Survey, fault
+from opsconsole.jobs.variables import render
 from opsconsole.jobs.what import What
 from opsconsole.settings import Settings
 
@@ -82,12 +83,9 @@ class Launcher(Survey):
         written. Raises ``Invalid`` or ``TooLarge`` for an order that has no meaning."""
         prepared = self.prepare(session, order, actor)
         count, options = len(prepared.rows), prepared.options
-        shown = prepared.command
-        if len(shown) * count > _COMMANDS_CHARS:
-            shown = shown[:_COMMAND_HEAD_CHARS] + "..."
         hosts = [
-            {name: row[name] for name in ("i", "host", "address", "port", "user")}
-            | {"credential": login.words, "credential_from": login.origin, "wave": row["wave"], "command": shown}
+            {name: row[name] for name in ("i", "host", "address", "port", "user", "wave", "variables")}
+            | {"credential": login.words, "credential_from": login.origin, "command": _command_on(prepared, row)}
             | {"host_key_policy": row["host_key_policy"] or self._settings.host_key_policy}
             for row, login in zip(prepared.rows, prepared.logins, strict=True)
         ]
@@ -157,6 +155,15 @@ class Launcher(Survey):
         seen = {spec.label for spec in evaluate(order.expect_hosts, groups=EmptyInventory(), max_hosts=limit).hosts}
         now = {spec.label for spec in resolution.hosts}
         return sorted(now - seen), sorted(seen - now)
+
+
+def _command_on(prepared: Prepared, row: dict[str, Any]) -> str:
+    """Returns the command as that host is given it, or its beginning when all of them together would be too long."""
+    if len(prepared.command) * len(prepared.rows) > _COMMANDS_CHARS:
+        return prepared.command[:_COMMAND_HEAD_CHARS] + "..."
+    if row["variables"] is None:
+        return prepared.command
+    return render(prepared.command, prepared.what, row["variables"])[0]
 
 
 def _waves(prepared: Prepared) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from opsconsole.hostset import Resolution, evaluate, fold
 from opsconsole.inventory.inherited import inherited
 from opsconsole.inventory.models import Host
 from opsconsole.inventory.service import locate
+from opsconsole.jobs.filling import example, fill
 from opsconsole.jobs.guard import PROTECTED_TAG_VALUE, Risk, assess
 from opsconsole.jobs.limits import Caps
 from opsconsole.jobs.logins import Login, Logins
@@ -68,38 +69,19 @@ class Survey:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def look_over(self, session: Session, order: Order, actor: Actor) -> dict[str, Any]:
-        """Returns ``resolve`` of what ``order`` says so far; it need not have a command yet."""
-        return self.resolve(
-            session,
-            actor,
-            targets=order.targets,
-            exclude=order.exclude,
-            command=order.command,
-            what=self.what_of(order),
-            **chosen_of(order),
-        )
-
-    def resolve(
-        self,
-        session: Session,
-        actor: Actor,
-        *,
-        targets: str,
-        exclude: str = "",
-        command: str = "",
-        what: What | None = None,
-        **chosen: Any,
-    ) -> dict[str, Any]:
+    def resolve(self, session: Session, order: Order, actor: Actor) -> dict[str, Any]:
         """Returns the blast radius of an order as the JSON of ``POST /resolve``. Nothing connects.
 
-        ``what`` and ``chosen`` say how, the latter by the names of ``RunOptions``. Raises ``Invalid`` naming the field
-        of each fault, with its column in ``targets``, ``exclude`` and ``waves``.
+        It need not have a command yet. Raises ``Invalid`` naming the field of each fault, with its column in
+        ``targets``, ``exclude`` and ``waves``.
         """
-        resolution, located = self._locate(session, actor, targets, exclude)
-        options = self._options(**chosen)
+        what, command = self.what_of(order), order.command
+        resolution, located = self._locate(session, actor, order.targets, order.exclude)
+        options = self._options(**chosen_of(order))
         count = len(located)
-        risk, inventory = self._risk(session, located, (what or What()).readable(command))
+        rows = [self._place(i, item) for i, item in enumerate(located)]
+        filled = fill(located, rows, command, what)
+        risk, inventory = self._risk(session, located, what.readable(command))
         unlisted = [item.spec.label for item in located if item.entry is None]
         unreachable = self._recently_unreachable(session, located)
         return {
@@ -127,6 +109,7 @@ class Survey:
             "waves": place_hosts(session, located, options).placement.plan,
             "concurrency": options.concurrency,
             "eta_ms": _usual_duration_ms(session, command, count, options.concurrency),
+            "example": example(rows, filled, command, what),
         }
 
     def prepare(self, session: Session, order: Order, actor: Actor) -> Prepared:
@@ -146,6 +129,8 @@ class Survey:
                 zip(located, logins, places.placement.rank, places.placement.wave, places.limit_keys, strict=True)
             )
         ]
+        for row, values in zip(rows, fill(located, rows, command, what), strict=True):
+            row["variables"] = values
         risk, _ = self._risk(session, located, what.readable(command))
         refusals = self._refusals(actor, priority, located, logins)
         plan = places.placement.plan
@@ -233,15 +218,21 @@ class Survey:
             raise fault("user", "Not a user name: letters, digits, dot, dash and underscore only.")
         return {"kind": kind, "name": name, "user": user}
 
-    def _run_row(self, i: int, item: Located, auth: Mapping[str, Any], login: Login) -> dict[str, Any]:
+    def _place(self, i: int, item: Located) -> dict[str, Any]:
         spec, entry = item.spec, item.entry
-        named = spec.user or auth["user"] or login.user
-        user = named or (entry.user if entry else None) or self._settings.remote_user
         return {
             "i": i,
             "host": spec.label,
             "address": (entry.address if entry else None) or spec.name,
             "port": spec.port or (entry.port if entry else None) or self._settings.ssh_port,
+        }
+
+    def _run_row(self, i: int, item: Located, auth: Mapping[str, Any], login: Login) -> dict[str, Any]:
+        spec, entry = item.spec, item.entry
+        named = spec.user or auth["user"] or login.user
+        user = named or (entry.user if entry else None) or self._settings.remote_user
+        return {
+            **self._place(i, item),
             "user": user,
             "credential": str(login.choice) if login.choice and login.origin != "worker" else None,
             "state": RunState.PENDING.value,

@@ -115,6 +115,7 @@ def run_row(run: HostRun) -> dict[str, Any]:
         "wave": run.wave,
         "held": run.held,
         "look": _look(run),
+        "variables": run.variables,
         "late": run.late,
         "left_children": run.left_children,
         "host_key": run.host_key,

@@ -25,7 +25,7 @@ _TAGS = ("jobs",)
 def resolve(json: questions.Resolve) -> Response:
     """Say what an order would touch. Nothing connects and nothing is written."""
     with read() as session:
-        body = orders.launcher().look_over(session, question_of(json), actor())
+        body = orders.launcher().resolve(session, question_of(json), actor())
     return jsonify(body)
 
 

@@ -54,7 +54,7 @@ class Wave(Answer):
 
 
 class Resolved(Answer):
-    """The blast radius of an order."""
+    """The blast radius of an order. ``example`` is the first host's command where that has variables."""
 
     count: int
     digest: str
@@ -75,6 +75,7 @@ class Resolved(Answer):
     allowed_failures: int | None
     waves: list[Wave] | None
     eta_ms: int | None
+    example: dict[str, str] | None
 
 
 class PlannedWave(Wave):
@@ -92,7 +93,8 @@ class Policy(Answer):
 
 class PlannedHost(Answer):
     """What would be done to one host; ``credential`` is null when there is none to log in with, ``credential_from``
-    is who says it: ``job``, ``host``, ``group <name>``, ``setting`` or ``worker``."""
+    is who says it: ``job``, ``host``, ``group <name>``, ``setting`` or ``worker``. ``variables`` is null when the
+    order has none."""
 
     i: int
     host: str
@@ -104,6 +106,7 @@ class PlannedHost(Answer):
     host_key_policy: str
     wave: int
     command: str
+    variables: dict[str, str] | None
 
 
 class Plan(Answer):
@@ -282,6 +285,7 @@ class HostRow(Answer):
     wave: int
     held: bool
     look: dict[str, Any] | None
+    variables: dict[str, str] | None
 
 
 class HostRows(Answer):

@@ -10,6 +10,8 @@ from opsconsole.inventory import hostkeys
 from opsconsole.jobs import queries, results
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.states import Reason, RunState
+from opsconsole.jobs.variables import render
+from opsconsole.jobs.what import What
 from opsconsole.web import words
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.pages.routes import pages
@@ -25,8 +27,9 @@ def host_run(job_id: int, host: str) -> str:
     """Shows everything about one host of a job."""
     with read() as database:
         found = queries.get_job(database, job_id, actor())
-        pane = pane_context(database, found, queries.get_run(database, found, host), lines=True)
-        return render_template("jobs/host_run.html", pane=pane, command=found.command, title=found.title)
+        run = queries.get_run(database, found, host)
+        pane = pane_context(database, found, run, lines=True)
+        return render_template("jobs/host_run.html", pane=pane, command=_command_on(found, run), title=found.title)
 
 
 @pages.get("/jobs/<int:job_id>/pane/<int:i>")
@@ -64,6 +67,13 @@ def pane_context(database: Session, job: Job, run: HostRun, *, lines: bool = Tru
         "may_run": actor().may(Permission.RUN),
         "may_trust": actor().may(Permission.TRUST_HOST_KEYS),
     }
+
+
+def _command_on(job: Job, run: HostRun) -> str:
+    """Returns the command as this host is given it."""
+    if run.variables is None:
+        return job.command
+    return render(job.command, What.from_json(job.what), run.variables)[0]
 
 
 def _now_trusted(database: Session, run: HostRun) -> bool:

@@ -92,9 +92,8 @@ def _on_one_host(order: Order) -> Order:
     """Returns the order for its first host alone, under a key of its own: trying is not the job itself."""
     parts = runtime()
     with read() as database:
-        found = Launcher(parts.settings, parts.cipher).resolve(
-            database, actor(), targets=order.targets, exclude=order.exclude
-        )
+        where = Order(targets=order.targets, command="", exclude=order.exclude)
+        found = Launcher(parts.settings, parts.cipher).resolve(database, where, actor())
     if not found["sample"]:
         return order
     return replace(
@@ -139,7 +138,7 @@ def _preview(database: Session, form: RunForm) -> dict[str, Any]:
     parts = runtime()
     try:
         order = form.to_order("")
-        return Launcher(parts.settings, parts.cipher).look_over(database, order, actor())
+        return Launcher(parts.settings, parts.cipher).resolve(database, order, actor())
     except OpsconsoleError as error:
         return {"error": error}
 

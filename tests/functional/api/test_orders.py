@@ -78,6 +78,7 @@ def test_a_dry_run_tells_each_host_and_writes_nothing(
         "host_key_policy": "strict",
         "wave": 2,
         "command": "uptime",
+        "variables": None,
     }
     assert plan["options"]["job_timeout"] == 60
     assert plan["policy"] == {"allowed": True, "reasons": []}
@@ -227,3 +228,30 @@ def test_how_a_command_is_run_is_planned_kept_and_carried_over(
         assert session.scalars(select(Job.what).where(Job.id.in_([job, again]))).all() == [what, what]
     refused = operator.post("resolve", {**order, "umask": "9", "env": {"OPSC_RUN": "x"}})
     assert [fault["field"] for fault in refused.json["errors"]] == ["umask", "env"]
+
+
+def test_each_host_gets_its_own_values_and_keeps_them(program: Callable[..., Program], operator: Program) -> None:
+    admin = program(Role.ADMIN)
+    for name, rack in (("web1", "r1"), ("web2", "~r2")):
+        body = {"name": name, "address": "10.0.0.1", "tags": {"rack": rack}}
+        assert admin.post("inventory/hosts", body).status_code == 201
+    order = {"targets": "web[1-2]", "command": "echo {n} {host.name}", "env": {"RACK": "{tag.rack}"}}
+    seen = operator.post("resolve", order).json["example"]
+    assert (seen["host"], seen["command"]) == ("web1", "echo 1 web1")
+    planned = operator.post("plan", order).json["hosts"]
+    assert [host["command"] for host in planned] == ["echo 1 web1", "echo 2 web2"]
+    assert planned[1]["variables"] == {"host.name": "web2", "n": "2", "tag.rack": "~r2"}
+    job = operator.post("jobs", order).json["id"]
+    for fields, field, code in (
+        ({"command": "echo '{tag.rack}'"}, "command", "variable_in_quotes"),
+        ({"command": "echo {tag.row}"}, "command", "no_value"),
+        ({"cwd": "{host.rack}"}, "cwd", "unknown_variable"),
+    ):
+        for path in ("resolve", "plan", "jobs"):
+            refused = operator.post(path, {**order, **fields})
+            assert (refused.status_code, refused.json["errors"][0]["field"], refused.json["errors"][0]["code"]) == (
+                422, field, code,
+            )  # fmt: skip
+    assert admin.patch("inventory/hosts/web2", {"tags": {"rack": "other"}}).status_code == 200
+    rows = operator.get(f"jobs/{job}/hosts").json["rows"]
+    assert rows[1]["variables"]["tag.rack"] == "~r2"

@@ -114,7 +114,7 @@ def test_hosts_outside_the_inventory_are_refused_unless_allowed(desk: Desk) -> N
 
 def test_what_was_seen_is_what_runs(desk: Desk) -> None:
     with desk.database.read() as session:
-        seen = desk.launcher.resolve(session, desk.actor, targets="web[1-3]", command="uptime")
+        seen = desk.launcher.resolve(session, Order(targets="web[1-3]", command="uptime"), desk.actor)
     assert (seen["count"], seen["folded"], seen["risk"]["confirm"]) == (3, "web[1-3]", None)
     for wrong in ({"expect_count": 2}, {"expect_digest": "sha256:0"}):
         error = refusal(desk, Conflict, targets="web[1-3]", **wrong)

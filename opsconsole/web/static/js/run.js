@@ -76,6 +76,7 @@ function show(found, ms) {
   if (allowed === null) estimate("est-worst", number(worst), worst === 1 ? t("host could fail") : t("hosts could fail"));
   else estimate("est-worst", number(worst), worst === 1 ? t("host could fail before it stops") : t("hosts could fail before it stops"));
   waves(found.waves ?? []);
+  example(found.example);
   byId("tag-names").replaceChildren(...Object.keys(found.by ?? {}).map((name) => el("option", { value: name })));
   risk(found.risk);
   form.querySelector("[name=expect_count]")?.setAttribute("value", String(found.count));
@@ -91,6 +92,14 @@ function waves(list) {
   byId("waves-panel").hidden = !list.length;
   byId("waves-head").textContent = list.length ? wavesHead(list) : "";
   byId("waves-sizes").textContent = list.length > 1 ? waveSizes(list) : "";
+}
+
+/** What the first host would be given, where the order has variables. @param {{host: string, command: string, values: string} | null | undefined} one */
+function example(one) {
+  byId("example").hidden = !one;
+  byId("example-host").textContent = one ? t("On {host}", { host: one.host }) : "";
+  byId("example-values").textContent = one?.values ?? "";
+  byId("example-command").textContent = one?.command ?? "";
 }
 
 /** @param {any} found */
@@ -197,6 +206,7 @@ function nothing() {
   risk({ tier: 0, reasons: [], confirm: null, reason_required: false });
   byId("items").replaceChildren();
   waves([]);
+  example(null);
   lock();
 }
 
@@ -209,6 +219,7 @@ function refused(error) {
   risk({ tier: 0, reasons: [], confirm: null, reason_required: false });
   byId("items").replaceChildren();
   waves([]);
+  example(null);
   byId("below").replaceChildren();
   faults(error.problem?.errors?.length ? error.problem.errors : [{ field: "targets", message: error.message }]);
   lock();
