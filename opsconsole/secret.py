@@ -1,13 +1,16 @@
 """A value that must not be seen. Pure, and at the bottom: people's passwords and hosts' passwords both use it."""
 
+from weakref import WeakValueDictionary
+
 
 class Secret:
     """A value that never shows itself: ``repr`` and ``str`` are ``***``; ``reveal`` hands it to who needs it."""
 
-    __slots__ = ("_value",)
+    __slots__ = ("__weakref__", "_value")
 
     def __init__(self, value: str) -> None:
         self._value = value
+        _known[id(self)] = self
 
     def reveal(self) -> str:
         """Returns the secret in clear."""
@@ -21,3 +24,12 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self._value)
+
+
+# By identity: of two equal secrets one may go while the other stays.
+_known: WeakValueDictionary[int, Secret] = WeakValueDictionary()
+
+
+def known_secrets() -> frozenset[Secret]:
+    """Returns the secrets that this process holds at the moment, for what has to keep them out of its logs."""
+    return frozenset(_known.values())

@@ -61,6 +61,11 @@ class Claim:
     durable: bool = False
     ran_seconds: float | None = None
 
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """All secrets that this run makes use of; none of them is to be seen in its output."""
+        return self.auth.secrets
+
     def command(self) -> RemoteCommand:
         """Returns what to run, with the host's own limit of time: it lies behind ours and counts when we are gone."""
         limit = int(self.limits.command or _NO_LIMIT_SECONDS) + int(self.limits.grace) + _REMOTE_LIMIT_SLACK

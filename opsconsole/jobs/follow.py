@@ -9,6 +9,7 @@ from opsconsole import crash
 from opsconsole.crash import CrashPoint
 from opsconsole.jobs.claims import Claim
 from opsconsole.jobs.ledger import Outcome
+from opsconsole.jobs.masking import masker_of
 from opsconsole.jobs.output import STDERR, STDOUT, BoundedOutput
 from opsconsole.jobs.ports import (
     Detached,
@@ -75,6 +76,8 @@ class Follower:
         self._claim = claim
         self._process = process
         self._output = output
+        self._masker = masker_of(claim.secrets)
+        self._masked = {stream: self._masker.stream() for stream in Stream}
         self._began = self._heard = self._stored = self._tail_stored = time.monotonic()
         self._order: Order | None = None
         self._ordered_at = 0.0
@@ -88,6 +91,12 @@ class Follower:
 
     def follow(self) -> Outcome:
         """Returns the outcome once the process ended, or once it did not confirm its end in time."""
+        outcome = self._followed()
+        for stream in Stream:
+            self._add(stream, self._masked[stream].rest(), time.monotonic())
+        return self._without_secrets(outcome)
+
+    def _followed(self) -> Outcome:
         for event in self._process.events(_POLL_SECONDS):
             now = time.monotonic()
             outcome = self._take(event, now)
@@ -107,8 +116,9 @@ class Follower:
             case Output(stream, data):
                 self._heard = now
                 crash.passing(CrashPoint.MID_COMMAND)
-                self._output.add(_FD[stream], data, int((now - self._began) * 1000))
+                self._add(stream, self._masked[stream].feed(data), now)
             case Skipped(stream, size):
+                self._add(stream, self._masked[stream].rest(), now)
                 self._output.skip(_FD[stream], size)
             case Started(pid, age):
                 self._begin(pid, age, now)
@@ -127,6 +137,13 @@ class Follower:
             case Idle():
                 pass
         return None
+
+    def _add(self, stream: Stream, data: bytes, now: float) -> None:
+        if data:
+            self._output.add(_FD[stream], data, int((now - self._began) * 1000))
+
+    def _without_secrets(self, outcome: Outcome) -> Outcome:
+        return replace(outcome, detail=self._masker.text(outcome.detail)) if outcome.detail else outcome
 
     def _begin(self, pid: int, age: float | None, now: float) -> None:
         self._pid = pid
@@ -210,7 +227,7 @@ class Follower:
             return outcome
         killed = Reason.KILLED if sight.clear else Reason.KILL_UNCONFIRMED
         detail = f"{self._order.detail} {_CONFIRMED_ANEW if sight.clear else sight.words}"
-        return replace(outcome, reason=self._order.reason or killed, detail=detail)
+        return self._without_secrets(replace(outcome, reason=self._order.reason or killed, detail=detail))
 
     def _outcome(
         self, state: RunState, now: float, *, reason: Reason | None = None, detail: str | None = None

@@ -6,8 +6,9 @@ from opsconsole.jobs.ports import Auth, Target, Unreached
 from opsconsole.jobs.states import Reason
 from opsconsole.ssh.deadline import Deadline
 from opsconsole.ssh.keys import Proof, Proofs
+from opsconsole.ssh.prover import Prover
 from opsconsole.ssh.sockets import hung_up
-from opsconsole.ssh.transport import ClientTransport, Prover
+from opsconsole.ssh.transport import ClientTransport
 
 _METHODS = ("publickey", "password", "keyboard-interactive", "hostbased", "gssapi-with-mic", "gssapi-keyex")
 # RFC 4254, 5.1.

@@ -8,7 +8,8 @@ from opsconsole.jobs.ports import Auth, KnownKey, Target, Unreached
 from opsconsole.ssh import failures, hostkeys
 from opsconsole.ssh.deadline import Deadline
 from opsconsole.ssh.keys import Proof, Proofs
-from opsconsole.ssh.transport import ClientTransport, Prover
+from opsconsole.ssh.prover import Prover
+from opsconsole.ssh.transport import ClientTransport
 
 
 def handshake(

@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 
+from opsconsole.jobs.masking import without_known_secrets
 from opsconsole.settings import Settings
 
 
@@ -15,6 +16,10 @@ class _Escaping(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:
         """Returns the message with control characters as escapes."""
         return "".join(char if char.isprintable() else repr(char)[1:-1] for char in super().formatMessage(record))
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Returns the whole record, its traceback included, without secrets."""
+        return without_known_secrets(super().format(record))
 
 
 def configure_logs(settings: Settings) -> None:

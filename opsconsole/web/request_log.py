@@ -11,9 +11,12 @@ from sqlalchemy.exc import StatementError
 from structlog.typing import EventDict, WrappedLogger
 
 from opsconsole.errors import OpsconsoleError
+from opsconsole.jobs.masking import without_known_secrets
 from opsconsole.settings import Settings
 
 EXTENSION = "opsconsole-log"
+# Nobody's password may take these away.
+_OUR_WORDS = frozenset({"event", "level", "timestamp"})
 _QUIET = ("/static/", "/healthz", "/readyz")
 
 
@@ -39,6 +42,7 @@ def make_logger(settings: Settings) -> structlog.typing.FilteringBoundLogger:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _hide_parameters,
             structlog.processors.format_exc_info,
+            _hide_secrets,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
@@ -78,6 +82,14 @@ def _hide_parameters(_logger: WrappedLogger, _name: str, event: EventDict) -> Ev
         if isinstance(error, StatementError):
             error.hide_parameters = True
         error = error.__cause__ or error.__context__
+    return event
+
+
+def _hide_secrets(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Masks what people typed as a password, and whatever else of that kind this process holds."""
+    for name, value in event.items():
+        if isinstance(value, str) and name not in _OUR_WORDS:
+            event[name] = without_known_secrets(value)
     return event
 
 

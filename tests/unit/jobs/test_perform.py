@@ -4,8 +4,10 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy import select
 
 from opsconsole.jobs import follow as follow_module
+from opsconsole.jobs.models import OutputChunk
 from opsconsole.jobs.orders import CancelOrder
 from opsconsole.jobs.perform import Bounds, Performer
 from opsconsole.jobs.ports import (
@@ -16,6 +18,7 @@ from opsconsole.jobs.ports import (
     LeftProcess,
     NotStarted,
     Output,
+    Secret,
     Sight,
     Started,
     Stream,
@@ -74,6 +77,23 @@ def test_every_end_has_its_name(
     assert run.mark.startswith(f"{message[0]}-1.")
     # A connection serves again only after an end without doubt.
     assert remote.closed == [isinstance(events[-1], Exited)]
+
+
+def test_the_password_it_logged_in_with_is_in_no_output(desk: Desk, hand: Hand) -> None:
+    desk.order("web1", credential="password", password=Secret("Canary+2"))
+    (message,) = desk.sweep()
+    said = b"pass Canary+2 or Q2FuYXJ5KzI= or Canary%2B2"
+    pieces = [Output(Stream.STDOUT, said[at : at + 3]) for at in range(0, len(said), 3)]
+    remote = session(STARTED, *pieces, Output(Stream.STDERR, b"Canary"), Dropped("saw Canary+2"))
+    performer(hand, FakeConnector(remote)).perform(*message)
+    run = desk.run(message[0])
+    assert run.last_line == "pass *** or ***I= or ***"
+    assert run.detail == "saw ***"
+    with desk.database.read() as session_:
+        stored = b"".join(session_.scalars(select(OutputChunk.data).order_by(OutputChunk.offset)))
+    assert b"Canary+2" not in stored
+    # What only began like it is there.
+    assert stored.endswith(b"Canary")
 
 
 def test_what_cannot_be_reached_never_ran(desk: Desk, hand: Hand) -> None:

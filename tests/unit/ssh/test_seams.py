@@ -12,7 +12,8 @@ import paramiko.transport
 import pytest
 
 from opsconsole.ssh import seams
-from opsconsole.ssh.transport import ClientTransport, Prover, RunChannel
+from opsconsole.ssh.prover import Prover
+from opsconsole.ssh.transport import ClientTransport, RunChannel
 from opsconsole.ssh.wire import Packets
 
 _REAL = {
