@@ -55,6 +55,7 @@ class Console:
             keep_connections=settings.keep_connections,
             idle_seconds=settings.keep_connection_seconds,
             offload=make_offload(),
+            age_seconds=settings.keep_connection_age_seconds,
         )
         return make_worker_app(self.runtime, connector)
 

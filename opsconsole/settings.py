@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from opsconsole.crash import CrashPoint
 from opsconsole.errors import FieldError, Invalid
+from opsconsole.hostset import parse_host
 
 _PREFIX = "OPSCONSOLE_"
 # macOS has 104 bytes for a socket's path and its closing zero, Linux 108.
@@ -30,7 +31,7 @@ _SECRET_CHARS = 16
 _BEATS_BEFORE_DEAD = 2
 _SWEEPS_BEFORE_DEAD = 3
 
-_LIMIT = re.compile(r"(tag (?!group *=)[^\s,=]+|group [^\s,=]+|user)=[1-9][0-9]{0,6}", re.ASCII)
+_LIMIT = re.compile(r"(tag (?!(?:group|jump) *=)[^\s,=]+|(?:group|jump) [^\s,=]+|user)=[1-9][0-9]{0,6}", re.ASCII)
 
 
 class WorkerPool(StrEnum):
@@ -81,6 +82,12 @@ class Settings(BaseSettings):
     ssh_port: int = Field(22, ge=1, le=65535, description="Port when neither the target nor the inventory names one.")
     keep_connections: int = Field(200, ge=0, le=5000, description="Idle SSH connections one worker process keeps open.")
     keep_connection_seconds: float = Field(60.0, ge=0, description="How long an idle SSH connection is kept.")
+    keep_connection_age_seconds: float = Field(
+        3600.0, gt=0, description="An SSH connection older than this serves no further run."
+    )
+    jump: str | None = Field(
+        None, description="Jump hosts for all hosts whose inventory and run name none: user@bastion:22,inner."
+    )
     allow_loopback: bool = Field(False, description="Hosts may resolve to loopback addresses.")
     allowed_networks: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="When set, hosts must resolve into one of these networks: 10.0.0.0/8,192.168.0.0/16."
@@ -98,7 +105,7 @@ class Settings(BaseSettings):
     concurrency: int = Field(50, ge=1, le=5000, description="Hosts of one job at once when the job does not say.")
     max_concurrency: int = Field(1000, ge=1, le=5000, description="What a job may ask for at most.")
     limits: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Hosts in flight over all jobs at most: tag dc=20,group db=2,user=500."
+        (), description="Hosts in flight over all jobs at most: tag dc=20,group db=2,jump bastion=50,user=500."
     )
     connect_timeout: float = Field(10.0, gt=0, le=300, description="Seconds to reach a host and log in.")
     command_timeout: float = Field(300.0, ge=0, le=7 * 86400, description="Seconds; 0 means none.")
@@ -164,12 +171,22 @@ class Settings(BaseSettings):
                     raise ValueError("write networks such as 10.0.0.0/8, several separated by commas") from None
         return parts
 
+    @field_validator("jump")
+    @classmethod
+    def _check_jump(cls, value: str | None) -> str | None:
+        try:
+            for part in value.split(",") if value else ():
+                parse_host(part.strip())
+        except Invalid as error:
+            raise ValueError(f"write user@bastion:22,inner: {error.detail}") from None
+        return value
+
     @field_validator("limits", mode="before")
     @classmethod
     def _parse_limits(cls, value: object) -> object:
         parts = tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
         if isinstance(parts, (tuple, list)) and not all(_LIMIT.fullmatch(str(part)) for part in parts):
-            raise ValueError("write tag NAME=HOSTS, group NAME=HOSTS or user=HOSTS, several separated by commas")
+            raise ValueError("write tag, group or jump NAME=HOSTS, or user=HOSTS, several separated by commas")
         return parts
 
     @field_validator("secret_key")

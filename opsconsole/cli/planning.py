@@ -35,7 +35,8 @@ def _print(plan: Body, terminal: Terminal) -> None:
     for host in plan["hosts"]:
         where = f"{host['user']}@{host['address']}:{host['port']}"
         login = f"{host['credential'] or 'NO CREDENTIAL'} ({host['credential_from']})"
-        terminal.line(f"{host['host']:<{width}}  wave {host['wave']}  {where}  {login}")
+        way = f"  through {host['jump']} ({host['jump_from']})" if host.get("jump") else ""
+        terminal.line(f"{host['host']:<{width}}  wave {host['wave']}  {where}  {login}{way}")
         if host.get("variables"):
             for line in str(host["command"]).splitlines():
                 terminal.line(f"  {'':<{width}}$ {line}")

@@ -13,7 +13,7 @@ _VALUE_MARKS = _MARKS + "=:@%~"
 _MAX_WORD = 100
 _MAX_NOTES = 4000
 _MAX_REASON = 200
-_MAX_HOPS = 5
+MAX_HOPS = 5
 _MAX_TAGS = 100
 _CREDENTIAL_CHARS = 56
 # In the order people read them.
@@ -130,8 +130,8 @@ def _credential(value: Any) -> str:
 
 def _jump(value: Any) -> str:
     hops = [part for part in str(value).split(",") if part.strip()]
-    if len(hops) > _MAX_HOPS:
-        raise _invalid("jump", f"At most {_MAX_HOPS} jump hosts stand between the console and a host.")
+    if len(hops) > MAX_HOPS:
+        raise _invalid("jump", f"At most {MAX_HOPS} jump hosts stand between the console and a host.")
     return ",".join(_host(hop, "jump").label for hop in hops)
 
 

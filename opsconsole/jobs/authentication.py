@@ -74,6 +74,11 @@ class Authenticator:
             "the worker.",
         )
 
+    def user_of(self, choice: Choice, stored: Stored) -> str | None:
+        """Returns the remote user whom a stored credential is for, ``None`` when it is for any or there is none."""
+        found = stored.get(choice.name or "") if choice.kind == STORED else None
+        return found.opened.user if isinstance(found, _Usable) else None
+
     def _covered(self, session: Session, item: Opened) -> frozenset[str]:
         key = (item.id, item.version)
         known = self._hosts.get(key)

@@ -1,7 +1,7 @@
 """What a worker needs to know of a run it claimed: where, as whom, with what, for how long."""
 
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,18 +12,19 @@ from sqlalchemy.orm import Session
 
 from opsconsole.accounts.models import User
 from opsconsole.accounts.permissions import Actor, Permission, Role
-from opsconsole.credentials.choice import AMBIENT, AUTO, PASSWORD, Choice
+from opsconsole.credentials.choice import AMBIENT, AUTO, KEY, PASSWORD, STORED, Choice
 from opsconsole.credentials.cipher import Cipher
 from opsconsole.credentials.vault import Vault
 from opsconsole.errors import Unavailable
 from opsconsole.hostset import parse_host
 from opsconsole.inventory.service import frozen_hosts
-from opsconsole.jobs.authentication import Authenticator, Stored
+from opsconsole.jobs.authentication import Authenticator, Login, Stored
 from opsconsole.jobs.compose import compose
 from opsconsole.jobs.launch import PASSWORD_SECRET
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.options import RunOptions
-from opsconsole.jobs.ports import Auth, Limits, RemoteCommand, Secret, Target, Unreached
+from opsconsole.jobs.ports import Auth, Hop, Limits, RemoteCommand, Secret, Target, Unreached
+from opsconsole.jobs.route import Route, Step, read_routes
 from opsconsole.jobs.states import Reason
 from opsconsole.jobs.trust import Place, Trust, TrustReader
 from opsconsole.jobs.variables import render
@@ -98,6 +99,7 @@ class Delivered(NamedTuple):
     port: int
     user: str
     credential: str | None
+    jump: str | None
     host_key_policy: str | None
     variables: dict[str, str] | None
     fence: int
@@ -105,6 +107,8 @@ class Delivered(NamedTuple):
     mark: str
 
 
+# The jump hosts on the way, or why it cannot be gone.
+_Way = tuple[tuple[Hop, ...], Unreached | None]
 _DELIVERED = tuple(getattr(HostRun, name) for name in Delivered._fields if name != "mark")
 
 
@@ -156,10 +160,17 @@ class ClaimReader:
         for job_id in {run.job_id for run in runs}:
             if job_id not in self._jobs:
                 self._remember_job(session, job_id)
+        routes = read_routes(session, self._settings, {run.jump for run in runs})
         places = [Place(run.host, run.address, run.port, run.host_key_policy) for run in runs]
-        trusted = self._trust.read(session, places, now)
-        stored = self._authenticator.stored(session, map(self._choice, runs), now=now)
-        return {run.id: self._claim(run, trusted[place], stored) for run, place in zip(runs, places, strict=True)}
+        on_the_way = [step.place for route in routes.values() for step in route]
+        trusted = self._trust.read(session, [*places, *on_the_way], now)
+        choices = [self._choice(run) for run in runs]
+        choices += [self._hop_choice(run, step) for run in runs for step in routes[run.jump]]
+        stored = self._authenticator.stored(session, choices, now=now)
+        return {
+            run.id: self._claim(run, trusted[place], self._hops(run, routes[run.jump], trusted, stored), stored)
+            for run, place in zip(runs, places, strict=True)
+        }
 
     def _read_permissions(self, session: Session, job_ids: set[int]) -> dict[int, bool]:
         query = select(Job.id, User).join(User, User.id == Job.created_by_id).where(Job.id.in_(job_ids))
@@ -197,9 +208,10 @@ class ClaimReader:
             return None, Unreached(Reason.CREDENTIAL, "The password typed for this job is no longer stored.")
         return password, None
 
-    def _claim(self, run: Delivered, trust: Trust, stored: Stored) -> Claim:
+    def _claim(self, run: Delivered, trust: Trust, way: _Way, stored: Stored) -> Claim:
         job = self._jobs[run.job_id]
         auth, problem = self._auth(run, job, stored)
+        hops, hop_problem = way
         target = Target(
             host=run.host,
             address=run.address,
@@ -207,6 +219,7 @@ class ClaimReader:
             user=run.user,
             known_keys=trust.known_keys,
             host_key_policy=trust.host_key_policy,
+            via=hops,
         )
         options = job.options
         limits = Limits(options.connect_timeout, options.command_timeout, options.idle_timeout, options.kill_grace)
@@ -223,7 +236,7 @@ class ClaimReader:
             limits=limits,
             script=_script(job, run),
             mark=run.mark,
-            problem=trust.blocked or problem,
+            problem=trust.blocked or problem or hop_problem,
             retries=options.retries,
             retry_pause=options.retry_pause,
             durable=options.durable,
@@ -240,6 +253,37 @@ class ClaimReader:
         if job.kind != AUTO:
             return Choice(job.kind, job.name)
         return Choice.of_host(run.credential) if run.credential is not None else Choice(AMBIENT)
+
+    def _hop_choice(self, run: Delivered, step: Step) -> Choice:
+        """Returns what a jump host is logged in to with: its own credential, never what was typed for the hosts behind
+        it; one that has none is shown the key that was chosen for the job, or what the settings say."""
+        if step.choice is not None:
+            return step.choice
+        job = self._jobs[run.job_id]
+        if job.kind == KEY:
+            return Choice(job.kind, job.name)
+        return Choice.of_host(self._settings.credential) if self._settings.credential else Choice(AMBIENT)
+
+    def _hops(self, run: Delivered, route: Route, trusted: Mapping[Place, Trust], stored: Stored) -> _Way:
+        hops: list[Hop] = []
+        for step in route:
+            trust = trusted[step.place]
+            user = step.user or self._authenticator.user_of(self._hop_choice(run, step), stored)
+            user = user or self._settings.remote_user
+            auth, problem = self._hop_login(run, step, user, stored)
+            problem = trust.blocked or problem
+            if problem is not None:
+                return (), Unreached(Reason.JUMP, f"Jump host {step.host}: {problem.detail}")
+            hops.append(Hop(step.host, step.address, step.port, user, auth, trust.known_keys, trust.host_key_policy))
+        return tuple(hops), None
+
+    def _hop_login(self, run: Delivered, step: Step, user: str, stored: Stored) -> Login:
+        choice = self._hop_choice(run, step)
+        if choice.kind == STORED and step.port != step.usual_port:
+            # Anybody with an account on the jump host may listen on another port of it.
+            text = f"The credential {choice.name!r} is for port {step.usual_port} of this host alone."
+            return Auth(identity=f"credential {choice.name}"), Unreached(Reason.CREDENTIAL, text)
+        return self._authenticator.login(choice, step.host, user, stored)
 
 
 def _read_frozen(session: Session, runs: Iterable[Delivered]) -> dict[int, str]:

@@ -87,7 +87,8 @@ class Launcher(Survey):
             {name: row[name] for name in ("i", "host", "address", "port", "user", "wave", "variables")}
             | {"credential": login.words, "credential_from": login.origin, "command": _command_on(prepared, row)}
             | {"host_key_policy": row["host_key_policy"] or self._settings.host_key_policy}
-            for row, login in zip(prepared.rows, prepared.logins, strict=True)
+            | {"jump": way.text, "jump_from": way.source if way.hops else None}
+            for row, login, way in zip(prepared.rows, prepared.logins, prepared.ways, strict=True)
         ]
         reasons = [error.detail for error in prepared.refusals]
         allowed = not reasons

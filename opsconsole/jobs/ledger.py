@@ -297,7 +297,7 @@ def _change_of(
             )
         case Finish(claim, outcome, ended_at, result, unreached):
             values = endings.columns(outcome, result, ended_at)
-            if unreached is not None and unreached.offered is not None:
+            if unreached is not None and unreached.offered is not None and unreached.hop is None:
                 values["host_key"] = hostkeys.fingerprint(unreached.offered)
             return Change(claim.run_id, claim.job_id, outcome.state, fence=claim.fence, values=values)
         case Replay(result):
@@ -320,10 +320,8 @@ def _settle_entry(
         case OpenGate(claim, facts, _):
             # Asked again after an unknown commit: it is open already when the fence is still ours.
             opened = move is not None and move.fence == claim.fence and RunState.RUNNING in (move.before, move.after)
-            if opened and facts.host_key_new:
-                # Accepted unasked: from now on this is the host's key, and another one is a changed key.
-                place, source = claim.target, hostkeys.Source.ACCEPT_NEW
-                hostkeys.remember(session, place.address, place.port, facts.host_key, source=source, now=now)
+            if opened:
+                _remember_keys(session, claim, facts, now)
             return opened
         case Look(claim):
             run = session.get(HostRun, claim.run_id, populate_existing=True)
@@ -349,12 +347,22 @@ def _settle_entry(
 def _settle_finish(session: Session, entry: Finish, move: Moved | None, now: datetime) -> bool:
     if not endings.settle_end(session, entry.claim.run_id, move, entry.result):
         return False
-    unreached, target = entry.unreached, entry.claim.target
+    unreached = entry.unreached
     if unreached is not None and unreached.offered is not None and unreached.reason in _KEY_REASONS:
-        hostkeys.offer(session, target.address, target.port, unreached.offered, now=now)
+        place = unreached.hop or entry.claim.target
+        hostkeys.offer(session, place.address, place.port, unreached.offered, now=now)
     return True
 
 
-_KEY_REASONS = frozenset({Reason.HOST_KEY_UNKNOWN, Reason.HOST_KEY_CHANGED})
+def _remember_keys(session: Session, claim: Claim, facts: ConnectionFacts, now: datetime) -> None:
+    """Writes down keys that were accepted unasked: from now on another one is a changed key."""
+    places = [(hop.address, hop.port, key) for hop, key in facts.new_hops]
+    if facts.host_key_new:
+        places.append((claim.target.address, claim.target.port, facts.host_key))
+    for address, port, key in places:
+        hostkeys.remember(session, address, port, key, source=hostkeys.Source.ACCEPT_NEW, now=now)
+
+
+_KEY_REASONS = frozenset({Reason.HOST_KEY_UNKNOWN, Reason.HOST_KEY_CHANGED, Reason.JUMP})
 # A worker that was given up by mistake goes on: its late result needs all of its output.
 _WRITES_ON = (RunState.RUNNING.value, RunState.LOST.value)

@@ -1,37 +1,39 @@
-"""What a console allows at once over all jobs: per value of a tag, per inventory group, per person. Pure."""
+"""What a console allows at once over all jobs: per value of a tag, inventory group, jump host and person. Pure."""
 
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from opsconsole.jobs.waves import GROUP
+from opsconsole.jobs.waves import GROUP, JUMP
 
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """``per_tag``: hosts in flight per value of a tag; ``per_group``: of an inventory group; ``user``: per person."""
+    """``per_tag``: hosts in flight per value of a tag; ``per_group``: of an inventory group; ``per_jump``: behind a
+    jump host, named in lower case; ``user``: per person."""
 
     per_tag: Mapping[str, int] = field(default_factory=dict)
     per_group: Mapping[str, int] = field(default_factory=dict)
+    per_jump: Mapping[str, int] = field(default_factory=dict)
     user: int | None = None
 
     @classmethod
     def parse(cls, parts: Sequence[str]) -> "Caps":
-        """Returns the meaning of parts such as ``tag dc=20``, ``group db=2`` and ``user=500``, which the settings have
-        checked."""
+        """Returns the meaning of parts such as ``tag dc=20``, ``group db=2``, ``jump bastion=50`` and ``user=500``,
+        which the settings have checked."""
         numbers = {words: int(number) for words, _, number in (part.partition("=") for part in parts)}
-        named: dict[str, dict[str, int]] = {kind: {} for kind in ("tag", "group")}
+        named: dict[str, dict[str, int]] = {kind: {} for kind in ("tag", "group", "jump")}
         for words, number in numbers.items():
             kind, _, name = words.partition(" ")
             if name:
-                named[kind][name] = number
-        return cls(named["tag"], named["group"], numbers.get("user"))
+                named[kind][name.lower() if kind == "jump" else name] = number
+        return cls(named["tag"], named["group"], named["jump"], numbers.get("user"))
 
     @property
     def of_hosts(self) -> bool:
-        """Whether hosts are limited by their tags or groups."""
-        return bool(self.per_tag or self.per_group)
+        """Whether hosts are limited by their tags, groups or jump hosts."""
+        return bool(self.per_tag or self.per_group or self.per_jump)
 
     @property
     def limiting(self) -> bool:
@@ -44,12 +46,16 @@ class Caps:
 
     @property
     def names(self) -> frozenset[str]:
-        """The tags that matter, and ``group`` when groups do."""
-        return frozenset(self.per_tag) | (frozenset({GROUP}) if self.per_group else frozenset())
+        """The tags that matter, ``group`` when groups do, and ``jump`` when jump hosts do."""
+        others = {GROUP: self.per_group, JUMP: self.per_jump}
+        return frozenset(self.per_tag) | {name for name, limits in others.items() if limits}
 
     def of(self, key: str) -> int | None:
-        """Returns how many hosts with the limit key ``dc=eu`` or ``group=db`` may be in flight, ``None`` for any."""
+        """Returns how many hosts with the limit key ``dc=eu``, ``group=db`` or ``jump=bastion`` may be in flight,
+        ``None`` for any."""
         name, _, value = key.partition("=")
+        if name == JUMP:
+            return self.per_jump.get(value)
         return self.per_group.get(value) if name == GROUP else self.per_tag.get(name)
 
 

@@ -79,7 +79,9 @@ class RunOptions:
     mean none. ``docs/run-control.md`` gives the exact meaning of each.
 
     ``waves`` is an expression such as ``1 5 10% *2 +5``, ``canary`` one such as ``3``, ``random 3`` or ``each dc``,
-    ``order`` is ``given``, ``random`` or ``spread <tag>``, ``limit_per`` is ``<tag>=<hosts>`` or ``group=<hosts>``.
+    ``order`` is ``given``, ``random`` or ``spread <tag>``, ``limit_per`` is ``<tag>=<hosts>``, ``group=<hosts>``
+    or ``jump=<hosts>``. ``jump`` is the way to all hosts, ``user@bastion:22,inner`` or ``none``; without it each has
+    its own.
     """
 
     concurrency: int
@@ -100,6 +102,7 @@ class RunOptions:
     canary_gate: str = Gate.AUTO
     order: str = "given"
     limit_per: str | None = None
+    jump: str | None = None
     retries: int = 0
     retry_pause: float = 5.0
     durable: bool = False

@@ -68,6 +68,7 @@ class Order:
     canary_gate: str | None = None
     order: str | None = None
     limit_per: str | None = None
+    jump: str | None = None
     retries: int | None = None
     retry_pause: float | None = None
     durable: bool | None = None

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from opsconsole.hostset import HostSpec
 from opsconsole.inventory.groups import groups_of_hosts
 from opsconsole.inventory.models import Host
+from opsconsole.inventory.ways import Way
 from opsconsole.jobs.limits import NO_CAPS, Caps
 from opsconsole.jobs.options import RunOptions
 from opsconsole.jobs.waves import (
@@ -43,8 +44,16 @@ class Places:
     limit_keys: list[list[str] | None]
 
 
-def place_hosts(session: Session, located: Sequence[Located], options: RunOptions, *, caps: Caps = NO_CAPS) -> Places:
-    """Returns where the hosts go, and for which of the job's own limits and of ``caps`` they count.
+def place_hosts(
+    session: Session,
+    located: Sequence[Located],
+    options: RunOptions,
+    *,
+    ways: Sequence[Way],
+    caps: Caps = NO_CAPS,
+) -> Places:
+    """Returns where the hosts go, and for which of the job's own limits and of ``caps`` they count; ``ways`` lead to
+    them, in their order.
 
     Raises ``Invalid`` when the options name a tag that no host has, or make too many waves.
     """
@@ -53,7 +62,7 @@ def place_hosts(session: Session, located: Sequence[Located], options: RunOption
     waves = Waves.parse(options.waves) if options.waves else None
     own = parse_limit_per(options.limit_per) if options.limit_per else {}
     asks_groups = GROUP in {*own, *caps.names, order.spread, canary.each if canary else None}
-    traits = _traits(session, located, asks_groups=asks_groups)
+    traits = _traits(session, located, ways, asks_groups=asks_groups)
     check_limits(own, traits)
     placement = place(traits, _RANDOM.sample, order=order, canary=canary, waves=waves)
     names = sorted({*own, *caps.names})
@@ -64,12 +73,12 @@ def place_hosts(session: Session, located: Sequence[Located], options: RunOption
     return Places(placement, keys)
 
 
-def _traits(session: Session, located: Sequence[Located], *, asks_groups: bool) -> list[Traits]:
+def _traits(session: Session, located: Sequence[Located], ways: Sequence[Way], *, asks_groups: bool) -> list[Traits]:
     ids = [item.entry.id for item in located if item.entry]
     groups = groups_of_hosts(session, ids) if asks_groups else {}
     return [
-        Traits({key: str(value) for key, value in item.entry.tags.items()}, groups.get(item.entry.id, ()))
+        Traits({key: str(value) for key, value in item.entry.tags.items()}, groups.get(item.entry.id, ()), way.first)
         if item.entry
-        else Traits({})
-        for item in located
+        else Traits({}, jump=way.first)
+        for item, way in zip(located, ways, strict=True)
     ]

@@ -24,7 +24,10 @@ class Stream(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to connect: the name people use (``host``), the ``address`` to dial, and the keys trusted for it."""
+    """Where to connect: the name people use (``host``), the ``address`` to dial, and the keys trusted for it.
+
+    ``via`` are the jump hosts on the way, the one nearest to the console first; the host is dialled by the last one.
+    """
 
     host: str
     address: str
@@ -32,6 +35,7 @@ class Target:
     user: str
     known_keys: tuple[KnownKey, ...] = ()
     host_key_policy: HostKeyPolicy = HostKeyPolicy.STRICT
+    via: tuple["Hop", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,24 @@ class Auth:
         """All secrets in it, for whoever has to keep them out of what people see."""
         keys = [secret for key in self.private_keys for secret in (key.pem, key.passphrase)]
         return tuple(secret for secret in (self.password, *self.answers, *keys) if secret is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One jump host on the way to a host, with a login and trusted keys of its own; fields as in ``Target``."""
+
+    host: str
+    address: str
+    port: int
+    user: str
+    auth: Auth
+    known_keys: tuple[KnownKey, ...] = ()
+    host_key_policy: HostKeyPolicy = HostKeyPolicy.STRICT
+
+    @property
+    def target(self) -> Target:
+        """The jump host as something to connect to, without the way to it."""
+        return Target(self.host, self.address, self.port, self.user, self.known_keys, self.host_key_policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +140,14 @@ class Unreached:
 
     ``detail`` is one safe sentence for a person. ``offered`` is the host key the server showed, when it came to that.
     ``retryable`` is set when it was the connection: a login that was refused or a wrong host key stays wrong.
+    ``hop`` is the jump host that failed; then ``offered`` is what that one showed.
     """
 
     reason: Reason
     detail: str
     offered: KnownKey | None = None
     retryable: bool = False
+    hop: Hop | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,13 +286,15 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionFacts:
-    """What is known once connected, for the record of the run."""
+    """What is known once connected, for the record of the run. ``new_hops`` are the jump hosts whose keys were seen
+    for the first time, each with its key."""
 
     address: str
     host_key: KnownKey
     host_key_new: bool
     reused: bool
     connect_ms: int
+    new_hops: tuple[tuple[Hop, KnownKey], ...] = ()
 
 
 class Session(Protocol):

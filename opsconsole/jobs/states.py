@@ -86,6 +86,7 @@ class Reason(StrEnum):
     HOST_KEY_UNKNOWN = "host_key_unknown"
     HOST_KEY_CHANGED = "host_key_changed"
     CREDENTIAL = "credential"
+    JUMP = "jump"
     EXEC_REFUSED = "exec_refused"
     EXIT_STATUS = "exit_status"
     EXIT_SIGNAL = "exit_signal"

@@ -1,6 +1,7 @@
 """What an order would touch: hosts, options, credentials and risk. Nothing is written, nothing connects."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -15,6 +16,7 @@ from opsconsole.hostset import Resolution, evaluate, fold
 from opsconsole.inventory.inherited import inherited
 from opsconsole.inventory.models import Host
 from opsconsole.inventory.service import locate
+from opsconsole.inventory.ways import DIRECT, Way, find_ways
 from opsconsole.jobs.filling import example, fill
 from opsconsole.jobs.guard import PROTECTED_TAG_VALUE, Risk, assess
 from opsconsole.jobs.limits import Caps
@@ -29,6 +31,7 @@ from opsconsole.jobs.what import What
 from opsconsole.settings import Settings
 
 _SAMPLE = 10
+_WAYS_TOLD = 50
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\$?")
 # What an order may choose of the run's options; the rest are the console's settings.
 _CHOSEN = tuple(item.name for item in fields(RunOptions) if item.name in Order.__dataclass_fields__)
@@ -51,6 +54,7 @@ class Prepared:
     priority: Priority
     resolution: Resolution
     located: Sequence[Located]
+    ways: Sequence[Way]
     plan: list[dict[str, Any]] | None
     rows: list[dict[str, Any]]
     logins: list[Login]
@@ -79,6 +83,7 @@ class Survey:
         resolution, located = self._locate(session, actor, order.targets, order.exclude)
         options = self._options(**chosen_of(order))
         count = len(located)
+        ways = self._ways(session, located, options)
         rows = [self._place(i, item) for i, item in enumerate(located)]
         filled = fill(located, rows, command, what)
         risk, inventory = self._risk(session, located, what.readable(command))
@@ -102,11 +107,12 @@ class Survey:
             "recent_unreachable": unreachable,
             "recent_unreachable_folded": fold(unreachable) if unreachable else "",
             "by": _by_tag(located),
+            "jumps": _by_way(ways),
             "inventory_share": round((count - len(unlisted)) / inventory, 4) if inventory else None,
             "risk": risk.to_json(),
             "worst_case": options.worst_case(count),
             "allowed_failures": options.allowed_failures(count),
-            "waves": place_hosts(session, located, options).placement.plan,
+            "waves": place_hosts(session, located, options, ways=ways).placement.plan,
             "concurrency": options.concurrency,
             "eta_ms": _usual_duration_ms(session, command, count, options.concurrency),
             "example": example(rows, filled, command, what),
@@ -120,21 +126,35 @@ class Survey:
         auth = self._auth_of(order)
         priority = _priority(order.priority)
         resolution, located = self._locate(session, actor, order.targets, order.exclude)
-        places = place_hosts(session, located, options, caps=Caps.parse(self._settings.limits))
+        ways = self._ways(session, located, options)
+        places = place_hosts(session, located, options, ways=ways, caps=Caps.parse(self._settings.limits))
+        placed, keys = places.placement, places.limit_keys
         logins = Logins(session, self._settings, auth).of(located)
         policies = _host_key_policies(session, located)
         rows = [
-            {**self._run_row(i, item, auth, login), **policies[i], "rank": rank, "wave": wave, "limit_keys": keys}
-            for i, (item, login, rank, wave, keys) in enumerate(
-                zip(located, logins, places.placement.rank, places.placement.wave, places.limit_keys, strict=True)
+            self._run_row(i, item, auth, login)
+            | {**policies[i], "jump": way.text, "rank": rank, "wave": wave, "limit_keys": limits}
+            for i, (item, login, way, rank, wave, limits) in enumerate(
+                zip(located, logins, ways, placed.rank, placed.wave, keys, strict=True)
             )
         ]
         for row, values in zip(rows, fill(located, rows, command, what), strict=True):
             row["variables"] = values
-        risk, _ = self._risk(session, located, what.readable(command))
-        refusals = self._refusals(actor, priority, located, logins)
-        plan = places.placement.plan
-        return Prepared(command, what, options, auth, priority, resolution, located, plan, rows, logins, risk, refusals)
+        return Prepared(
+            command=command,
+            what=what,
+            options=options,
+            auth=auth,
+            priority=priority,
+            resolution=resolution,
+            located=located,
+            ways=ways,
+            plan=placed.plan,
+            rows=rows,
+            logins=logins,
+            risk=self._risk(session, located, what.readable(command))[0],
+            refusals=self._refusals(actor, priority, located, logins),
+        )
 
     def what_of(self, order: Order) -> What:
         """Returns how the order's command is run. Raises ``Invalid`` naming each field that has no meaning."""
@@ -167,6 +187,10 @@ class Survey:
         return _leave_out_frozen(
             resolution, [Located(spec, entries.get(spec.name.lower())) for spec in resolution.hosts]
         )
+
+    def _ways(self, session: Session, located: Sequence[Located], options: RunOptions) -> list[Way]:
+        hosts = [(item.spec.name, item.entry) for item in located]
+        return find_ways(session, hosts, chosen=options.jump, default=self._settings.jump)
 
     def _checked_command(self, command: str) -> str:
         if not command.strip():
@@ -305,6 +329,12 @@ def _by_tag(located: Sequence[Located]) -> dict[str, dict[str, int]]:
             counts = split.setdefault(key, {})
             counts[str(value)] = counts.get(str(value), 0) + 1
     return split
+
+
+def _by_way(ways: Sequence[Way]) -> dict[str, int]:
+    """Returns how many hosts are reached by each way, none when all are reached directly."""
+    counts = Counter(way.text or DIRECT for way in ways)
+    return {} if set(counts) <= {DIRECT} else dict(counts.most_common(_WAYS_TOLD))
 
 
 def _usual_duration_ms(session: Session, command: str, count: int, concurrency: int) -> int | None:

@@ -14,6 +14,7 @@ from opsconsole.errors import FieldError, Invalid
 # The plan is kept on the job's row and shown as a whole.
 MOST_WAVES = 1000
 GROUP = "group"
+JUMP = "jump"
 _MOST_DIGITS = 6
 _STEP = re.compile(r"(?P<sign>[*+]?)(?P<number>[0-9]{1,6})(?P<share>%?)", re.ASCII)
 _TAG = re.compile(r"[^\s,=]{1,64}")
@@ -29,15 +30,20 @@ class WaveKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What placing asks of one host: its tags and the names of its inventory groups."""
+    """What placing asks of one host: its tags, the names of its inventory groups, and the first jump host on the way
+    to it."""
 
     tags: Mapping[str, str]
     groups: tuple[str, ...] = ()
+    jump: str | None = None
 
     def values(self, name: str) -> tuple[str, ...]:
-        """Returns the host's value of tag ``name``, or its groups for the name ``group``; empty when it has none."""
+        """Returns the host's value of tag ``name``, its groups for the name ``group``, its jump host for ``jump``;
+        empty when it has none."""
         if name == GROUP:
             return self.groups
+        if name == JUMP:
+            return (self.jump,) if self.jump is not None else ()
         return (self.tags[name],) if name in self.tags else ()
 
 
@@ -187,14 +193,10 @@ class Sequencing:
 def parse_limit_per(text: str) -> dict[str, int]:
     """Returns ``tag -> hosts`` of an expression such as ``dc=5`` or ``dc=5, group=2``."""
     limits: dict[str, int] = {}
-    hint = "Write dc=5: at most 5 hosts at once per value of the tag dc; group=5 per inventory group."
+    hint = "Write dc=5: at most 5 hosts at once per value of the tag dc; group=5 per group, jump=5 per jump host."
     for word in re.finditer(r"[^\s,]+", text):
         name, _, number = word[0].partition("=")
         column = word.start() + 1
-        if name == "jump":
-            raise _fault(
-                "limit_per", "Hosts are not reached through jump hosts yet, so jump has no limit.", column, hint
-            )
         if not _TAG.fullmatch(name) or not _is_count(number):
             raise _fault("limit_per", f"{word[0][:40]!r} is not a limit.", column, hint)
         if name in limits:
@@ -255,7 +257,8 @@ def _is_count(text: str) -> bool:
 
 
 def _lacks(name: str) -> str:
-    return "is in an inventory group" if name == GROUP else f"has a tag {name!r}"
+    others = {GROUP: "is in an inventory group", JUMP: "is reached through a jump host"}
+    return others.get(name, f"has a tag {name!r}")
 
 
 def _fault(field: str, message: str, column: int | None, hint: str) -> Invalid:

@@ -7,15 +7,16 @@ from pathlib import Path
 
 from opsconsole.jobs.ports import Auth, ConnectionFacts, Limits, Target, Unreached
 from opsconsole.ssh import failures, hostkeys
+from opsconsole.ssh.channel import SEND_FAILURES, RunChannel
 from opsconsole.ssh.deadline import Deadline
-from opsconsole.ssh.handshake import handshake
+from opsconsole.ssh.handshake import enter
+from opsconsole.ssh.jump import Bastions, Passage, still_trusted
 from opsconsole.ssh.keys import KeyRing, Offload, Proofs
 from opsconsole.ssh.networks import Network, NetworkPolicy
 from opsconsole.ssh.pool import Kept, Key, Pool
 from opsconsole.ssh.session import SshSession
 from opsconsole.ssh.sockets import dial
-from opsconsole.ssh.transport import SEND_FAILURES, ClientTransport, RunChannel, quiet_paramiko
-from opsconsole.ssh.wire import Wire
+from opsconsole.ssh.transport import ClientTransport, quiet_paramiko
 
 # A kept connection that does not answer within this time is given up for a new one.
 _REUSE_SECONDS = 3.0
@@ -33,6 +34,7 @@ class ParamikoConnector:
         allowed_networks: Sequence[str | Network] = (),
         keep_connections: int = 200,
         idle_seconds: float = 60.0,
+        age_seconds: float = 3600.0,
         home: Path | None = None,
         offload: Offload = lambda call: call(),
     ) -> None:
@@ -43,9 +45,17 @@ class ParamikoConnector:
         """
         self._policy = NetworkPolicy.of(allow_loopback, allowed_networks)
         self._keys = KeyRing(home or Path.home(), offload)
-        self._pool = Pool(keep_connections, idle_seconds)
+        self._pool = Pool(keep_connections, idle_seconds, age_seconds)
         self._tick_seconds = min(_LONGEST_TICK_SECONDS, max(_SHORTEST_TICK_SECONDS, idle_seconds / 4))
         self._password_salt = secrets.token_bytes(16)
+        self._bastions = Bastions(
+            self._keys,
+            self._policy,
+            self._identity,
+            tick_seconds=self._tick_seconds,
+            idle_seconds=idle_seconds if keep_connections else 0.0,
+            age_seconds=age_seconds,
+        )
         quiet_paramiko()
 
     def connect(self, target: Target, auth: Auth, limits: Limits) -> SshSession | Unreached:
@@ -54,39 +64,42 @@ class ParamikoConnector:
         proofs = self._keys.proofs(auth)
         if not proofs.proofs:
             return failures.no_credential(auth, proofs)
-        key = self._pool_key(target, auth, proofs)
+        key = (self._identity(target, auth, proofs), self._bastions.identity(target.via))
         return self._reuse(key, target, deadline) or self._connect(key, target, auth, proofs, deadline)
 
     def close(self) -> None:
-        """Ends every kept connection; those in use end with their runs."""
+        """Ends every kept connection; those in use end with their runs, or with the jump host they go through."""
         self._pool.close()
+        self._bastions.close()
 
     def _connect(
         self, key: Key, target: Target, auth: Auth, proofs: Proofs, deadline: Deadline
     ) -> SshSession | Unreached:
-        dialled = dial(target, self._policy, deadline)
-        if isinstance(dialled, Unreached):
-            return dialled
-        sock, address = dialled
-        transport = ClientTransport(Wire(sock, self._tick_seconds), [known.algorithm for known in target.known_keys])
+        passage = self._passage(target, deadline)
+        if isinstance(passage, Unreached):
+            return passage
+        entered = enter(passage.line, self._tick_seconds, target, auth, proofs, deadline)
+        if isinstance(entered, Unreached):
+            return entered
+        transport, host_key = entered
         try:
-            host_key = handshake(transport, target, auth, proofs, deadline)
-            if isinstance(host_key, Unreached):
-                transport.abort()
-                return host_key
             # The channel is asked for now, so that it opens while the caller commits that the run starts.
             channel = transport.open_run_channel()
         except SEND_FAILURES:
             transport.abort()
             return failures.auth_dropped(auth, 1)
-        except BaseException:
-            transport.abort()
-            raise
-        return self._session(Kept(key, transport, host_key, str(address)), channel, target, deadline, reused=False)
+        kept = Kept(key, transport, host_key, passage.address, passage.seen)
+        return self._session(kept, channel, target, deadline, reused=False)
+
+    def _passage(self, target: Target, deadline: Deadline) -> Passage | Unreached:
+        if target.via:
+            return self._bastions.passage(target, deadline)
+        dialled = dial(target, self._policy, deadline)
+        return dialled if isinstance(dialled, Unreached) else Passage(dialled[0], str(dialled[1]), ())
 
     def _reuse(self, key: Key, target: Target, deadline: Deadline) -> SshSession | None:
         while kept := self._pool.take(key):
-            if hostkeys.check(target, kept.host_key) is None:
+            if hostkeys.check(target, kept.host_key) is None and still_trusted(target.via, kept.hops):
                 channel = _opened(kept.transport, min(_REUSE_SECONDS, deadline.left / 2))
                 if channel is not None:
                     return self._session(kept, channel, target, deadline, reused=True)
@@ -102,10 +115,15 @@ class ParamikoConnector:
             host_key_new=kept.host_key not in target.known_keys,
             reused=reused,
             connect_ms=round((deadline.seconds - deadline.left) * 1000),
+            new_hops=tuple(
+                (hop, shown)
+                for hop, (_, shown) in zip(target.via, kept.hops, strict=True)
+                if shown not in hop.known_keys
+            ),
         )
         return SshSession(kept, channel, facts, self._pool, deadline.seconds)
 
-    def _pool_key(self, target: Target, auth: Auth, proofs: Proofs) -> Key:
+    def _identity(self, target: Target, auth: Auth, proofs: Proofs) -> Key:
         """Names a connection by where it leads and by everything that proved who we are, without holding a secret."""
         proved = hashlib.blake2b(key=self._password_salt)
         for proof in proofs.proofs:

@@ -10,6 +10,24 @@ from opsconsole.ssh.deadline import Deadline
 from opsconsole.ssh.keys import Proof, Proofs
 from opsconsole.ssh.prover import Prover
 from opsconsole.ssh.transport import ClientTransport
+from opsconsole.ssh.wire import Line, Wire
+
+
+def enter(
+    line: Line, tick_seconds: float, target: Target, auth: Auth, proofs: Proofs, deadline: Deadline
+) -> tuple[ClientTransport, KnownKey] | Unreached:
+    """Returns a logged-in connection over ``line`` and the server's verified host key, or why there is none; then
+    ``line`` is closed. ``tick_seconds`` is ``Wire``'s."""
+    transport = ClientTransport(Wire(line, tick_seconds), [known.algorithm for known in target.known_keys])
+    try:
+        host_key = handshake(transport, target, auth, proofs, deadline)
+    except BaseException:
+        transport.abort()
+        raise
+    if isinstance(host_key, Unreached):
+        transport.abort()
+        return host_key
+    return transport, host_key
 
 
 def handshake(

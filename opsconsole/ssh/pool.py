@@ -4,9 +4,9 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from opsconsole.jobs.ports import KnownKey
+from opsconsole.jobs.ports import Hop, KnownKey
 from opsconsole.ssh.transport import ClientTransport
 
 Key = Hashable
@@ -14,20 +14,27 @@ Key = Hashable
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A logged-in connection and the host key it was verified with."""
+    """A logged-in connection and the host key it was verified with; ``hops`` are the jump hosts it goes through."""
 
     key: Key
     transport: ClientTransport
     host_key: KnownKey
     address: str
+    hops: tuple[tuple[Hop, KnownKey], ...] = ()
+    born: float = field(default_factory=time.monotonic)
 
 
 class Pool:
-    """At most ``capacity`` idle connections. Each one's own reader sees to its end, so there is no helper thread."""
+    """At most ``capacity`` idle connections, none of them older than ``age_seconds``, so that what a server decides at
+    a login (an account that was closed, another limit) is asked again now and then.
 
-    def __init__(self, capacity: int, idle_seconds: float) -> None:
+    Each one's own reader sees to its end, so there is no helper thread.
+    """
+
+    def __init__(self, capacity: int, idle_seconds: float, age_seconds: float) -> None:
         self._capacity = capacity
         self._idle_seconds = idle_seconds
+        self._age_seconds = age_seconds
         self._lock = threading.Lock()
         self._idle: OrderedDict[ClientTransport, tuple[Kept, float]] = OrderedDict()
         self._by_key: dict[Key, list[Kept]] = {}
@@ -35,15 +42,21 @@ class Pool:
 
     def take(self, key: Key) -> Kept | None:
         """Returns a live idle connection for ``key``, which then belongs to the caller, or ``None``."""
-        with self._lock:
-            while kept := self._last(key):
+        while True:
+            with self._lock:
+                kept = self._last(key)
+                if kept is None:
+                    return None
                 self._forget(kept.transport)
-                if kept.transport.is_active():
-                    return kept
-        return None
+            if kept.transport.is_active() and not self._old(kept):
+                return kept
+            kept.transport.abort()
 
     def put(self, kept: Kept) -> None:
-        """Keeps a connection for a later run; the longest unused one makes room."""
+        """Keeps a connection for a later run, or ends one that is too old; the longest unused one makes room."""
+        if self._old(kept):
+            kept.transport.abort()
+            return
         with self._lock:
             self._idle[kept.transport] = (kept, time.monotonic())
             self._by_key.setdefault(kept.key, []).append(kept)
@@ -67,6 +80,9 @@ class Pool:
     def __len__(self) -> int:
         with self._lock:
             return len(self._idle)
+
+    def _old(self, kept: Kept) -> bool:
+        return time.monotonic() >= kept.born + self._age_seconds
 
     def _surplus(self) -> list[ClientTransport]:
         room = 0 if self._closed else self._capacity

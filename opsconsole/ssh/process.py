@@ -15,8 +15,9 @@ from opsconsole.jobs.ports import (
     Stream,
 )
 from opsconsole.ssh import failures, lease, search
+from opsconsole.ssh.channel import SEND_FAILURES, WINDOW, RunChannel
 from opsconsole.ssh.sweep import Sweep
-from opsconsole.ssh.transport import SEND_FAILURES, WINDOW, ClientTransport, RunChannel
+from opsconsole.ssh.transport import ClientTransport
 
 # After the exit status, how long output may stay open before what keeps it open is called a left child.
 _EOF_WAIT_SECONDS = 2.0

@@ -2,11 +2,11 @@
 
 from opsconsole.jobs.ports import ConnectionFacts, RemoteCommand, RemoteProcess, Sight
 from opsconsole.ssh import durable, lease
+from opsconsole.ssh.channel import SEND_FAILURES, RunChannel
 from opsconsole.ssh.deadline import Deadline
 from opsconsole.ssh.pool import Kept, Pool
 from opsconsole.ssh.process import Request, SshProcess
 from opsconsole.ssh.sweep import Sweep
-from opsconsole.ssh.transport import SEND_FAILURES, RunChannel
 
 # The server's own close follows the exit within a round trip; a connection that is slower is not worth keeping.
 _CLOSE_WAIT_SECONDS = 0.5

@@ -17,14 +17,10 @@ _NO_ROUTE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, e
 
 def dial(target: Target, policy: NetworkPolicy, deadline: Deadline) -> tuple[socket.socket, Address] | Unreached:
     """Returns a connected socket and the address it leads to, or why there is none."""
-    found = _resolve(target, deadline)
-    if isinstance(found, Unreached):
-        return found
-    refusals = [(address, policy.refusal(address)) for address in found]
-    allowed = [address for address, refusal in refusals if refusal is None]
-    if not allowed:
-        address, refusal = refusals[0]
-        return Unreached(Reason.DENIED_NETWORK, f"{address} {refusal}.")
+    found = resolve(target, deadline)
+    allowed = found if isinstance(found, Unreached) else permitted(found, policy)
+    if isinstance(allowed, Unreached):
+        return allowed
     problem: Unreached | None = None
     for place, address in enumerate(allowed):
         # Each address gets a fair part of the time that is left, the last one all of it.
@@ -41,7 +37,18 @@ def hung_up(port: int) -> Unreached:
     return Unreached(Reason.PROTOCOL, detail, retryable=True)
 
 
-def _resolve(target: Target, deadline: Deadline) -> list[Address] | Unreached:
+def permitted(found: list[Address], policy: NetworkPolicy) -> list[Address] | Unreached:
+    """Returns those addresses of a host that may be dialled, or why none may."""
+    refusals = [(address, policy.refusal(address)) for address in found]
+    allowed = [address for address, refusal in refusals if refusal is None]
+    if allowed:
+        return allowed
+    address, refusal = refusals[0]
+    return Unreached(Reason.DENIED_NETWORK, f"{address} {refusal}.")
+
+
+def resolve(target: Target, deadline: Deadline) -> list[Address] | Unreached:
+    """Returns the addresses of a host, or why there is none; one that is given as an address is not looked up."""
     try:
         return [ip_address(target.address.strip("[]"))]
     except ValueError:

@@ -5,7 +5,8 @@ import time
 
 from opsconsole.jobs.ports import Sight, Stream
 from opsconsole.ssh import search
-from opsconsole.ssh.transport import SEND_FAILURES, ClientTransport, RunChannel
+from opsconsole.ssh.channel import SEND_FAILURES, RunChannel
+from opsconsole.ssh.transport import ClientTransport
 
 _REFUSED_SECONDS = 2.0
 _REFUSED = "The server opened no second session to search for what the command left."

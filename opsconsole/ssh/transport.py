@@ -3,11 +3,10 @@
 What is overridden here is not public in paramiko; ``seams`` lists it.
 """
 
+import contextlib
 import logging
-import re
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 
 from paramiko.common import (
@@ -19,28 +18,20 @@ from paramiko.common import (
     MSG_CHANNEL_REQUEST,
     MSG_CHANNEL_SUCCESS,
     MSG_CHANNEL_WINDOW_ADJUST,
-    cMSG_CHANNEL_FAILURE,
     cMSG_CHANNEL_OPEN,
-    cMSG_CHANNEL_REQUEST,
-    cMSG_CHANNEL_WINDOW_ADJUST,
     cMSG_GLOBAL_REQUEST,
 )
 from paramiko.kex_curve25519 import KexCurve25519
 from paramiko.message import Message
 from paramiko.ssh_exception import SSHException
 
-from opsconsole.jobs.ports import Stream
-from opsconsole.ssh.deadline import Deadline
-from opsconsole.ssh.seams import Channel, Transport
+from opsconsole.ssh.channel import SEND_FAILURES, WINDOW, RunChannel
+from opsconsole.ssh.seams import Transport
 from opsconsole.ssh.wire import Packets, Wire
 
-# What a host may send before we have read it: bounds the memory of a hundred hosts whose output waits for the database.
-WINDOW = 512 * 1024
-# What sending may raise: the connection ended, or a key exchange holds everything up for too long.
-SEND_FAILURES = (EOFError, OSError, SSHException)
-_READ_AT_ONCE = 64 * 1024
-_SIGNAL_NAME = re.compile(r"[A-Za-z0-9@._-]{1,32}")
 _MAX_EXTENSIONS = 64
+# Where a connection through a jump host is said to come from: the worker's own address is nobody's business.
+_ORIGIN = ("127.0.0.1", 0)
 _HOST_KEY_ALGORITHMS = (
     "ssh-ed25519",
     "ecdsa-sha2-nistp256",
@@ -49,149 +40,6 @@ _HOST_KEY_ALGORITHMS = (
     "rsa-sha2-512",
     "rsa-sha2-256",
 )
-
-
-class RunChannel(Channel):
-    """A session channel that keeps output in order of arrival and sets ``wake`` at every piece of news."""
-
-    def __init__(self, chanid: int, wake: threading.Event | None = None) -> None:
-        super().__init__(chanid)
-        self.wake = wake or threading.Event()
-        self.opened = False
-        self.open_refusal: int | None = None
-        self.exec_accepted: bool | None = None
-        self.exit_code: int | None = None
-        self.exit_signal: str | None = None
-        self.peer_closed = False
-        self._news: deque[tuple[Stream, bytes]] = deque()
-        self._waiting = 0
-        self.settimeout(0.0)
-
-    @property
-    def has_output(self) -> bool:
-        """True when ``take`` has something to give."""
-        return bool(self._news)
-
-    def take(self) -> tuple[Stream, bytes] | None:
-        """Returns the next output, neighbouring pieces of one stream joined, or ``None``; tells the host to go on."""
-        if not self._news:
-            return None
-        stream, data = self._news.popleft()
-        parts, size = [data], len(data)
-        while self._news and self._news[0][0] is stream and size + len(self._news[0][1]) <= _READ_AT_ONCE:
-            data = self._news.popleft()[1]
-            parts.append(data)
-            size += len(data)
-        self._waiting -= size
-        self._open_window(size)
-        return stream, b"".join(parts)
-
-    def answered(self) -> bool:
-        """Returns whether the server has opened or refused this channel, or never will."""
-        return self.opened or self.open_refusal is not None or self.closed
-
-    def wait_for(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Waits until news make ``condition`` true; returns whether it is."""
-        give_up = Deadline(seconds)
-        while not condition():
-            if give_up.passed:
-                return False
-            self.wake.clear()
-            if not condition():
-                self.wake.wait(give_up.left)
-        return True
-
-    def request_exec(self, command: str) -> None:
-        """Sends the exec request without waiting for its answer, which sets ``exec_accepted``."""
-        message = Message()
-        message.add_byte(cMSG_CHANNEL_REQUEST)
-        message.add_int(self.remote_chanid)
-        message.add_string("exec")
-        message.add_boolean(True)
-        message.add_string(command)
-        self.transport._send_user_message(message)
-
-    def refuse(self, code: int) -> None:
-        """Called when the server refused to open this channel."""
-        self.open_refusal = code
-        self.wake.set()
-
-    def _open_window(self, size: int) -> None:
-        grant = self._check_add_window(size)
-        if grant > 0:
-            message = Message()
-            message.add_byte(cMSG_CHANNEL_WINDOW_ADJUST)
-            message.add_int(self.remote_chanid)
-            message.add_int(grant)
-            try:
-                self.transport._send_user_message(message)
-            except SEND_FAILURES:
-                self.transport.stop_thread()
-
-    def _set_remote_channel(self, chanid: int, window_size: int, max_packet_size: int) -> None:
-        super()._set_remote_channel(chanid, window_size, max_packet_size)
-        self.opened = True
-        self.wake.set()
-
-    def _feed(self, m: Message) -> None:
-        self._arrived(Stream.STDOUT, m.get_string())
-
-    def _feed_extended(self, m: Message) -> None:
-        # Code 1 is stderr; no other is defined, and what a server sends there still counts as an error text.
-        m.get_int()
-        self._arrived(Stream.STDERR, m.get_string())
-
-    def _arrived(self, stream: Stream, data: bytes) -> None:
-        if not data:
-            return
-        self._waiting += len(data)
-        if self._waiting > 2 * WINDOW:
-            raise SSHException("the server ignores the channel window")
-        self._news.append((stream, data))
-        self.wake.set()
-
-    def _handle_request(self, m: Message) -> None:
-        kind = m.get_text()
-        wants_reply = m.get_boolean()
-        if kind == "exit-status":
-            self.exit_code = m.get_int()
-        elif kind == "exit-signal":
-            name = m.get_text()
-            self.exit_signal = name if _SIGNAL_NAME.fullmatch(name) else "UNKNOWN"
-        if wants_reply:
-            reply = Message()
-            reply.add_byte(cMSG_CHANNEL_FAILURE)
-            reply.add_int(self.remote_chanid)
-            self.transport._send_user_message(reply)
-        self.wake.set()
-
-    def _request_success(self, m: Message) -> None:
-        self.exec_accepted = True
-        self.wake.set()
-
-    def _request_failed(self, m: Message) -> None:
-        self.exec_accepted = False
-        self.wake.set()
-
-    def _window_adjust(self, m: Message) -> None:
-        super()._window_adjust(m)
-        self.wake.set()
-
-    def _handle_eof(self, m: Message) -> None:
-        super()._handle_eof(m)
-        self.wake.set()
-
-    def _handle_close(self, m: Message) -> None:
-        self.peer_closed = True
-        super()._handle_close(m)
-        self.wake.set()
-
-    def _set_closed(self) -> None:
-        super()._set_closed()
-        self.wake.set()
-
-    def _log(self, level: int, msg: str, *args: object) -> None:
-        """Says nothing: what matters reaches the run's record as a value."""
 
 
 class ClientTransport(Transport):
@@ -239,6 +87,8 @@ class ClientTransport(Transport):
         self._preferred_keys = host_key_order(known_algorithms)
         self.ready = threading.Event()
         self.on_end: Callable[[], None] | None = None
+        # Channels that nobody wants any more and the server has not answered yet.
+        self._given_up: dict[int, RunChannel] = {}
 
     @property
     def preferred_keys(self) -> Sequence[str]:
@@ -264,6 +114,23 @@ class ClientTransport(Transport):
 
     def open_run_channel(self, wake: threading.Event | None = None) -> RunChannel:
         """Asks for a session channel without waiting for the answer; the channel tells by ``wake`` when it comes."""
+        return self._open_channel("session", wake)
+
+    def open_tunnel(self, address: str, port: int) -> RunChannel:
+        """Asks the server to connect to ``address``; the channel tells as that of ``open_run_channel``."""
+        where = Message()
+        for name, number in ((address, port), _ORIGIN):
+            where.add_string(name)
+            where.add_int(number)
+        return self._open_channel("direct-tcpip", None, where.asbytes())
+
+    def give_up(self, channel: RunChannel) -> None:
+        """Closes a channel that nobody wants any more; one that is not open yet, as soon as it is."""
+        self._given_up[channel.chanid] = channel
+        if channel.answered() and self._given_up.pop(channel.chanid, None) is not None:
+            _close(channel)
+
+    def _open_channel(self, kind: str, wake: threading.Event | None, more: bytes = b"") -> RunChannel:
         with self.lock:
             chanid = self._next_channel()
             channel = RunChannel(chanid, wake)
@@ -273,10 +140,11 @@ class ClientTransport(Transport):
             channel._set_window(WINDOW, self.default_max_packet_size)
         message = Message()
         message.add_byte(cMSG_CHANNEL_OPEN)
-        message.add_string("session")
+        message.add_string(kind)
         message.add_int(chanid)
         message.add_int(WINDOW)
         message.add_int(self.default_max_packet_size)
+        message.add_bytes(more)
         self._send_user_message(message)
         return channel
 
@@ -287,6 +155,15 @@ class ClientTransport(Transport):
         message.add_string("keepalive@openssh.com")
         message.add_boolean(True)
         self._send_user_message(message)
+
+    def answers(self, seconds: float) -> bool:
+        """Returns whether anything at all arrives within ``seconds`` when the server is asked for a sign of life."""
+        heard = self.wire.listen()
+        try:
+            self.send_probe()
+        except SEND_FAILURES:
+            return False
+        return heard.wait(seconds) and self.is_active()
 
     def silent_seconds(self) -> float:
         """Returns how long nothing has arrived."""
@@ -307,10 +184,18 @@ class ClientTransport(Transport):
             if on_end is not None:
                 on_end()
 
+    def _parse_channel_open_success(self, m: Message) -> None:
+        chanid = Message(m.asbytes()).get_int()
+        super()._parse_channel_open_success(m)
+        unwanted = self._given_up.pop(chanid, None)
+        if unwanted is not None:
+            _close(unwanted)
+
     def _parse_channel_open_failure(self, m: Message) -> None:
         channel = self._channels.get(m.get_int())
         code = m.get_int()
         if isinstance(channel, RunChannel):
+            self._given_up.pop(channel.chanid, None)
             self._channels.delete(channel.chanid)
             channel.refuse(code)
 
@@ -321,6 +206,12 @@ class ClientTransport(Transport):
 
     def _log(self, level: int, msg: object, *args: object) -> None:
         """Says nothing: paramiko writes tracebacks and what the server sent; the run's record gets our own words."""
+
+
+def _close(channel: RunChannel) -> None:
+    # What cannot be told the server any more is told it by the end of the connection.
+    with contextlib.suppress(*SEND_FAILURES):
+        channel.close()
 
 
 def host_key_order(known_algorithms: Sequence[str]) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable
+from threading import Event
+from typing import Protocol
 
 from paramiko.packet import Packetizer
 from paramiko.ssh_exception import SSHException
@@ -19,13 +21,35 @@ _FAIR_SHARE = 256 * 1024
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
+class Line(Protocol):
+    """What carries a connection: a TCP socket, or a channel through a jump host."""
+
+    def settimeout(self, seconds: float, /) -> None:
+        """Bounds each ``recv`` and ``send``, which raise ``TimeoutError`` then."""
+
+    def recv(self, size: int, /) -> bytes:
+        """Returns what arrived, empty at the end."""
+
+    def send(self, data: memoryview, /) -> int:
+        """Returns how many bytes were taken."""
+
+    def shutdown(self, how: int, /) -> None:
+        """Ends the connection for both sides and wakes whoever waits in ``recv``."""
+
+    def close(self) -> None:
+        """Gives the connection back."""
+
+    def setsockopt(self, level: int, option: int, value: int, /) -> None:
+        """Sets an option of the socket, where there is one."""
+
+
 class Wire:
-    """One TCP connection. ``close`` may be called by anyone at any time; ``release`` only by the reader, at its end.
+    """One connection. ``close`` may be called by anyone at any time; ``release`` only by the reader, at its end.
 
     ``on_quiet`` is called by the reader about every ``tick_seconds`` in which nothing arrives.
     """
 
-    def __init__(self, sock: socket.socket, tick_seconds: float) -> None:
+    def __init__(self, sock: Line, tick_seconds: float) -> None:
         self._sock = sock
         sock.settimeout(tick_seconds)
         self._chunk = b""
@@ -33,9 +57,18 @@ class Wire:
         self._since_yield = 0
         self._closed = False
         self.on_quiet: Callable[[], None] | None = None
+        self._listeners: list[Event] = []
         self.received = 0
         self.heard_at = time.monotonic()
         self._acknowledge_now()
+
+    def listen(self) -> Event:
+        """Returns an event that is set when the next bytes arrive or the connection ends."""
+        heard = Event()
+        self._listeners.append(heard)
+        if self._closed:
+            heard.set()
+        return heard
 
     def settimeout(self, seconds: float) -> None:
         """Ignored: paramiko asks for a tenth of a second to poll by, which is ten wake-ups a second for each host."""
@@ -52,6 +85,7 @@ class Wire:
         """Gives the descriptor back."""
         self._closed = True
         self._sock.close()
+        self._tell_listeners()
 
     def read(self, size: int) -> bytes:
         """Returns exactly ``size`` bytes; ``EOFError`` when the connection ends before."""
@@ -120,12 +154,17 @@ class Wire:
     def _account(self, size: int) -> None:
         self.received += size
         self.heard_at = time.monotonic()
+        self._tell_listeners()
         if size < _CHUNK:
             self._acknowledge_now()
         self._since_yield += size
         if self._since_yield >= _FAIR_SHARE:
             self._since_yield = 0
             time.sleep(0)
+
+    def _tell_listeners(self) -> None:
+        while self._listeners:
+            self._listeners.pop().set()
 
     def _acknowledge_now(self) -> None:
         # Linux falls back to delayed acknowledgements by itself, and a delayed one makes the server's Nagle wait 40 ms.

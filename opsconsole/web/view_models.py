@@ -182,6 +182,7 @@ def reason_text(reason: str | None) -> str:
             "The host key is not the trusted one. Nothing was sent. Find out why before you trust it."
         ),
         "credential": _("The credential could not be used, so nothing ran."),
+        "jump": _("A jump host on the way could not be reached or did not let us through, so nothing ran."),
         "exec_refused": _("The host let us in but refused to run a command."),
         "command_timeout": _("The command was ended because it took longer than its time limit."),
         "idle_timeout": _("The command was ended because it printed nothing for too long."),

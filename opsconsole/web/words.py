@@ -9,6 +9,7 @@ from typing import Any
 from flask_babel import gettext
 from flask_babel import ngettext as gettext_of
 
+from opsconsole.inventory.ways import DIRECT
 from opsconsole.jobs.options import Gate, RunOptions
 from opsconsole.jobs.states import JobState, PauseReason, StopReason
 from opsconsole.jobs.what import What
@@ -209,6 +210,7 @@ def option_facts(job: Mapping[str, Any]) -> list[tuple[str, str]]:
         (_("Between waves"), _gate(options["wave_gate"]) if options["waves"] else ""),
         (_("Order"), "" if options["order"] == "given" else options["order"]),
         (_("At most, per tag"), options["limit_per"]),
+        (_("Jump hosts"), _("none, dialled directly") if options["jump"] == DIRECT else options["jump"]),
         (_("Stop when failures exceed"), options["max_failures"] or _("never")),
         (_("Unreachable hosts"), "" if options["count_unreachable"] else _("do not count as failures")),
         (_("When it stops, running hosts"), _("are ended") if options["at_stop"] == "kill" else ""),

@@ -96,6 +96,7 @@ def run_row(run: HostRun) -> dict[str, Any]:
         "address": run.address,
         "port": run.port,
         "user": run.user,
+        "jump": run.jump,
         "state": run.state,
         "reason": run.reason,
         "detail": run.detail,

@@ -75,6 +75,9 @@ class How(Body):
     canary_gate: Literal["auto", "on_failure", "manual"] | None = None
     order: Text | None = Field(None, description="`given`, `random` or `spread <tag>`.", max_length=200)
     limit_per: Text | None = Field(None, description="`dc=5`: five hosts at once per value of dc.", max_length=500)
+    jump: Text | None = Field(
+        None, description="Jump hosts to all hosts, `user@bastion:22,inner`, or `none`.", max_length=1000
+    )
     retries: int | None = Field(None, description="How often a connection that failed is tried again.")
     retry_pause: float | None = Field(None, description="Seconds before the first of them; each further one doubles.")
     durable: bool | None = Field(None, description="The command outlives a worker, which then takes it up again.")

@@ -69,6 +69,7 @@ class Resolved(Answer):
     frozen_count: int
     frozen_folded: str
     by: dict[str, dict[str, int]]
+    jumps: dict[str, int]
     inventory_share: float | None
     risk: Risk
     worst_case: int | None
@@ -104,6 +105,8 @@ class PlannedHost(Answer):
     credential: str | None
     credential_from: str
     host_key_policy: str
+    jump: str | None
+    jump_from: str | None
     wave: int
     command: str
     variables: dict[str, str] | None

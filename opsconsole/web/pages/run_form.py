@@ -24,11 +24,12 @@ _SECONDS = (
     "retry_pause",
 )
 _OF_WAVES = ("waves", "wave_pause", "wave_jitter", "wave_gate", "canary_match", "canary_gate")
-_TEXTS = ("max_failures", "at_stop", "limit_per")
+_TEXTS = ("max_failures", "at_stop", "limit_per", "jump")
 _ADDRESS = (
     *("targets", "exclude", "command", "title", "user", "credential", "concurrency", "max_failures", "retries"),
     *("interpreter", "args", "stdin", "cwd", "umask", "env"),
-    *("waves", "wave_pause", "wave_gate", "canary_match", "canary_gate", "limit_per", "priority", "job_timeout"),
+    *("waves", "wave_pause", "wave_gate", "canary_match", "canary_gate", "limit_per", "jump"),
+    *("priority", "job_timeout"),
 )
 
 
@@ -62,6 +63,7 @@ class RunForm:
     order: str = ""
     spread: str = ""
     limit_per: str = ""
+    jump: str = ""
     retries: str = ""
     retry_pause: str = ""
     priority: str = ""
@@ -144,7 +146,7 @@ class RunForm:
         plain = RunOptions(concurrency=1, connect_timeout=1, command_timeout=1)
         unusual = self.at_stop not in {"", plain.at_stop} or self.priority not in {"", "normal"}
         timed = any(value.strip() not in {"", "0"} for value in (self.idle_timeout, self.job_timeout))
-        placed = self.order not in {"", plain.order} or bool(self.limit_per.strip())
+        placed = self.order not in {"", plain.order} or bool(self.limit_per.strip() or self.jump.strip())
         return bool(unusual or timed or placed or self.ignore_unreachable or self.durable)
 
     def to_order(self, password: str) -> Order:

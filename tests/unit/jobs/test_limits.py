@@ -122,6 +122,25 @@ def test_limits_over_all_jobs(capped: Any) -> None:
         assert in_flight(desk, first, second) == {"dc=eu": 3, "dc=us": 1, "group=odd": 1}
 
 
+def test_at_most_so_many_behind_a_jump_host(capped: Any) -> None:
+    with capped("jump gate=4") as desk:
+        desk.hand()
+        fleet(desk, 12)
+        with desk.database.transaction() as session:
+            for number in range(1, 10):
+                session.query(Host).filter_by(key=f"h{number}").one().jump = "Gate" if number < 7 else "root@side"
+        own = order(desk, "h[1-12]", limit_per="jump=3")
+        assert [run.jump for run in desk.runs(own)] == ["Gate"] * 6 + ["root@side"] * 3 + [None] * 3
+        desk.sweep()
+        assert in_flight(desk, own) == {"jump=gate": 3, "jump=side": 3, "none": 3}
+        # The console's own limit holds over all jobs, and counts the first jump host of a chain.
+        other = order(desk, "h[10-12]", jump="gate,inner")
+        desk.sweep()
+        assert in_flight(desk, other) == {"jump=gate": 1}
+        with pytest.raises(Invalid, match="reached through a jump host"):
+            order(desk, "h[1-3]", jump="none", limit_per="jump=3")
+
+
 def test_at_most_so_many_per_person(capped: Any) -> None:
     with capped("user=5") as desk:
         desk.hand()
@@ -134,15 +153,16 @@ def test_at_most_so_many_per_person(capped: Any) -> None:
 
 
 def test_the_words_of_the_setting() -> None:
-    caps = Caps.parse(("tag dc=20", "group db=2", "user=500"))
+    caps = Caps.parse(("tag dc=20", "group db=2", "jump Gate=9", "user=500"))
     assert (caps.of("dc=eu"), caps.of("group=db"), caps.of("group=web"), caps.of("rack=1")) == (20, 2, None, None)
+    assert (caps.of("jump=gate"), caps.of("jump=other")) == (9, None)
     assert (caps.user, caps.user_room(499), caps.user_room(501)) == (500, 1, 0)
     assert not NO_CAPS.limiting
 
 
-@pytest.mark.parametrize("text", ["dc=20", "tag dc", "tag dc=0", "tag group=3", "user=x", "group a b=1", "tag dc=1e3"])
+@pytest.mark.parametrize("text", ["dc=20", "tag dc", "tag dc=0", "tag jump=3", "jump=3", "user=x", "group a b=1"])
 def test_what_the_setting_does_not_mean(text: str) -> None:
-    with pytest.raises(ValueError, match="tag NAME=HOSTS"):
+    with pytest.raises(ValueError, match="jump NAME=HOSTS"):
         Settings._parse_limits(text)
 
 

@@ -12,8 +12,9 @@ import paramiko.transport
 import pytest
 
 from opsconsole.ssh import seams
+from opsconsole.ssh.channel import RunChannel
 from opsconsole.ssh.prover import Prover
-from opsconsole.ssh.transport import ClientTransport, RunChannel
+from opsconsole.ssh.transport import ClientTransport
 from opsconsole.ssh.wire import Packets
 
 _REAL = {

@@ -13,7 +13,7 @@ def test_a_password_is_in_no_representation(tmp_path: Path) -> None:
     ring = KeyRing(tmp_path)
     proofs = ring.proofs(auth)
     connector = ParamikoConnector(allow_loopback=True, home=tmp_path)
-    key = connector._pool_key(Target("web", "10.0.0.1", 22, "ops"), auth, proofs)
+    key = connector._identity(Target("web", "10.0.0.1", 22, "ops"), auth, proofs)
     assert "hunter2" not in f"{auth!r}{proofs!r}{proofs}{key!r}{vars(connector)!r}"
     assert proofs.proofs[0].password == Secret("hunter2")
 
@@ -36,5 +36,5 @@ def test_equal_passwords_of_two_connectors_have_unequal_keys(tmp_path: Path) -> 
     keys = set()
     for _ in range(2):
         connector = ParamikoConnector(allow_loopback=True, home=tmp_path)
-        keys.add(connector._pool_key(target, auth, KeyRing(tmp_path).proofs(auth)))
+        keys.add(connector._identity(target, auth, KeyRing(tmp_path).proofs(auth)))
     assert len(keys) == 2

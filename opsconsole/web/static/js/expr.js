@@ -76,7 +76,7 @@ const FLAGS = [
   ["--job-timeout", "job_timeout"], ["--max-failures", "max_failures"], ["--ignore-unreachable", "ignore_unreachable"],
   ["--at-stop", "at_stop"], ["--canary", "canary"], ["--canary-match", "canary_match"], ["--canary-gate", "canary_gate"],
   ["--waves", "waves"], ["--wave-pause", "wave_pause"], ["--wave-jitter", "wave_jitter"], ["--wave-gate", "wave_gate"],
-  ["--order", "order"], ["--limit-per", "limit_per"], ["--retries", "retries"], ["--retry-pause", "retry_pause"],
+  ["--order", "order"], ["--limit-per", "limit_per"], ["--jump", "jump"], ["--retries", "retries"], ["--retry-pause", "retry_pause"],
   ["--priority", "priority"], ["--durable", "durable"], ["--user", "user"], ["--reason", "reason"],
   ["--interpreter", "interpreter"], ["--cwd", "cwd"], ["--umask", "umask"], ["--stdin", "stdin"],
 ];

@@ -6,7 +6,7 @@ import { number, plural, t } from "./texts.js";
 /** The form's fields that this module reads. */
 export const FIELDS = [
   "pace", "concurrency", "max_failures", "ignore_unreachable", "at_stop", "waves", "wave_pause", "wave_jitter", "wave_gate", "canary_mode",
-  "canary_of", "canary_match", "canary_gate", "order", "spread", "limit_per", "retries", "retry_pause", "idle_timeout", "job_timeout",
+  "canary_of", "canary_match", "canary_gate", "order", "spread", "limit_per", "jump", "retries", "retry_pause", "idle_timeout", "job_timeout",
   "priority", "durable",
 ];
 const OF_WAVES = ["waves", "wave_pause", "wave_jitter", "wave_gate", "canary_match", "canary_gate"];

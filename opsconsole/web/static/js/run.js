@@ -9,7 +9,7 @@ import { about, number, plural, t } from "./texts.js";
 const WAIT_MS = 150;
 const PLAN_WITHIN_MS = 60_000;
 /** Fields of the order whose faults are shown as they are typed, and where they stand when not under their own name. */
-const ASKED = ["targets", "exclude", "command", "concurrency", "max_failures", "canary", "canary_match", "waves", "wave_pause", "wave_jitter", "retries", "order", "limit_per", "retry_pause", "priority", "interpreter", "args", "stdin", "cwd", "umask", "env"];
+const ASKED = ["targets", "exclude", "command", "concurrency", "max_failures", "canary", "canary_match", "waves", "wave_pause", "wave_jitter", "retries", "order", "limit_per", "jump", "retry_pause", "priority", "interpreter", "args", "stdin", "cwd", "umask", "env"];
 /** @type {Record<string, string>} */
 const PLACE = { canary: "canary_of", order: "order-by" };
 const form = /** @type {HTMLFormElement} */ (byId("order"));
@@ -148,6 +148,8 @@ function items(found) {
     part.insertBefore(el("button", { class: "linkish", type: "button", text: t("Leave out"), on: { click: () => leaveOut(folded) } }), line);
     parts.push(part);
   }
+  const ways = Object.entries(found.jumps ?? {}).filter(([way]) => way !== "none");
+  if (ways.length) parts.push(item("c", t("{n} through jump hosts", { n: number(ways.reduce((sum, [, count]) => sum + count, 0)) }), ways.map(([way, count]) => `${way} (${number(count)})`).join(" "), ""));
   if (found.frozen_count) parts.push(item("s", t("{n} frozen, left out", { n: number(found.frozen_count) }), found.frozen_folded, ""));
   if (found.excluded_count) parts.push(item("x", t("{n} excluded", { n: number(found.excluded_count) }), found.excluded, ""));
   byId("items").replaceChildren(...parts);
