@@ -68,7 +68,7 @@ class _Groups:
 
 def _step(settings: Settings, hop: HostSpec, entry: Host | None, groups: _Groups) -> Step:
     usual_port = (entry.port if entry else None) or settings.ssh_port
-    credential = _said(entry, entry and entry.credential, groups.credentials)
+    credential = _said(entry, entry.credential if entry else None, groups.credentials)
     return Step(
         host=hop.name,
         address=(entry.address if entry else None) or hop.name,
@@ -76,7 +76,7 @@ def _step(settings: Settings, hop: HostSpec, entry: Host | None, groups: _Groups
         usual_port=usual_port,
         user=hop.user or (entry.user if entry else None),
         choice=Choice.of_host(credential) if credential else None,
-        policy=_said(entry, entry and entry.host_key_policy, groups.policies),
+        policy=_said(entry, entry.host_key_policy if entry else None, groups.policies),
     )
 
 

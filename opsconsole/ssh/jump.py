@@ -226,7 +226,8 @@ class Bastions:
         finally:
             with self._lock:
                 del self._pending[key]
-                if pending.result is not None and not pending.result.retryable:
+                # A key that is not trusted was refused by us: nothing was logged in, and a person may trust it now.
+                if pending.result is not None and not pending.result.retryable and pending.result.offered is None:
                     now = time.monotonic()
                     self._refused = {old: told for old, told in self._refused.items() if told[0] > now}
                     self._refused[key] = (now + _REFUSED_SECONDS, pending.result)

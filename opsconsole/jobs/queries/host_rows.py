@@ -162,15 +162,29 @@ def _by_bare_name(session: Session, job: Job, name: str) -> HostRun | None:
 
 
 def offered_keys(session: Session, job: Job) -> list[dict[str, Any]]:
-    """Returns the host keys that hosts of this job offered and nobody has decided on: what trusting them would mean."""
-    refused = [Reason.HOST_KEY_UNKNOWN.value, Reason.HOST_KEY_CHANGED.value]
+    """Returns the host keys that hosts of this job offered and nobody has decided on: what trusting them would mean.
+
+    A jump host's key stands there once, under the way that leads through it and the place of the first host behind.
+    """
     waiting = [KeyStatus.OFFERED.value, KeyStatus.ALARM.value]
+    refused = [Reason.HOST_KEY_UNKNOWN.value, Reason.HOST_KEY_CHANGED.value]
     query = (
         select(HostRun.i, HostRun.host, HostRun.reason, HostKey)
         .join(HostKey, and_(HostKey.address == HostRun.address, HostKey.port == HostRun.port))
         .where(HostRun.job_id == job.id, HostRun.reason.in_(refused), HostKey.status.in_(waiting))
         .order_by(HostRun.i)
     )
+    on_the_way = (
+        select(func.min(HostRun.i), func.min(HostRun.jump), HostKey)
+        .join(HostKey, HostKey.fingerprint == HostRun.host_key)
+        .where(HostRun.job_id == job.id, HostRun.reason == Reason.JUMP.value, HostKey.status.in_(waiting))
+        .group_by(HostKey.id)
+    )
+    unknown, changed = refused
+    found: list[tuple[int, str | None, str | None, HostKey]] = []
+    found += ((i, host, reason, key) for i, host, reason, key in session.execute(query))
+    for i, way, key in session.execute(on_the_way):
+        found.append((i, way, changed if key.status == KeyStatus.ALARM else unknown, key))
     return [
         {
             "i": i,
@@ -181,5 +195,14 @@ def offered_keys(session: Session, job: Job) -> list[dict[str, Any]]:
             "algorithm": key.algorithm,
             "fingerprint": key.fingerprint,
         }
-        for i, host, reason, key in session.execute(query)
+        for i, host, reason, key in sorted(found, key=lambda row: row[0])
     ]
+
+
+def refused_by_key(session: Session, run: HostRun) -> list[str]:
+    """Returns the hosts of the job that were not reached for the same key as ``run``: itself, and when it was a jump
+    host's key, all that lie behind that one."""
+    if run.reason != Reason.JUMP or run.host_key is None:
+        return [run.host]
+    query = select(HostRun.host).where(HostRun.job_id == run.job_id, HostRun.reason == Reason.JUMP.value)
+    return list(session.scalars(query.where(HostRun.host_key == run.host_key).order_by(HostRun.i)))

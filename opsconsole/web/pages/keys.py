@@ -54,11 +54,16 @@ def trust_keys(job_id: int) -> Response:
     hosts, wanted = [], []
     with transaction() as database:
         found = queries.get_job(database, job_id, actor())
+        places = {
+            (key["i"], key["fingerprint"]): (key["address"], key["port"])
+            for key in queries.offered_keys(database, found)
+        }
         for place, _, fingerprint in chosen:
             if not place.isdigit():
                 raise Invalid("The form names no host.")
             run = queries.get_run(database, found, int(place[:7]))
-            wanted.append(hostkey_desk.KeyRef(run.address, run.port, fingerprint))
-            hosts.append(run.host)
+            address, port = places.get((run.i, fingerprint), (run.address, run.port))
+            wanted.append(hostkey_desk.KeyRef(address, port, fingerprint))
+            hosts += queries.refused_by_key(database, run)
         hostkey_desk.trust(database, wanted, actor=actor(), now=now())
     return start_again(job_id, "u", list(dict.fromkeys(hosts)))

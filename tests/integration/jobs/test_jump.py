@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from opsconsole.inventory import hostkeys
-from opsconsole.inventory.models import KeyStatus
+from opsconsole.inventory import hostkey_desk, hostkeys
+from opsconsole.inventory.hostkey_desk import KeyRef
 from opsconsole.inventory.service import upsert_host
+from opsconsole.jobs import queries
 from opsconsole.settings import Settings
 from tests.integration.jobs.conftest import options
 from tests.support.clock import START
@@ -51,9 +52,17 @@ def test_a_fleet_behind_a_bastion(guarded: Console, sshd: Sshd, bastion: Sshd) -
     assert (run.detail or "").startswith("Jump host gate: The host key is not known yet")
     assert logins(bastion) == 0
     with guarded.database.transaction() as session:
-        (offered,) = hostkeys.keys(session, status=KeyStatus.OFFERED)
-        assert (offered.address, offered.port) == (BASTION, bastion.port)
-        hostkeys.trust(session, BASTION, bastion.port, offered.fingerprint, actor=guarded.actor, now=START)
+        job = queries.get_job(session, body["id"], guarded.actor)
+        (offered,) = queries.offered_keys(session, job)
+        assert (offered["i"], offered["host"], offered["address"], offered["port"]) == (
+            0,
+            "gate",
+            BASTION,
+            bastion.port,
+        )
+        assert queries.refused_by_key(session, run) == ["127.0.5.1"]
+        key = KeyRef(BASTION, bastion.port, offered["fingerprint"])
+        hostkey_desk.trust(session, [key], actor=guarded.actor, now=START)
     # Sixty hosts, two waves of connections, one login on it.
     body, runs = guarded.run(
         "127.0.5.[1-60]",

@@ -9,7 +9,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from opsconsole.db.database import Database
+from opsconsole.errors import Invalid
 from opsconsole.inventory.groups import add_group, set_group
+from opsconsole.inventory.models import Host
 from opsconsole.inventory.service import upsert_host
 from opsconsole.jobs.claims import Claim
 from opsconsole.jobs.limits import NO_CAPS, Caps, Room
