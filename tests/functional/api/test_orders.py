@@ -76,6 +76,8 @@ def test_a_dry_run_tells_each_host_and_writes_nothing(
         "credential": "the password typed for this job",
         "credential_from": "job",
         "host_key_policy": "strict",
+        "jump": None,
+        "jump_from": None,
         "wave": 2,
         "command": "uptime",
         "variables": None,
