@@ -18,6 +18,7 @@ COMMANDS = {
     "beat": "opsconsole.cli.local:beat",
     "db": "opsconsole.cli.local:db",
     "doctor": "opsconsole.cli.local:doctor",
+    "secrets": "opsconsole.cli.secrets:secrets",
     "recover": "opsconsole.cli.recover:recover",
     "create-admin": "opsconsole.cli.people:create_admin",
     "login-link": "opsconsole.cli.people:login_link",

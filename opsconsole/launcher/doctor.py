@@ -19,6 +19,7 @@ from opsconsole.errors import OpsconsoleError
 from opsconsole.jobs.models import WorkerProcess
 from opsconsole.jobs.spool import Spool
 from opsconsole.jobs.tide import Tide
+from opsconsole.launcher import secret_keys
 from opsconsole.launcher.access import running_url
 from opsconsole.launcher.readiness import look_at_broker
 from opsconsole.settings import Settings, agent_socket
@@ -62,6 +63,7 @@ def _findings(settings: Settings, database: Database) -> Iterator[Finding]:
     # Without its tables there is nothing to ask the database, and asking would make an empty SQLite file.
     if schema_found.ok:
         yield _run("clock", lambda: _clock(database))
+        yield _run("secret key", lambda: _secret_key(settings, database))
         yield _run("age of data", lambda: _age(settings, database))
         yield _run("workers", lambda: _workers(settings, database))
     yield _run("spool", lambda: _spool(settings))
@@ -134,6 +136,15 @@ def _clock(database: Database) -> str:
             f"this machine's clock and the database's are {skew:.0f} s apart", "Run a time service (chrony, NTP)"
         )
     return f"agrees with the database's to {skew:.1f} s"
+
+
+def _secret_key(settings: Settings, database: Database) -> str:
+    try:
+        secret_keys.self_test(settings, database)
+    except OpsconsoleError as error:
+        remedy = "Give every process the secret key that the database was filled with (OPSCONSOLE_SECRET_KEY_FILE)"
+        raise _Sick(error.detail.rstrip("."), remedy) from None
+    return "opens what the database keeps sealed"
 
 
 def _age(settings: Settings, database: Database) -> str:

@@ -15,6 +15,7 @@ from opsconsole.launcher.commands import beat_command, cli_command, worker_comma
 from opsconsole.launcher.database import bring_up_to_date, impatient
 from opsconsole.launcher.folder import Holder, RunLock
 from opsconsole.launcher.readiness import WebProbe, look_at_broker
+from opsconsole.launcher.secret_keys import self_test
 from opsconsole.launcher.supervisor import Supervisor
 from opsconsole.launcher.workers import WorkerWatch
 from opsconsole.settings import Settings, child_environment
@@ -96,6 +97,8 @@ def _start_ground(plan: Plan, supervisor: Supervisor, say: Say) -> str:
     """Starts the broker while the database is brought to this version's schema; returns the broker's name."""
     name = _start_broker(plan, supervisor, say)
     bring_up_to_date(plan.settings)
+    with closing(Database(plan.settings.database)) as database:
+        self_test(plan.settings, database)
     supervisor.wait_ready(_BROKER_SECONDS)
     return name
 

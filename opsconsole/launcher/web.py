@@ -18,6 +18,7 @@ from opsconsole.bootstrap import build
 from opsconsole.db.schema import require_current
 from opsconsole.errors import Invalid, Unavailable
 from opsconsole.launcher.orphans import end_with_parent
+from opsconsole.launcher.secret_keys import self_test
 from opsconsole.settings import Settings
 
 Application = Callable[..., Iterable[bytes]]
@@ -80,6 +81,7 @@ def serve(settings: Settings, listener: int | None, say: Callable[[str], None]) 
     check_exposure(settings)
     console = build(settings)
     require_current(console.runtime.database)
+    self_test(settings, console.runtime.database)
     # The process that serves is a fork of this one, and connections do not survive that.
     console.runtime.database.close()
     if listener is None:

@@ -10,6 +10,7 @@ import structlog
 from celery import Celery, bootsteps
 from celery.signals import worker_shutting_down
 
+from opsconsole.credentials.vault import Vault
 from opsconsole.db.database import Database
 from opsconsole.db.schema import require_current
 from opsconsole.jobs.claims import ClaimReader
@@ -54,6 +55,7 @@ class Services:
         settings = runtime.settings
         self._settings, self._clock = settings, runtime.clock
         self._connector = connector
+        self._vault = Vault(runtime.cipher)
         self._identity = Identity(label)
         # Each native thread has an engine of its own, so that no lock is shared between it and a greenlet.
         self._databases = [Database(settings.database, pool_size=1) for _ in range(3)]
@@ -112,12 +114,18 @@ class Services:
         )
 
     def start(self) -> None:
-        """Registers the process and begins its loop. Raises ``Unavailable`` without a database of this version."""
-        self._housekeeping_offload(lambda: require_current(self._databases[0]))
+        """Registers the process and begins its loop. Raises ``Unavailable`` without a database of this version,
+        and of this secret key."""
+        self._housekeeping_offload(self._check_ground)
         self.housekeeping.start(self.performer)
         self.orders.start()
         self._postbox.start(changed=self.housekeeping.beat_now, back=self.housekeeping.resend)
         threading.Thread(target=self._replay, name="replay", daemon=True).start()
+
+    def _check_ground(self) -> None:
+        require_current(self._databases[0])
+        with self._databases[0].read() as session:
+            self._vault.self_test(session)
 
     def _replay(self) -> None:
         """Stores what former processes could not, now and whenever the database is back."""

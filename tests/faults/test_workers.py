@@ -155,13 +155,15 @@ def test_a_frozen_worker_is_given_up_and_its_late_result_is_taken(make_console: 
 
 
 def test_a_wrong_secret_key_is_named_on_the_host(make_console: MakeConsole) -> None:
-
-    console = make_console(workers=0)
+    console = make_console(workers=0, outage=True)
     console.start_workers(1, secret_key="another-secret-key")
     _, (run,) = console.run("127.0.0.1", "true", credential="password", password=Secret("hunter2-canary"))
     assert (run.state, run.reason) == ("unreachable", "credential")
     assert "secret key" in (run.detail or "")
     assert "hunter2" not in console.logs()
+    # Now that something is sealed, a process with another key does not even start.
+    with pytest.raises(AssertionError, match="another secret key"):
+        console.start_workers(1, secret_key="another-secret-key")
 
 
 def test_a_fifty_megabyte_flood_is_bounded(make_console: MakeConsole) -> None:

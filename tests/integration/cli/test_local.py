@@ -86,3 +86,24 @@ def test_a_database_that_does_not_answer_is_said_in_one_line(call: Caller, monke
         assert result.exit_code == 5, result.output
         assert "database" in result.stderr
         assert "hush" not in result.output
+
+
+def test_keys_are_rotated_and_the_secret_key_is_exchanged(call: Caller, tmp_path: Path) -> None:
+    call("db", "upgrade")
+    assert "Nothing has been sealed yet" in call("secrets", "status").stderr
+    assert "Data key 1 seals all secrets now" in call("secrets", "rotate").output
+    new = tmp_path / "new.key"
+    assert "forget-old-key" in call("secrets", "rotate", "--new-secret-key-file", str(new)).output
+    assert "opened by 2 secret keys" in call("secrets", "status").output
+    assert call("secrets", "rotate").exit_code == 2
+    own = tmp_path / "secret.key"
+    old = own.read_text()
+    own.write_text(new.read_text())
+    assert call("secrets", "forget-old-key").output == "Only this secret key opens the secrets now.\n"
+    assert call("secrets", "status").exit_code == 0
+    own.write_text(old)
+    refused = call("secrets", "rotate")
+    assert (refused.exit_code, "another secret key" in refused.stderr) == (5, True)
+    assert "NOT opened by this secret key" in call("secrets", "status").output
+    sick = call("doctor").output
+    assert "FAIL  secret key" in sick
