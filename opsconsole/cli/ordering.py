@@ -44,6 +44,7 @@ def target_options(command: Callable[P, None]) -> Callable[P, None]:
         command,
         click.option("-w", "targets", multiple=True, required=True, help="Hosts: web[01-20],@db, several times too."),
         click.option("-x", "exclude", multiple=True, help="Hosts to leave out; wins over -w."),
+        click.option("--skip-unknown", is_flag=True, help="Leave out what the inventory does not know."),
         click.option("-f", "concurrency", type=click.IntRange(min=1), help="Hosts at once."),
         click.option("--max-failures", help="Stop when more hosts fail: 3 or 5%."),
     )
@@ -158,6 +159,7 @@ def question_of(command: str, options: Mapping[str, Any]) -> Body:
     question = {name: options.get(name) for name in _SAME} | {
         "targets": ",".join(options["targets"]),
         "exclude": ",".join(options["exclude"]),
+        "skip_unknown": True if options.get("skip_unknown") else None,
         "command": command,
         "count_unreachable": False if options.get("ignore_unreachable") else None,
         "durable": True if options.get("durable") else None,

@@ -34,6 +34,8 @@ from opsconsole.settings import Settings
 P = ParamSpec("P")
 
 _RERUN_STATES = "f,k,u"
+# A tag with more values than these says nothing about where an order goes.
+_VALUES_SHOWN = 8
 
 
 def showing_options(command: Callable[P, None]) -> Callable[P, None]:
@@ -103,8 +105,8 @@ def resolve(command: tuple[str, ...], *, as_json: bool, **options: Any) -> int:
         click.echo(f"left out: {preview['excluded_count']}: {preview.get('excluded', '')}")
     if preview["duplicates"]:
         click.echo(f"named more than once: {preview['duplicates']}")
-    if preview["unknown"]:
-        click.echo(f"not in the inventory: {_unknown(preview)}")
+    for line in _blast(preview):
+        click.echo(line)
     if preview["recent_unreachable"]:
         click.echo(f"unreachable last time: {', '.join(preview['recent_unreachable'])}")
     if preview["worst_case"] is not None:
@@ -214,9 +216,35 @@ def _rerun(client: ConsoleClient, job: int, order: Body, consent: Consent, termi
 def _note_unknown(preview: Body, terminal: Terminal) -> None:
     """Says which names the inventory does not know, unless it knows none of them: then there is none to speak of."""
     unknown = preview.get("unknown_count", len(preview["unknown"]))
-    if unknown and (unknown < preview["count"] or preview.get("unknown_blocks")):
-        terminal.note(f"Not in the inventory ({unknown}): {_unknown(preview)}", fg="yellow")
+    skipped = preview.get("unknown_skipped")
+    if unknown and (unknown < preview["count"] or preview.get("unknown_blocks") or skipped):
+        left_out = ", left out" if skipped else ""
+        terminal.note(f"Not in the inventory ({unknown}){left_out}: {_unknown(preview)}", fg="yellow")
+        if preview.get("unknown_blocks"):
+            for line in _meant(preview):
+                terminal.note(line, fg="yellow")
 
 
 def _unknown(preview: Body) -> str:
     return str(preview.get("unknown_folded") or ", ".join(preview["unknown"]))
+
+
+def _blast(preview: Body) -> list[str]:
+    """Returns what ``resolve`` prints of hosts that need a look, and of how the others are made up."""
+    lines = []
+    if preview["unknown"]:
+        left_out = ", left out" if preview.get("unknown_skipped") else ""
+        lines += [f"not in the inventory{left_out}: {_unknown(preview)}", *_meant(preview)]
+    if preview.get("frozen_count"):
+        lines.append(f"frozen, left out: {preview['frozen_count']}: {preview['frozen_folded']}")
+    for tag, counts in (preview.get("by") or {}).items():
+        if len(counts) <= _VALUES_SHOWN:
+            parts = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+            lines.append(f"by {tag}: {', '.join(f'{count} {value}' for value, count in parts)}")
+    if preview.get("inventory_share"):
+        lines.append(f"share of the inventory: {preview['inventory_share']:.0%}")
+    return lines
+
+
+def _meant(preview: Body) -> list[str]:
+    return [f"  {one['unknown']}: did you mean {one['use']}?" for one in preview.get("unknown_suggestions") or ()]

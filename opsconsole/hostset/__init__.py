@@ -4,6 +4,7 @@ from opsconsole.hostset.earlier import FAILED_LETTERS, STATE_LETTERS, STATE_NAME
 from opsconsole.hostset.evaluation import evaluate, parse_host
 from opsconsole.hostset.folding import fold
 from opsconsole.hostset.model import EmptyInventory, GroupResolver, HostSpec, Resolution, TooMuchOutput
+from opsconsole.hostset.suggesting import suggestions
 
 __all__ = [
     "FAILED_LETTERS",
@@ -19,4 +20,5 @@ __all__ = [
     "fold",
     "parse_host",
     "state_letters",
+    "suggestions",
 ]

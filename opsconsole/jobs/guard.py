@@ -10,6 +10,10 @@ TYPE_RUN_SHARE = 0.5
 # Below this size a share of the inventory says nothing: two of three hosts are not half a fleet.
 _SHARE_COUNTS_FROM = 100
 PROTECTED_TAG_VALUE = "prod"
+# So long a job of tier 1 waits at least where a person watches it, who may stop it. The leader counts that look by
+# look, of each at most the slack; its first look may come at once, so one slack is given away.
+COUNTDOWN_MS = 3000
+COUNTDOWN_SLACK_MS = 1000
 
 # Advice on typing mistakes, not a boundary: a person who wants to get round these can.
 _DANGEROUS = (
@@ -30,6 +34,11 @@ class Risk:
     tier: int
     reasons: tuple[str, ...]
     confirm: str | None
+
+    @property
+    def counts_down(self) -> bool:
+        """True when a person who watches has a moment to stop it before it starts."""
+        return self.tier == 1
 
     @property
     def reason_required(self) -> bool:

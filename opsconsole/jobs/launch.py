@@ -15,19 +15,19 @@ from opsconsole.credentials.vault import Vault, job_place
 from opsconsole.db.console import Console
 from opsconsole.errors import ConfirmationRequired, Conflict, Forbidden
 from opsconsole.hostset import EmptyInventory, Resolution, evaluate, fold
-from opsconsole.jobs.guard import confirmed
+from opsconsole.jobs.guard import COUNTDOWN_MS, COUNTDOWN_SLACK_MS, confirmed
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.order import LaunchType, Order
 from opsconsole.jobs.states import JobState
 from opsconsole.jobs.survey import Prepared, Survey, fault
 from opsconsole.jobs.variables import render
-from opsconsole.jobs.what import What
 from opsconsole.settings import Settings
 
 __all__ = ["PASSWORD_SECRET", "LaunchType", "Launcher", "Order"]
 
 PASSWORD_SECRET = "password"  # noqa: S105 - the name under which a job's secret is kept, not a secret.
 _CHANGES_TOLD = 1000
+_SKIPPED_TOLD = 2000
 # The command stands beside each host of a dry run while all of them together are no longer than this.
 _COMMANDS_CHARS = 2_000_000
 _COMMAND_HEAD_CHARS = 200
@@ -58,7 +58,7 @@ class Launcher(Survey):
         if prepared.refusals:
             raise prepared.refusals[0]
         # 3. Is it what the person saw, and have they confirmed its size?
-        self._refuse_changed(order, prepared.resolution)
+        self._refuse_changed(order, prepared.found.resolution)
         risk = prepared.risk
         if not confirmed(risk, order.confirm, order.reason):
             why = " and a reason" if risk.reason_required else ""
@@ -69,13 +69,15 @@ class Launcher(Survey):
             )
         # 4. Write it down, all in the caller's transaction.
         job = _write_job(session, order, actor, now, prepared)
+        if order.watched and risk.counts_down:
+            job.hold_ms = COUNTDOWN_MS + COUNTDOWN_SLACK_MS
         session.execute(insert(HostRun), [{"job_id": job.id, **row} for row in prepared.rows])
         if order.password is not None:
             place = job_place(job.id, PASSWORD_SECRET)
             key_id, data = self._vault.seal(session, {place: order.password}, now=now)[place]
             secret = JobSecret(job_id=job.id, name=PASSWORD_SECRET, key_id=key_id, sealed=data, created_at=now)
             session.add(secret)
-        _audit(session, actor, job, order, prepared.what, now)
+        _audit(session, actor, job, order, prepared, now)
         return job, True
 
     def plan(self, session: Session, order: Order, actor: Actor) -> dict[str, Any]:
@@ -97,8 +99,8 @@ class Launcher(Survey):
             reasons.append("The console is held: the job would wait until an admin lifts the hold.")
         return {
             "count": count,
-            "digest": prepared.resolution.digest,
-            "folded": prepared.resolution.folded,
+            "digest": prepared.found.resolution.digest,
+            "folded": prepared.found.resolution.folded,
             "risk": prepared.risk.to_json(),
             "worst_case": options.worst_case(count),
             "allowed_failures": options.allowed_failures(count),
@@ -176,7 +178,7 @@ def _waves(prepared: Prepared) -> list[dict[str, Any]]:
 
 
 def _write_job(session: Session, order: Order, actor: Actor, now: datetime, prepared: Prepared) -> Job:
-    command, options, resolution = prepared.command, prepared.options, prepared.resolution
+    command, options, resolution = prepared.command, prepared.options, prepared.found.resolution
     title = (order.title or "").strip() or _first_line(command)
     job = Job(
         title="".join(char if char.isprintable() else " " for char in title)[:200],
@@ -216,7 +218,8 @@ def _first_line(command: str) -> str:
     return next((line for line in lines if not line.startswith("#!")), lines[0])
 
 
-def _audit(session: Session, actor: Actor, job: Job, order: Order, what: What, now: datetime) -> None:
+def _audit(session: Session, actor: Actor, job: Job, order: Order, prepared: Prepared, now: datetime) -> None:
+    unlisted = [spec.label for spec in prepared.found.unlisted]
     record(
         session,
         actor,
@@ -227,6 +230,8 @@ def _audit(session: Session, actor: Actor, job: Job, order: Order, what: What, n
         detail={
             "targets": order.targets,
             "exclude": order.exclude,
+            # Whom the person knowingly left out.
+            "skipped_unknown": fold(unlisted)[:_SKIPPED_TOLD] if order.skip_unknown and unlisted else "",
             "digest": job.digest,
             "count": job.target_count,
             "user": order.user,
@@ -234,6 +239,6 @@ def _audit(session: Session, actor: Actor, job: Job, order: Order, what: What, n
             "confirm": order.confirm,
             "reason": order.reason,
             "command_sha256": hashlib.sha256(job.command.encode()).hexdigest(),
-            "what": what.digested(),
+            "what": prepared.what.digested(),
         },
     )

@@ -20,6 +20,7 @@ _CIRCUMSTANCES = frozenset(
         "idempotency_key",
         "launch_type",
         "asked",
+        "watched",
     }
 )
 
@@ -37,16 +38,20 @@ class LaunchType(StrEnum):
 class Order:
     """What a person asks for. ``None`` means the console's setting; times are seconds.
 
+    ``skip_unknown``: what the inventory does not know is left out, instead of being refused or dialled by its name.
+
     ``credential`` is ``auto`` (what the host, its groups or the settings say, else the worker's own keys), ``ambient``,
     ``key:<name>`` (a key file), ``cred:<name>`` (a stored credential) or ``password``. ``interpreter`` to ``env`` are
     as in ``what.What``. ``expect_count``, ``expect_digest`` and ``expect_hosts`` (a list of hosts) repeat what the
     preview said. ``asked`` is what the person asked for where the order was made from it: it decides whether two orders
-    with the same ``idempotency_key`` are the same.
+    with the same ``idempotency_key`` are the same. ``watched``: a person sees the job's page next, so that one of tier
+    1 gives them a moment to stop it.
     """
 
     targets: str
     command: str
     exclude: str = ""
+    skip_unknown: bool = False
     title: str | None = None
     user: str | None = None
     credential: str = "auto"
@@ -88,6 +93,7 @@ class Order:
     launch_type: LaunchType = LaunchType.MANUAL
     rerun_of: int | None = None
     asked: str | None = None
+    watched: bool = False
 
     def fingerprint(self) -> str:
         """Returns a digest of what is ordered: the same for the same order sent again. No secret is part of it."""

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import func, select
@@ -12,21 +12,20 @@ from sqlalchemy.orm import Session
 from opsconsole.accounts.permissions import Actor, Permission
 from opsconsole.credentials.choice import AMBIENT, KEY, PASSWORD, Choice
 from opsconsole.errors import FieldError, Forbidden, Invalid, OpsconsoleError, TooLarge
-from opsconsole.hostset import Resolution, evaluate, fold
+from opsconsole.hostset import fold
 from opsconsole.inventory.inherited import inherited
 from opsconsole.inventory.models import Host
-from opsconsole.inventory.service import locate
 from opsconsole.inventory.ways import DIRECT, Way, find_ways
 from opsconsole.jobs.filling import example, fill
 from opsconsole.jobs.guard import PROTECTED_TAG_VALUE, Risk, assess
 from opsconsole.jobs.limits import Caps
+from opsconsole.jobs.locating import Found, find
 from opsconsole.jobs.logins import Login, Logins
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.options import MaxFailures, RunOptions
 from opsconsole.jobs.order import Order
 from opsconsole.jobs.placing import Located, place_hosts
 from opsconsole.jobs.states import Priority, RunState
-from opsconsole.jobs.targets import TargetResolver
 from opsconsole.jobs.what import What
 from opsconsole.settings import Settings
 
@@ -52,8 +51,7 @@ class Prepared:
     options: RunOptions
     auth: Mapping[str, Any]
     priority: Priority
-    resolution: Resolution
-    located: Sequence[Located]
+    found: Found
     ways: Sequence[Way]
     plan: list[dict[str, Any]] | None
     rows: list[dict[str, Any]]
@@ -64,7 +62,7 @@ class Prepared:
     @property
     def login_problems(self) -> dict[str, list[str]]:
         """Why hosts cannot be logged in to: each sentence with the hosts it is about."""
-        return _problems(self.logins, self.located)
+        return _problems(self.logins, self.found.located)
 
 
 class Survey:
@@ -80,35 +78,30 @@ class Survey:
         ``targets``, ``exclude`` and ``waves``.
         """
         what, command = self.what_of(order), order.command
-        resolution, located = self._locate(session, actor, order.targets, order.exclude)
+        found = self._find(session, actor, order, suggest=True)
+        resolution, located = found.resolution, found.located
         options = self._options(**chosen_of(order))
         count = len(located)
         ways = self._ways(session, located, options)
         rows = [self._place(i, item) for i, item in enumerate(located)]
         filled = fill(located, rows, command, what)
         risk, inventory = self._risk(session, located, what.readable(command))
-        unlisted = [item.spec.label for item in located if item.entry is None]
+        listed = sum(item.entry is not None for item in located)
         unreachable = self._recently_unreachable(session, located)
         return {
             "count": count,
             "digest": resolution.digest,
             "folded": resolution.folded,
             "sample": [item.spec.label for item in located[:_SAMPLE]],
-            "unknown": unlisted[:100],
-            "unknown_count": len(unlisted),
-            "unknown_blocks": bool(unlisted) and not self._settings.allow_unlisted_hosts,
-            "unknown_folded": fold(unlisted) if unlisted else "",
+            **found.told(allowed=self._settings.allow_unlisted_hosts),
             "excluded_count": len(resolution.excluded),
             "excluded": fold(spec.label for spec in resolution.excluded) if resolution.excluded else "",
-            "frozen": [spec.label for spec in resolution.frozen[:100]],
-            "frozen_count": len(resolution.frozen),
-            "frozen_folded": fold(spec.label for spec in resolution.frozen) if resolution.frozen else "",
             "duplicates": resolution.duplicates,
             "recent_unreachable": unreachable,
             "recent_unreachable_folded": fold(unreachable) if unreachable else "",
             "by": _by_tag(located),
             "jumps": _by_way(ways),
-            "inventory_share": round((count - len(unlisted)) / inventory, 4) if inventory else None,
+            "inventory_share": round(listed / inventory, 4) if inventory else None,
             "risk": risk.to_json(),
             "worst_case": options.worst_case(count),
             "allowed_failures": options.allowed_failures(count),
@@ -125,7 +118,8 @@ class Survey:
         options = self._options(**chosen_of(order))
         auth = self._auth_of(order)
         priority = _priority(order.priority)
-        resolution, located = self._locate(session, actor, order.targets, order.exclude)
+        found = self._find(session, actor, order)
+        located = found.located
         ways = self._ways(session, located, options)
         places = place_hosts(session, located, options, ways=ways, caps=Caps.parse(self._settings.limits))
         placed, keys = places.placement, places.limit_keys
@@ -146,14 +140,13 @@ class Survey:
             options=options,
             auth=auth,
             priority=priority,
-            resolution=resolution,
-            located=located,
+            found=found,
             ways=ways,
             plan=placed.plan,
             rows=rows,
             logins=logins,
             risk=self._risk(session, located, what.readable(command))[0],
-            refusals=self._refusals(actor, priority, located, logins),
+            refusals=self._refusals(actor, priority, found, logins),
         )
 
     def what_of(self, order: Order) -> What:
@@ -161,7 +154,7 @@ class Survey:
         return What.of(order, max_stdin_bytes=self._settings.max_command_bytes)
 
     def _refusals(
-        self, actor: Actor, priority: Priority, located: Sequence[Located], logins: Sequence[Login]
+        self, actor: Actor, priority: Priority, hosts: Found, logins: Sequence[Login]
     ) -> list[OpsconsoleError]:
         found: list[OpsconsoleError] = []
         if not actor.may(Permission.RUN):
@@ -169,24 +162,19 @@ class Survey:
         if priority is Priority.HIGH and not actor.may(Permission.HIGH_PRIORITY):
             message = "Only approvers and admins may give a job high priority. Launch it with normal priority."
             found.append(Forbidden(message, errors=[FieldError("priority", message, code="high_priority")]))
-        unlisted = [item.spec.label for item in located if item.entry is None]
-        if unlisted and not self._settings.allow_unlisted_hosts:
-            found.append(fault("targets", f"Not in the inventory: {fold(unlisted)[:300]}", code="unknown_hosts"))
+        if hosts.blocked(allowed=self._settings.allow_unlisted_hosts):
+            unlisted = fold(spec.label for spec in hosts.unlisted)
+            found.append(fault("targets", f"Not in the inventory: {unlisted[:300]}", code="unknown_hosts"))
         # What a host or a group says wrongly is no reason to keep the others waiting; what the person says is.
-        asked = _problems([login if login.origin == "job" else None for login in logins], located)
+        asked = _problems([login if login.origin == "job" else None for login in logins], hosts.located)
         found += [
             fault("credential", f"{problem} Asked for: {fold(names)[:300]}", code="out_of_scope")
             for problem, names in asked.items()
         ]
         return found
 
-    def _locate(self, session: Session, actor: Actor, targets: str, exclude: str) -> tuple[Resolution, list[Located]]:
-        groups = TargetResolver(session, actor)
-        resolution = evaluate(targets, exclude, groups=groups, max_hosts=self._settings.max_targets)
-        entries = locate(session, [spec.name for spec in resolution.hosts])
-        return _leave_out_frozen(
-            resolution, [Located(spec, entries.get(spec.name.lower())) for spec in resolution.hosts]
-        )
+    def _find(self, session: Session, actor: Actor, order: Order, *, suggest: bool = False) -> Found:
+        return find(session, actor, order, max_hosts=self._settings.max_targets, suggest=suggest)
 
     def _ways(self, session: Session, located: Sequence[Located], options: RunOptions) -> list[Way]:
         hosts = [(item.spec.name, item.entry) for item in located]
@@ -308,18 +296,6 @@ def _host_key_policies(session: Session, located: Sequence[Located]) -> list[dic
     of_group = {host_id: found.value for host_id, found in groups.items()}
     own = [entry and (entry.host_key_policy or of_group.get(entry.id)) for entry in entries]
     return [{"host_key_policy": policy} for policy in own]
-
-
-def _leave_out_frozen(resolution: Resolution, located: list[Located]) -> tuple[Resolution, list[Located]]:
-    """Returns both without the hosts that the inventory has as frozen. Raises ``Invalid`` when none is left."""
-    frozen = tuple(item.spec for item in located if item.entry is not None and item.entry.frozen)
-    if not frozen:
-        return resolution, located
-    left = [item for item in located if item.entry is None or not item.entry.frozen]
-    if not left:
-        message = "Every host named here is frozen." if len(frozen) > 1 else "This host is frozen."
-        raise fault("targets", message, code="all_frozen")
-    return replace(resolution, hosts=tuple(item.spec for item in left), frozen=frozen), left
 
 
 def _by_tag(located: Sequence[Located]) -> dict[str, dict[str, int]]:

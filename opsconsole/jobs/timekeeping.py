@@ -6,10 +6,11 @@ stood still, or a console that was down, neither ends a pause nor uses up a job'
 
 from datetime import datetime
 
-from sqlalchemy import case, select, update
+from sqlalchemy import case, or_, select, update
 from sqlalchemy.orm import Session
 
 from opsconsole.jobs import stages
+from opsconsole.jobs.guard import COUNTDOWN_SLACK_MS
 from opsconsole.jobs.models import Job
 from opsconsole.jobs.options import RunOptions
 from opsconsole.jobs.states import JobState, StopReason
@@ -42,21 +43,27 @@ class Stopwatch:
 
 
 def pass_time(session: Session, ms: int, now: datetime) -> None:
-    """Lets ``ms`` pass for all jobs: pauses between waves count down, running times up, and deadlines end jobs.
+    """Lets ``ms`` pass for all jobs: what is left before a wave or the job starts counts down, running times count
+    up, and deadlines end jobs.
 
     Takes the locks of all running jobs in the order of their ids: a transaction of its own, please.
     """
-    query = select(Job.id, Job.state, Job.hold_ms, Job.elapsed_ms, Job.options).where(Job.state.in_(_COUNTING))
+    about_to_start = (Job.state == JobState.PENDING.value) & Job.hold_ms.is_not(None)
+    query = select(Job.id, Job.state, Job.hold_ms, Job.elapsed_ms, Job.options).where(
+        or_(Job.state.in_(_COUNTING), about_to_start)
+    )
     jobs = session.execute(query.order_by(Job.id).with_for_update()).all()
     if not jobs:
         return
-    running = (Job.state == JobState.RUNNING.value) & Job.hold_ms.is_not(None)
+    held = Job.state.in_((JobState.PENDING.value, JobState.RUNNING.value)) & Job.hold_ms.is_not(None)
+    # Nobody's moment to stop a job is shorter because the leader was late.
+    counted_ms = case((Job.wave == 0, min(ms, COUNTDOWN_SLACK_MS)), else_=ms)
     values = {
-        "elapsed_ms": Job.elapsed_ms + ms,
-        # What is over is no pause any more: the next wave may start.
-        "hold_ms": case((running & (Job.hold_ms > ms), Job.hold_ms - ms), (running, None), else_=Job.hold_ms),
+        "elapsed_ms": case((Job.state.in_(_COUNTING), Job.elapsed_ms + ms), else_=Job.elapsed_ms),
+        # What is over is no pause any more: the next wave, or the job, may start.
+        "hold_ms": case((held & (Job.hold_ms > counted_ms), Job.hold_ms - counted_ms), (held, None), else_=Job.hold_ms),
         # Pages count down by themselves; they are told of the end.
-        "ver": case((running & (Job.hold_ms <= ms), Job.ver + 1), else_=Job.ver),
+        "ver": case((held & (Job.hold_ms <= counted_ms), Job.ver + 1), else_=Job.ver),
     }
     counted = update(Job).where(Job.id.in_([job.id for job in jobs])).values(values)
     session.execute(counted.execution_options(synchronize_session=False))

@@ -7,9 +7,11 @@ from playwright.sync_api import Page, expect
 from opsconsole.accounts.permissions import Role
 from opsconsole.inventory.groups import set_group
 from opsconsole.jobs.launch import Order
+from opsconsole.jobs.models import Job, WorkerProcess
 from opsconsole.jobs.states import Reason
 from tests.browser.conftest import Watch
 from tests.functional.api.play import Play
+from tests.support.clock import START
 from tests.support.factories import make_host
 from tests.support.liveserver import LiveServer
 
@@ -240,3 +242,23 @@ def test_a_phone_needs_no_sideways_scrolling(live: LiveServer, new_page: Callabl
         page.goto(live.url + path)
         sizes = page.evaluate("() => [document.documentElement.scrollWidth, innerWidth]")
         assert sizes[0] <= sizes[1], (path, sizes)
+
+
+def test_a_job_of_medium_size_can_be_stopped_before_it_starts(live: LiveServer, page: Page) -> None:
+    with live.database.transaction() as session:
+        for number in range(1, 13):
+            make_host(session, f"web{number}", tags={"dc": "eu" if number < 9 else "us"})
+        session.add(WorkerProcess(id="w1", name="w1", pid=1, version="1", slots=9, beat_at=START, started_at=START))
+    page.fill("#targets", "web[1-12]")
+    page.fill("#command", "uptime")
+    expect(page.locator("#items")).to_contain_text("eu 8, us 4")
+    expect(page.locator("#share")).to_have_text("100% of the inventory")
+    expect(page.locator("#go-label")).to_have_text("Run on 12 hosts")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_url(f"{live.url}/jobs/1")
+    expect(page.locator("#countdown")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#pill")).to_have_text("Cancelled")
+    expect(page.locator("#countdown")).to_be_hidden()
+    with live.database.read() as session:
+        assert session.get_one(Job, 1).counts["x"] == 12

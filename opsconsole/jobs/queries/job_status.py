@@ -11,7 +11,7 @@ from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.options import RunOptions
 from opsconsole.jobs.queries.console import epoch, iso
 from opsconsole.jobs.queries.job_list import links
-from opsconsole.jobs.queries.turns import waiting
+from opsconsole.jobs.queries.turns import starts_in_ms, waiting
 from opsconsole.jobs.states import TERMINAL, JobState, Priority, Reason, RunState, StopReason
 
 _MIN_DONE_FOR_ETA = 10
@@ -97,8 +97,12 @@ def ended_by_shutdown(session: Session, job: Job) -> int:
 def progress_of(session: Session, job: Job, *, now: datetime) -> dict[str, Any]:
     """Returns what holds a job back at the moment: its pause, its waves and what it waits for."""
     paused = job.state == JobState.PAUSED
-    waves = {"now": job.wave, "hold_ms": job.hold_ms, "list": job.plan} if job.plan else None
+    # Before the first wave it is the job itself that is about to start.
+    starts_in = starts_in_ms(job) if job.hold_ms is not None and job.wave == 0 and not paused else None
+    hold = job.hold_ms if job.wave else None
+    waves = {"now": job.wave, "hold_ms": hold, "list": job.plan} if job.plan else None
     return {
+        "starts_in_ms": starts_in,
         "pause": {"reason": job.pause_reason, "by": job.paused_by} if paused else None,
         "waves": waves,
         "waiting": waiting(session, job, now=now),

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from opsconsole.accounts.permissions import Actor, Permission
 from opsconsole.db.console import Console
+from opsconsole.jobs.guard import COUNTDOWN_SLACK_MS
 from opsconsole.jobs.models import HostRun, Job, WorkerProcess
 from opsconsole.jobs.options import RunOptions
 from opsconsole.jobs.queries.console import hold
@@ -82,7 +83,7 @@ def waiting(session: Session, job: Job, *, now: datetime) -> dict[str, Any] | No
     if not there.total:
         return _told("no_workers", "No worker is connected; the job waits for one.", there)
     if job.hold_ms is not None:
-        return _told("wave_pause", f"The next wave starts in {max(round(job.hold_ms / 1000), 1)} s.")
+        return _held_for(job)
     if not started and not job.n_queued and (why := _nothing_ready(session, job, now)):
         return why
     ahead = _ahead(session, job)
@@ -96,6 +97,17 @@ def waiting(session: Session, job: Job, *, now: datetime) -> dict[str, Any] | No
     if not ahead:
         return _told("turn", "Waiting for a worker to take it up.", there, ahead)
     return _told("turn", f"Waiting for its turn: {_ahead_text(ahead, there)}", there, ahead)
+
+
+def _held_for(job: Job) -> dict[str, Any]:
+    if job.wave == 0:
+        return _told("countdown", f"It starts in {max(round(starts_in_ms(job) / 1000), 1)} s.")
+    return _told("wave_pause", f"The next wave starts in {max(round((job.hold_ms or 0) / 1000), 1)} s.")
+
+
+def starts_in_ms(job: Job) -> int:
+    """Returns after how many milliseconds at the earliest a job starts that counts down."""
+    return max((job.hold_ms or 0) - COUNTDOWN_SLACK_MS, 0)
 
 
 def queue(session: Session, actor: Actor, *, now: datetime) -> dict[str, Any]:

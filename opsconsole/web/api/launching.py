@@ -16,7 +16,18 @@ _HOW = tuple(name for name in questions.How.model_fields if name != "timeouts")
 # ... how the command is run there, ...
 _WHAT = tuple(name for name in questions.What.model_fields if name not in questions.How.model_fields)
 # ... and what it is.
-_ORDER = ("targets", "exclude", "command", "title", "user", "credential", "priority", "confirm", "reason")
+_ORDER = (
+    "targets",
+    "exclude",
+    "skip_unknown",
+    "command",
+    "title",
+    "user",
+    "credential",
+    "priority",
+    "confirm",
+    "reason",
+)
 
 
 def order_of(json: questions.NewJob) -> Order:
@@ -46,7 +57,7 @@ def how_of(json: questions.How) -> dict[str, Any]:
 
 def question_of(json: questions.Resolve) -> Order:
     """Returns the order that is looked at before it is given."""
-    said = {name: getattr(json, name) for name in ("targets", "exclude", "command", *_WHAT)}
+    said = {name: getattr(json, name) for name in ("targets", "exclude", "skip_unknown", "command", *_WHAT)}
     return Order(**said, **how_of(json))
 
 

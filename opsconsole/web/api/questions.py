@@ -97,11 +97,15 @@ class What(How):
     env: dict[Text, Text] | None = Field(None, description="Variables of its environment.", max_length=200)
 
 
+_SKIP_UNKNOWN: Any = Field(False, description="Leave out what the inventory does not know.")
+
+
 class Resolve(What):
     """An order to look at before it is given."""
 
     targets: Text
     exclude: Text = ""
+    skip_unknown: bool = _SKIP_UNKNOWN
     command: Text = ""
 
 
@@ -118,6 +122,7 @@ class NewJob(What):
 
     targets: Text
     exclude: Text = ""
+    skip_unknown: bool = _SKIP_UNKNOWN
     command: str
     title: Text | None = Field(None, max_length=200)
     user: Text | None = Field(None, description="Remote user; a `user@host` target wins over it.", max_length=64)

@@ -61,6 +61,11 @@ class Resolved(Answer):
     folded: str
     sample: list[str]
     unknown: list[str]
+    unknown_count: int
+    unknown_blocks: bool
+    unknown_skipped: bool
+    unknown_folded: str
+    unknown_suggestions: list[dict[str, str]]
     excluded_count: int
     duplicates: int
     recent_unreachable: list[str]
@@ -220,6 +225,7 @@ class JobStatus(Answer):
     priority: str
     durable: bool
     pause: Pause | None
+    starts_in_ms: int | None
     waves: Waves | None
     waiting: Waiting | None
     elapsed_ms: int

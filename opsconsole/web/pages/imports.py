@@ -113,7 +113,7 @@ def _form(error: OpsconsoleError | None) -> str:
         known = sources.sources(database)
     return render_template(
         "hosts/import.html",
-        text=request.form.get("text", ""),
+        text=request.form.get("text") or request.args.get("text", ""),
         wanted=request.form.get("format", "auto"),
         prune=bool(request.form.get("prune")),
         error=error,

@@ -27,6 +27,7 @@ _EARLIER = 5
 _GROUPS_SHOWN = 8
 # A dry run of thousands of hosts is read by the API; the page shows its beginning.
 _PLAN_HOSTS = 200
+_MOST_EXPECTED_CHARS = 50_000
 _PLAN_WAVES = 12
 _NO_PASSWORD = "-"  # noqa: S105  it stands for the one that a dry run does without
 
@@ -68,8 +69,10 @@ def start() -> Response:
 def launch(order: Order) -> int:
     """Returns the number of the job that ``order`` starts, and wakes the workers once it is committed."""
     parts = runtime()
+    # The page of the job comes next: a person sees it start, and may stop it before it does.
+    watched = replace(order, watched=True)
     with transaction() as database:
-        job, _created = Launcher(parts.settings, parts.cipher).launch(database, order, actor(), now=now())
+        job, _created = Launcher(parts.settings, parts.cipher).launch(database, watched, actor(), now=now())
         job_id = job.id
     parts.dispatcher.nudge()
     return job_id
@@ -88,11 +91,22 @@ def show_order(order: Order, error: OpsconsoleError | None = None) -> Response:
     return _again(RunForm.blank(runtime().settings).repeating(order), error)
 
 
+def _expected(preview: dict[str, Any]) -> dict[str, str]:
+    """Returns what the form sends back of a preview, so that nothing else is run. The hosts, by which a conflict can
+    name who came and went, are left out where they are too many to be sent."""
+    folded = str(preview["folded"])
+    return {
+        "expect_count": str(preview["count"]),
+        "expect_digest": str(preview["digest"]),
+        "expect_hosts": folded if len(folded) <= _MOST_EXPECTED_CHARS else "",
+    }
+
+
 def _on_one_host(order: Order) -> Order:
     """Returns the order for its first host alone, under a key of its own: trying is not the job itself."""
     parts = runtime()
     with read() as database:
-        where = Order(targets=order.targets, command="", exclude=order.exclude)
+        where = Order(order.targets, "", exclude=order.exclude, skip_unknown=order.skip_unknown)
         found = Launcher(parts.settings, parts.cipher).resolve(database, where, actor())
     if not found["sample"]:
         return order
@@ -102,6 +116,7 @@ def _on_one_host(order: Order) -> Order:
         exclude="",
         expect_count=None,
         expect_digest=None,
+        expect_hosts=None,
         idempotency_key=order.idempotency_key and f"{order.idempotency_key}-try",
     )
 
@@ -111,7 +126,7 @@ def _again(form: RunForm, error: OpsconsoleError | None) -> Response:
         preview = _preview(database, form)
         if isinstance(error, Conflict) and "count" in preview:
             # What is shown now is what the next press of the button stands for.
-            form = replace(form, expect_count=str(preview["count"]), expect_digest=str(preview["digest"]), confirm="")
+            form = replace(form, **_expected(preview), confirm="")
         if isinstance(error, Conflict) and error.code == "idempotency_mismatch":
             # The form was changed after it had made a job: what is sent next is an order of its own.
             form = replace(form, idempotency_key=RunForm.blank(runtime().settings).idempotency_key)
@@ -170,6 +185,7 @@ def _page(
         earlier=queries.list_jobs(database, actor(), limit=_EARLIER),
         no_password=not service.has_password(user),
         policy=settings.host_key_policy,
+        may_add=actor().may(Permission.EDIT_INVENTORY),
         plan_hosts=_PLAN_HOSTS,
         plan_waves=_PLAN_WAVES,
         **more,

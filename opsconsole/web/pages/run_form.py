@@ -39,6 +39,7 @@ class RunForm:
 
     targets: str = ""
     exclude: str = ""
+    skip_unknown: str = ""
     command: str = ""
     title: str = ""
     user: str = ""
@@ -79,6 +80,7 @@ class RunForm:
     reason: str = ""
     expect_count: str = ""
     expect_digest: str = ""
+    expect_hosts: str = ""
     idempotency_key: str = ""
     rerun_of: str = ""
 
@@ -165,6 +167,7 @@ class RunForm:
         order = Order(
             targets=self.targets,
             exclude=self.exclude,
+            skip_unknown=bool(self.skip_unknown),
             command=self.command,
             title=self.title or None,
             user=self.user.strip() or None,
@@ -181,6 +184,7 @@ class RunForm:
             reason=self.reason.strip() or None,
             expect_count=_whole("expect_count", self.expect_count, faults),
             expect_digest=self.expect_digest or None,
+            expect_hosts=self.expect_hosts or None,
             idempotency_key=self.idempotency_key or None,
             launch_type=LaunchType.RELAUNCH if self.rerun_of else LaunchType.MANUAL,
             rerun_of=_whole("rerun_of", self.rerun_of, faults),

@@ -55,7 +55,7 @@ def test_capital_s_falls_back_where_no_host_gave_a_code(console: FakeConsole, ca
     ("args", "text"),
     [
         (("run", "--", "uptime"), "Missing option '-w'"),
-        (("run", "-w", "web1"), "Missing argument"),
+        (("run", "-w", "web1"), "Give a command after --"),
         (("run", "-w", "web1", "-f", "0", "--", "uptime"), "-f"),
         (("run", "-w", "web1", "--yes=many", "--", "uptime"), "--yes=many"),
         (("cancel", "seven"), "not a valid int"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from opsconsole.jobs import timekeeping
+from opsconsole.jobs import control, queries, timekeeping
 from opsconsole.jobs.models import Job
 from opsconsole.jobs.timekeeping import Stopwatch
 from tests.support.desk import Desk, Hand
@@ -93,3 +93,31 @@ def test_no_job_timeout_means_none(desk: Desk, hand: Hand) -> None:
     set_job(desk, job_id, elapsed_ms=10**10)
     passing(desk, 1000)
     assert desk.job(job_id).state == "running"
+
+
+def test_a_watched_job_of_medium_size_can_be_stopped_before_it_starts(desk: Desk, hand: Hand) -> None:
+    small = desk.order("web[1-10]", credential="key:test", watched=True)
+    unwatched = desk.order("db[1-11]", credential="key:test")
+    first = desk.order("app[1-11]", credential="key:test", watched=True)
+    second = desk.order("api[1-11]", credential="key:test", watched=True, waves="1")
+    assert len(desk.sweep()) == 21
+    with desk.database.read() as session:
+        status = queries.status(session, session.get_one(Job, second), now=desk.clock.now())
+    assert (status["starts_in_ms"], status["waiting"]["code"], status["waves"]["hold_ms"]) == (3000, "countdown", None)
+    # However late the leader looks, a person has three seconds.
+    for _ in range(3):
+        passing(desk, 5000)
+    assert desk.sweep() == []
+    assert desk.job(first).elapsed_ms == 0
+    with desk.database.transaction() as session:
+        control.proceed(session, session.get_one(Job, second), desk.actor, now=desk.clock.now())
+    assert len(desk.sweep()) == 1
+    desk.cancel(first)
+    assert desk.letters(first) == "x" * 11
+    assert {run.reason for run in desk.runs(first)} == {"before_start"}
+    third = desk.order("www[1-11]", credential="key:test", watched=True)
+    for _ in range(4):
+        passing(desk, 1000)
+    assert len(desk.sweep()) == 11
+    assert desk.job(third).started_at is not None
+    assert {desk.job(job).hold_ms for job in (small, unwatched, first, second, third)} == {None}

@@ -8,7 +8,7 @@ const SHOWN = 8;
 const BEFORE = 2;
 const WAITS_AFTER_MS = 15_000;
 /** What the page tells elsewhere: its pill, its strip of waves, the banner of the console. */
-const ELSEWHERE = new Set(["paused", "wave_pause", "console_held", "limit"]);
+const ELSEWHERE = new Set(["paused", "wave_pause", "countdown", "console_held", "limit"]);
 
 /** @typedef {import("./store.js").Status} Status */
 

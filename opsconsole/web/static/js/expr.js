@@ -72,7 +72,7 @@ export function quote(word) {
 
 /** The options of the command line, by the names of an order. @type {[string, string][]} */
 const FLAGS = [
-  ["-f", "concurrency"], ["--connect-timeout", "connect_timeout"], ["--timeout", "command_timeout"], ["--idle-timeout", "idle_timeout"],
+  ["--skip-unknown", "skip_unknown"], ["-f", "concurrency"], ["--connect-timeout", "connect_timeout"], ["--timeout", "command_timeout"], ["--idle-timeout", "idle_timeout"],
   ["--job-timeout", "job_timeout"], ["--max-failures", "max_failures"], ["--ignore-unreachable", "ignore_unreachable"],
   ["--at-stop", "at_stop"], ["--canary", "canary"], ["--canary-match", "canary_match"], ["--canary-gate", "canary_gate"],
   ["--waves", "waves"], ["--wave-pause", "wave_pause"], ["--wave-jitter", "wave_jitter"], ["--wave-gate", "wave_gate"],
@@ -80,7 +80,7 @@ const FLAGS = [
   ["--priority", "priority"], ["--durable", "durable"], ["--user", "user"], ["--reason", "reason"],
   ["--interpreter", "interpreter"], ["--cwd", "cwd"], ["--umask", "umask"], ["--stdin", "stdin"],
 ];
-const SWITCHES = new Set(["ignore_unreachable", "durable"]);
+const SWITCHES = new Set(["skip_unknown", "ignore_unreachable", "durable"]);
 
 /**
  * Returns the command line that does what an order says.

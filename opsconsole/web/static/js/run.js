@@ -1,5 +1,6 @@
 // The Run page: what an order would touch, while it is being written. The form works without any of this.
-import { api, byId, copy, el, fetchInto, glyph } from "./dom.js";
+import { items } from "./blast.js";
+import { api, byId, copy, el, fetchInto } from "./dom.js";
 import { commandLine, paint, tokens } from "./expr.js";
 import { FIELDS, forApi, how, steps, waveSizes, wavesHead } from "./how.js";
 import { keys } from "./keys.js";
@@ -8,6 +9,9 @@ import { about, number, plural, t } from "./texts.js";
 
 const WAIT_MS = 150;
 const PLAN_WITHIN_MS = 60_000;
+/** Of longer lists a conflict does not name who came and went (pages/run.py). */
+const MOST_EXPECTED = 50_000;
+const MOST_ADDED = 2000;
 /** Fields of the order whose faults are shown as they are typed, and where they stand when not under their own name. */
 const ASKED = ["targets", "exclude", "command", "concurrency", "max_failures", "canary", "canary_match", "waves", "wave_pause", "wave_jitter", "retries", "order", "limit_per", "jump", "retry_pause", "priority", "interpreter", "args", "stdin", "cwd", "umask", "env"];
 /** @type {Record<string, string>} */
@@ -40,7 +44,7 @@ async function resolve() {
   const control = new AbortController();
   asking = control;
   const started = performance.now();
-  const body = { ...forApi(how(chosen())), ...what(typed(OF_WHAT)), targets: value("targets"), exclude: value("exclude"), command: value("command") };
+  const body = { ...forApi(how(chosen())), ...what(typed(OF_WHAT)), targets: value("targets"), exclude: value("exclude"), skip_unknown: byId("skip_unknown").checked, command: value("command") };
   try {
     const found = await api("/api/v1/resolve", { method: "POST", body, signal: control.signal });
     seen = found;
@@ -67,7 +71,8 @@ function show(found, ms) {
   byId("n").replaceChildren(number(found.count), el("small", { text: found.count === 1 ? t("host will run this command") : t("hosts will run this command") }));
   share(found);
   fold(found.folded);
-  items(found);
+  byId("items").replaceChildren(...items(found, { leaveOut, useInstead }));
+  offers(found);
   byId("est").hidden = !found.count;
   estimate("est-time", found.eta_ms ? about(found.eta_ms) : "–", found.eta_ms ? t("as the last run that succeeded") : value("command").trim() ? t("no run of this command has succeeded yet") : t("no command yet"));
   const allowed = found.allowed_failures;
@@ -81,6 +86,7 @@ function show(found, ms) {
   risk(found.risk);
   form.querySelector("[name=expect_count]")?.setAttribute("value", String(found.count));
   form.querySelector("[name=expect_digest]")?.setAttribute("value", found.digest);
+  form.querySelector("[name=expect_hosts]")?.setAttribute("value", found.folded.length <= MOST_EXPECTED ? found.folded : "");
   lock();
 }
 
@@ -134,40 +140,29 @@ function fold(folded) {
   }
 }
 
-/** @param {any} found */
-function items(found) {
-  const parts = [];
-  if (found.unknown_count && found.unknown_blocks) parts.push(item("l", t("{n} unknown", { n: number(found.unknown_count) }), `${found.unknown_folded}`, t("Not in the inventory, so nothing runs."), true));
-  if (found.unknown_count && !found.unknown_blocks) parts.push(item("c", t("{n} outside the inventory", { n: number(found.unknown_count) }), "", t("Dialled by the name as written.")));
-  if (found.recent_unreachable.length) {
-    const folded = found.recent_unreachable_folded;
-    const part = item("u", plural(found.recent_unreachable.length, "{n} was unreachable last time", "{n} were unreachable last time"), folded, "");
-    const line = part.querySelector(".w");
-    line.classList.add("cut");
-    line.title = folded;
-    part.insertBefore(el("button", { class: "linkish", type: "button", text: t("Leave out"), on: { click: () => leaveOut(folded) } }), line);
-    parts.push(part);
-  }
-  const ways = Object.entries(found.jumps ?? {}).filter(([way]) => way !== "none");
-  if (ways.length) parts.push(item("c", t("{n} through jump hosts", { n: number(ways.reduce((sum, [, count]) => sum + count, 0)) }), ways.map(([way, count]) => `${way} (${number(count)})`).join(" "), ""));
-  if (found.frozen_count) parts.push(item("s", t("{n} frozen, left out", { n: number(found.frozen_count) }), found.frozen_folded, ""));
-  if (found.excluded_count) parts.push(item("x", t("{n} excluded", { n: number(found.excluded_count) }), found.excluded, ""));
-  byId("items").replaceChildren(...parts);
-}
-
-/** @param {string} letter @param {string} head @param {string} names @param {string} note @param {boolean} [bad] */
-function item(letter, head, names, note, bad = false) {
-  const text = el("div", { class: "w" });
-  if (note) text.append(el("div", { class: bad ? "err" : "", text: note }));
-  if (names) text.append(el("span", { class: "mono", text: names.length > 300 ? `${names.slice(0, 300)}…` : names }));
-  return el("div", { class: "it" }, glyph(letter), el("b", { text: head }), text);
-}
-
 /** @param {string} folded */
 function leaveOut(folded) {
   const field = byId("exclude");
   field.value = [field.value.trim(), folded].filter(Boolean).join(",");
   ask();
+}
+
+/** Writes known names where unknown ones stand, or beside what is written when they are not to be found in it. @param {string} unknown @param {string} instead */
+function useInstead(unknown, instead) {
+  const text = box.value;
+  box.value = text.includes(unknown) ? text.replace(unknown, instead) : [text.trim().replace(/,$/, ""), instead].filter(Boolean).join(",");
+  box.dispatchEvent(new Event("input", { bubbles: true }));
+  box.focus();
+}
+
+/** What may be done about names that the inventory does not know. @param {any} found */
+function offers(found) {
+  byId("skip-field").hidden = !found.unknown_blocks && !found.unknown_skipped && !byId("skip_unknown").checked;
+  const link = byId("add-these");
+  if (!link) return;
+  const address = new URL(link.href);
+  if (found.unknown_folded.length < MOST_ADDED) address.searchParams.set("text", found.unknown_folded);
+  link.href = address.href;
 }
 
 /** @param {{tier: number, reasons: string[], confirm: string | null, reason_required: boolean}} what */
@@ -246,7 +241,7 @@ const typed = (names) => Object.fromEntries(names.map((name) => [name, value(nam
 const chosen = () => typed(FIELDS);
 
 /** The order as the command line takes it. */
-const current = () => ({ ...typed(["targets", "exclude", "command", "connect_timeout", "command_timeout", "user", "credential", "reason"]), ...how(chosen()), ...what(typed(OF_WHAT)) });
+const current = () => ({ ...typed(["targets", "exclude", "skip_unknown", "command", "connect_timeout", "command_timeout", "user", "credential", "reason"]), ...how(chosen()), ...what(typed(OF_WHAT)) });
 
 /** What the page opened with and what the console uses when nothing is said. @type {Record<string, string>} */
 const usual = JSON.parse(form.dataset.usual ?? "{}");
@@ -283,7 +278,7 @@ for (const tag of document.querySelectorAll("[data-add]")) {
 }
 
 const DRAFT = "run-draft";
-const KEPT = ["targets", "exclude", "command", "connect_timeout", "command_timeout", "user", "credential", "reason", "title", ...FIELDS, ...OF_WHAT];
+const KEPT = ["targets", "exclude", "skip_unknown", "command", "connect_timeout", "command_timeout", "user", "credential", "reason", "title", ...FIELDS, ...OF_WHAT];
 form.addEventListener("submit", (event) => {
   if (event.submitter === button && button.disabled) return event.preventDefault();
   // Pages are not cached, so the way back from an error would find an empty form. Passwords are not kept.

@@ -1,5 +1,6 @@
 // The head of a job page: verdict, progress, counters.
 import { createControl, headline, reasonOf } from "./control.js";
+import { createCountdown } from "./countdown.js";
 import { byId, el, glyph } from "./dom.js";
 import { BAR_ORDER, elapsed, ended } from "./store.js";
 import { about, duration, number, plural, STATES, t } from "./texts.js";
@@ -17,6 +18,7 @@ export function createStatus(title) {
   let spoken = 0;
   let clockSkew = 0;
   const control = createControl();
+  const countdown = createCountdown();
 
   /** @param {import("./store.js").Status} next */
   function show(next) {
@@ -33,6 +35,7 @@ export function createStatus(title) {
     byId("done").textContent = plural(next.targets.count, "{done} of {n} host ended", "{done} of {n} hosts ended").replace("{done}", number(next.done));
     byId("stopped").textContent = headline(next);
     control.show(next);
+    countdown.show(next);
     byId("bar").setAttribute("aria-valuenow", String(percent));
     bar(next.counts);
     chips(next.counts);

@@ -1,0 +1,63 @@
+// What of an order's hosts needs a look before it is given: unknown, unreachable, frozen, excluded, and how it is made up.
+import { el, glyph } from "./dom.js";
+import { number, plural, t } from "./texts.js";
+
+const MOST_VALUES = 8;
+const MOST_TAGS = 4;
+
+/**
+ * Returns the lines of the panel, by the answer of `/resolve`.
+ * @param {any} found
+ * @param {{leaveOut: (folded: string) => void, useInstead: (unknown: string, instead: string) => void}} on
+ */
+export function items(found, { leaveOut, useInstead }) {
+  const parts = [];
+  if (found.unknown_count) parts.push(unknown(found, useInstead));
+  if (found.recent_unreachable.length) {
+    const folded = found.recent_unreachable_folded;
+    const part = item("u", plural(found.recent_unreachable.length, "{n} was unreachable last time", "{n} were unreachable last time"), folded, "");
+    const line = /** @type {HTMLElement} */ (part.querySelector(".w"));
+    line.classList.add("cut");
+    line.title = folded;
+    part.insertBefore(el("button", { class: "linkish", type: "button", text: t("Leave out"), on: { click: () => leaveOut(folded) } }), line);
+    parts.push(part);
+  }
+  const ways = Object.entries(found.jumps ?? {}).filter(([way]) => way !== "none");
+  if (ways.length) parts.push(item("c", t("{n} through jump hosts", { n: number(ways.reduce((sum, [, count]) => sum + count, 0)) }), ways.map(([way, count]) => `${way} (${number(count)})`).join(" "), ""));
+  if (found.frozen_count) parts.push(item("s", t("{n} frozen, left out", { n: number(found.frozen_count) }), found.frozen_folded, ""));
+  if (found.excluded_count) parts.push(item("x", t("{n} excluded", { n: number(found.excluded_count) }), found.excluded, ""));
+  parts.push(...madeUp(found.by ?? {}));
+  return parts;
+}
+
+/** @param {any} found @param {(unknown: string, instead: string) => void} useInstead */
+function unknown(found, useInstead) {
+  const count = number(found.unknown_count);
+  if (!found.unknown_blocks && !found.unknown_skipped) return item("c", t("{n} outside the inventory", { n: count }), "", t("Dialled by the name as written."));
+  const note = found.unknown_skipped ? t("Left out.") : t("Not in the inventory, so nothing runs.");
+  const part = item("l", t("{n} unknown", { n: count }), found.unknown_folded, note, !found.unknown_skipped);
+  for (const one of found.unknown_suggestions ?? []) {
+    part.querySelector(".w")?.append(el("div", {}, el("span", { class: "mono", text: one.unknown }), ": ", t("did you mean"), " ",
+      el("button", { class: "linkish mono", type: "button", text: one.use, on: { click: () => useInstead(one.unknown, one.use) } }), "?"));
+  }
+  return part;
+}
+
+/** How many hosts each value of a tag has, of tags that have few values. @param {Record<string, Record<string, number>>} by */
+function madeUp(by) {
+  const told = Object.entries(by).filter(([, counts]) => Object.keys(counts).length <= MOST_VALUES).slice(0, MOST_TAGS);
+  if (!told.length) return [];
+  const lines = told.map(([tag, counts]) => {
+    const values = Object.entries(counts).sort((a, b) => b[1] - a[1]).map(([value, count]) => `${value} ${number(count)}`);
+    return el("div", { class: "num" }, el("span", { class: "mono sub", text: tag }), ` ${values.join(", ")}`);
+  });
+  return [el("div", { class: "it" }, el("span"), el("b", { text: t("Made up of") }), el("div", { class: "w" }, ...lines))];
+}
+
+/** @param {string} letter @param {string} head @param {string} names @param {string} note @param {boolean} [bad] */
+function item(letter, head, names, note, bad = false) {
+  const text = el("div", { class: "w" });
+  if (note) text.append(el("div", { class: bad ? "err" : "", text: note }));
+  if (names) text.append(el("span", { class: "mono", text: names.length > 300 ? `${names.slice(0, 300)}…` : names }));
+  return el("div", { class: "it" }, glyph(letter), el("b", { text: head }), text);
+}
