@@ -42,6 +42,7 @@ def upgrade() -> None:
             op.add_column(table, column)
     _add_host_keys()
     _add_credentials()
+    _add_job_events()
 
 
 def _add_host_keys() -> None:
@@ -53,6 +54,7 @@ def _drop_host_keys() -> None:
 
 
 def downgrade() -> None:
+    op.drop_table("job_events")
     _drop_credentials()
     _drop_host_keys()
     for table, columns in _COLUMNS.items():
@@ -129,3 +131,18 @@ def _drop_credentials() -> None:
         batch.drop_column("key_id")
     for table in ("credential_secrets", "credentials", "data_key_wraps", "data_keys"):
         op.drop_table(table)
+
+
+def _add_job_events() -> None:
+    op.create_table(
+        "job_events",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("job_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("at", UTCDateTime(), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("detail", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_job_events_job_id_jobs"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_job_events")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(op.f("ix_job_events_job_id"), "job_events", ["job_id"])

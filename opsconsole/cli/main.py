@@ -34,6 +34,7 @@ COMMANDS = {
     "check": "opsconsole.cli.check:check",
     "rerun": "opsconsole.cli.remote:rerun",
     "lineage": "opsconsole.cli.lineage:lineage",
+    "timeline": "opsconsole.cli.timeline:timeline",
     "queue": "opsconsole.cli.control:queue",
     "stop-all": "opsconsole.cli.control:stop_all",
     "lift": "opsconsole.cli.control:lift",

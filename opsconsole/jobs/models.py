@@ -203,6 +203,19 @@ class RunAttempt(Base):
     finished_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
 
+class JobEvent(Base):
+    """What the console itself decided about a job: a wave, a gate, a stop. What people did is in the audit."""
+
+    __tablename__ = "job_events"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    job_id: Mapped[int] = mapped_column(BigId, ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    at: Mapped[datetime] = mapped_column(UTCDateTime)
+    kind: Mapped[str] = mapped_column(String(16))
+    detail: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
 class OutputChunk(Base):
     """A piece of a run's output. ``offset`` counts bytes of both streams together in the order they arrived."""
 

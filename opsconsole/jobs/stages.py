@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from random import SystemRandom
 
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from opsconsole.jobs import canary, transitions
 from opsconsole.jobs.admission import NOT_STARTED, NOT_STARTED_PREFIX
-from opsconsole.jobs.models import HostRun, Job, OutputChunk
+from opsconsole.jobs.models import HostRun, Job, JobEvent, OutputChunk
 from opsconsole.jobs.options import AtStop, Gate, RunOptions
 from opsconsole.jobs.output import STDOUT
-from opsconsole.jobs.states import ACTIVE, FAILURES, JobState, PauseReason, RunState, StopReason
+from opsconsole.jobs.states import ACTIVE, FAILURES, JobState, Milestone, PauseReason, RunState, StopReason
 from opsconsole.jobs.waves import WaveKind
 
 _RANDOM = SystemRandom()
@@ -26,6 +26,8 @@ def stop(session: Session, job_id: int, reason: StopReason, now: datetime, *, de
     if not transitions.move_job(session, job_id, JobState.STOPPING, {"stop_reason": reason.value}):
         return False
     target, why, usual = NOT_STARTED[reason]
+    told = (detail or usual).removeprefix(NOT_STARTED_PREFIX)
+    _note(session, job_id, Milestone.STOP, now, reason=reason.value, detail=told)
     values = {"reason": why.value, "detail": detail or usual, "finished_at": now}
     for source in (RunState.PENDING, RunState.QUEUED):
         transitions.move_many(session, job_id, source, target, values, now)
@@ -38,10 +40,16 @@ def stop(session: Session, job_id: int, reason: StopReason, now: datetime, *, de
     return True
 
 
-def next_wave(session: Session, job_id: int, *, hold_ms: int | None = None) -> None:
+def next_wave(session: Session, job_id: int, now: datetime, *, hold_ms: int | None = None) -> None:
     """Lets the hosts of the next wave start, after a pause of ``hold_ms`` milliseconds. Needs the job's lock."""
     values = {"wave": Job.wave + 1, "hold_ms": hold_ms}
-    session.execute(update(Job).where(Job.id == job_id).values(values).execution_options(synchronize_session=False))
+    onward = update(Job).where(Job.id == job_id).values(values).returning(Job.wave)
+    wave = session.execute(onward.execution_options(synchronize_session=False)).scalar_one()
+    _note(session, job_id, Milestone.WAVE, now, wave=wave, pause_ms=hold_ms)
+
+
+def _note(session: Session, job_id: int, kind: Milestone, now: datetime, **detail: object) -> None:
+    session.execute(insert(JobEvent).values(job_id=job_id, at=now, kind=kind.value, detail=detail))
 
 
 def advance(session: Session, job_id: int, now: datetime) -> None:
@@ -73,9 +81,10 @@ def _end_of_wave(session: Session, job_id: int, now: datetime) -> bool:
     pause = _pause(first, ended, options)
     if pause is not None:
         transitions.move_job(session, job_id, JobState.PAUSED, {"pause_reason": pause.value})
+        _note(session, job_id, Milestone.GATE, now, reason=pause.value, wave=job.wave)
         return False
     hold_ms = int(1000 * (options.wave_pause + _RANDOM.uniform(0, options.wave_jitter))) or None
-    next_wave(session, job_id, hold_ms=hold_ms)
+    next_wave(session, job_id, now, hold_ms=hold_ms)
     return hold_ms is None
 
 

@@ -65,6 +65,14 @@ class PauseReason(StrEnum):
     CANARY = "canary"
 
 
+class Milestone(StrEnum):
+    """What the console itself decides about a job on its way."""
+
+    WAVE = "wave"
+    GATE = "gate"
+    STOP = "stop"
+
+
 class Priority(IntEnum):
     """Whose turn it is when slots are scarce: the higher first."""
 

@@ -7,6 +7,7 @@ from opsconsole.jobs.queries.history import attempts, histories, lineage
 from opsconsole.jobs.queries.host_rows import get_run, hosts, invalid_query, offered_keys, refused_by_key, run_row
 from opsconsole.jobs.queries.job_list import get_job, links, list_jobs
 from opsconsole.jobs.queries.job_status import ended_by_shutdown, etag, progress_of, status, stop_detail
+from opsconsole.jobs.queries.timeline import timeline
 from opsconsole.jobs.queries.turns import queue, waiting
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "snapshot",
     "status",
     "stop_detail",
+    "timeline",
     "versions",
     "waiting",
     "workers",

@@ -356,6 +356,23 @@ class Lineage(Answer):
     jobs: list[RelatedJob]
 
 
+class TimelineEvent(Answer):
+    """Something that happened to a job; `by` names the person, if it was one."""
+
+    at: datetime
+    kind: str
+    by: str | None
+    text: str
+    detail: dict[str, Any]
+
+
+class Timeline(Answer):
+    """What happened to a job, oldest first; of very many events the newest, and how many are `left_out`."""
+
+    events: list[TimelineEvent]
+    left_out: int
+
+
 class Attempt(Answer):
     """One attempt at a host."""
 

@@ -131,6 +131,15 @@ def lineage(job_id: int) -> Response:
         return jsonify(queries.lineage(session, queries.get_job(session, job_id, actor()), actor()))
 
 
+@blueprint.get(f"{JOB}/timeline")
+@requires(Permission.VIEW)
+@spec.validate(resp=answers(HTTP_200=replies.Timeline, also=(404,)), tags=_TAGS, operation_id="job_timeline")
+def timeline(job_id: int) -> Response:
+    """Tell what happened to a job as a whole: who steered it, its waves, why it waited or stopped; oldest first."""
+    with read() as session:
+        return jsonify(queries.timeline(session, queries.get_job(session, job_id, actor())))
+
+
 @blueprint.get(f"{JOB}/groups")
 @requires(Permission.VIEW)
 @spec.validate(resp=answers(HTTP_200=replies.OutputGroups, also=(404,)), tags=_TAGS, operation_id="job_groups")

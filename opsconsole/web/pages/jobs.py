@@ -79,7 +79,8 @@ def _body(database: Session, found: Job, status: dict[str, Any]) -> dict[str, An
     if shown == "hosts":
         return _table(database, found, status)
     if shown == "details":
-        return {"lineage": queries.histories(database, found, actor())}
+        lineage = queries.histories(database, found, actor())
+        return {"lineage": lineage, "timeline": queries.timeline(database, found)}
     if shown == "groups":
         return {"groups": results.groups(database, found)["groups"]}
     if found.target_count > TILES_AT_MOST:
@@ -136,6 +137,15 @@ def lineage(job_id: int) -> str:
         found = queries.get_job(database, job_id, actor())
         told = queries.histories(database, found, actor())
     return render_template("jobs/_lineage.html", job_id=job_id, lineage=told)
+
+
+@pages.get("/jobs/<int:job_id>/timeline")
+@requires(Permission.VIEW)
+def timeline(job_id: int) -> str:
+    """Returns what happened to the job, for the script of the job page."""
+    with read() as database:
+        told = queries.timeline(database, queries.get_job(database, job_id, actor()))
+    return render_template("jobs/_timeline.html", timeline=told)
 
 
 @pages.get("/jobs/<int:job_id>/doubts")

@@ -245,3 +245,20 @@ def test_check_asks_and_waits_for_the_answer(console: FakeConsole, call: Call) -
     assert call("check", "7", "web1").exit_code == 0
     assert console.to("POST", "jobs/7/check")[1].body == {"hosts": ["web1"], "kill": False}
     assert json.loads(call("check", "7", "web1", "--json").output)["look"]["state"] == "gone"
+
+
+def test_a_timeline_is_a_line_an_event(console: FakeConsole, call: Call) -> None:
+    event = {
+        "at": "2026-05-04T10:00:00Z",
+        "kind": "paused",
+        "by": "li",
+        "text": "li paused the job.\x1b[2J",
+        "detail": {},
+    }
+    console.story.answers |= {"jobs/7/timeline": {"events": [event], "left_out": 3}}
+    first, line = call("timeline", "7").output.splitlines()
+    assert first == "(3 earlier events are left out)"
+    assert line.startswith("2026-05-0")
+    assert "li paused the job." in line
+    assert "\x1b" not in line
+    assert json.loads(call("timeline", "7", "--json").output) == event

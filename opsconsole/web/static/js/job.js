@@ -117,7 +117,11 @@ function show(before) {
   table.patch(places, view);
   if (places.some((i) => !"qcr".includes(view.grid[i]))) newGroups = true;
   if (chosen >= 0 && places.includes(chosen)) paneChanged();
+  if (shown === "details" && standing(before.job) !== standing(view.job)) details();
 }
+
+/** What of a job changes when somebody steers it or it comes to another wave. @param {import("./store.js").Status} job */
+const standing = ({ state, stop_reason, pause, waves }) => [state, stop_reason, pause?.reason, waves?.now].join(" ");
 
 function finish() {
   newGroups = true;
@@ -251,9 +255,14 @@ function tab(name) {
   }
   address({ view: name === "overview" ? null : name });
   if (name === "hosts") table.show(filter, query());
-  if (name === "details") renew(byId("lineage"), `/jobs/${id}/lineage`).then(() => localTimes(byId("lineage"))).catch(() => {});
+  if (name === "details") details();
   newGroups = true;
   refreshGroups();
+}
+
+/** What happened to the job, and its reruns. */
+function details() {
+  for (const part of ["timeline", "lineage"]) renew(byId(part), `/jobs/${id}/${part}`).then(() => localTimes(byId(part))).catch(() => {});
 }
 
 for (const link of document.querySelectorAll(".tabs > a[data-view]")) {
