@@ -14,7 +14,7 @@ from opsconsole.cli.terminal import harmless
 from opsconsole.errors import NotFound
 from opsconsole.settings import Settings
 
-_FIELDS = ("host_key_policy", "notes")
+_FIELDS = ("jump", "profile", "host_key_policy", "notes")
 
 
 @click.group()
@@ -47,8 +47,10 @@ def show(name: str, *, as_json: bool) -> int:
         click.echo(json.dumps(group))
         return ExitCode.OK
     click.echo(f"{group['total']} hosts in all, {len(group['hosts'])} of its own")
-    if group["host_key_policy"]:
-        click.echo(f"host keys of its hosts: {group['host_key_policy']}")
+    said = {"jump": "jump hosts", "profile": "algorithms", "host_key_policy": "host keys"}
+    for field, words in said.items():
+        if group[field]:
+            click.echo(harmless(f"{words} of its hosts: {group[field]}"))
     for field in ("children", "parents", "hosts"):
         if group[field]:
             click.echo(harmless(f"{field:<9} {' '.join(group[field])}"))
@@ -59,6 +61,8 @@ def show(name: str, *, as_json: bool) -> int:
 @click.argument("name")
 @click.option("-w", "expression", metavar="EXPRESSION", help="Its own hosts, all of them; '' for none.")
 @click.option("--child", "children", multiple=True, metavar="NAME", help="A group in it; all of them, repeat for more.")
+@click.option("--jump", help="Jump hosts to its hosts: user@bastion:22,inner; '' leaves it to the console.")
+@click.option("--profile", help="modern or legacy, for its hosts.")
 @click.option("--host-key-policy", help="strict, accept_new or pinned, for its hosts; '' leaves it to the console.")
 @click.option("--notes", help="Free text.")
 @edge

@@ -16,7 +16,7 @@ from opsconsole.errors import Invalid
 from opsconsole.settings import Settings
 
 _PAGE = 1000
-_FIELDS = ("address", "port", "user", "credential", "jump", "host_key_policy", "zone", "notes")
+_FIELDS = ("address", "port", "user", "credential", "jump", "profile", "host_key_policy", "zone", "notes")
 _Command = Callable[..., Any]
 
 
@@ -32,7 +32,8 @@ def _field_options(command: _Command) -> _Command:
         "port": "Port of its SSH server.",
         "user": "Remote user.",
         "credential": "Name of a key file of the console, or cred:NAME for a stored credential.",
-        "jump": "Jump hosts in order: user@bastion:22,inner.",
+        "jump": "Jump hosts in order: user@bastion:22,inner; or none.",
+        "profile": "modern, or legacy for a device that speaks nothing newer.",
         "host_key_policy": "strict, accept_new or pinned; else its groups or the console say it.",
         "zone": "Site whose workers reach it.",
         "notes": "Free text.",

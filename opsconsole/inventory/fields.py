@@ -6,6 +6,7 @@ from typing import Any
 from opsconsole.errors import FieldError, Invalid
 from opsconsole.hostset import HostSpec, parse_host
 from opsconsole.inventory.host_key_policy import HostKeyPolicy
+from opsconsole.inventory.profile import Profile
 
 # Marks that a group or a tag may have in a target expression beside letters and digits.
 _MARKS = "_.+-/"
@@ -23,6 +24,7 @@ HOST_FIELDS = (
     "user",
     "credential",
     "jump",
+    "profile",
     "host_key_policy",
     "zone",
     "frozen",
@@ -31,7 +33,7 @@ HOST_FIELDS = (
     "notes",
 )
 # What a group says beside its members; all but the notes is for its hosts, where they say nothing themselves.
-GROUP_FIELDS = ("host_key_policy", "notes")
+GROUP_FIELDS = ("jump", "profile", "host_key_policy", "notes")
 _TRUE = {"1", "true", "yes", "y", "on", "x", "frozen", "disabled"}
 _FALSE = {"", "0", "false", "no", "n", "off", "enabled"}
 
@@ -135,6 +137,13 @@ def _jump(value: Any) -> str:
     return ",".join(_host(hop, "jump").label for hop in hops)
 
 
+def _profile(value: Any) -> str:
+    try:
+        return Profile(str(value)).value
+    except ValueError:
+        raise _invalid("profile", f"Choose {', '.join(Profile)}.") from None
+
+
 def _host_key_policy(value: Any) -> str:
     try:
         return HostKeyPolicy(str(value)).value
@@ -190,6 +199,7 @@ _CLEANERS: dict[str, Callable[[Any], Any]] = {
     "user": _user,
     "credential": _credential,
     "jump": _jump,
+    "profile": _profile,
     "host_key_policy": _host_key_policy,
     "zone": lambda value: _word(str(value), "zone", "_.-"),
     "frozen": _frozen,

@@ -33,6 +33,8 @@ class GroupView:
 
     name: str
     notes: str | None
+    jump: str | None
+    profile: str | None
     host_key_policy: str | None
     version: int
     source_id: int | None
@@ -128,6 +130,8 @@ def get_group(session: Session, name: str) -> GroupView:
     return GroupView(
         group.name,
         group.notes,
+        group.jump,
+        group.profile,
         group.host_key_policy,
         group.version,
         group.source_id,

@@ -17,13 +17,14 @@ from opsconsole.credentials.cipher import Cipher
 from opsconsole.credentials.vault import Vault
 from opsconsole.errors import Unavailable
 from opsconsole.hostset import parse_host
+from opsconsole.inventory.profiles import profiles_of
 from opsconsole.inventory.service import frozen_hosts
 from opsconsole.jobs.authentication import Authenticator, Login, Stored
 from opsconsole.jobs.compose import compose
 from opsconsole.jobs.launch import PASSWORD_SECRET
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.options import RunOptions
-from opsconsole.jobs.ports import Auth, Hop, Limits, RemoteCommand, Secret, Target, Unreached
+from opsconsole.jobs.ports import Auth, Hop, Limits, Profile, RemoteCommand, Secret, Target, Unreached
 from opsconsole.jobs.route import Route, Step, read_routes
 from opsconsole.jobs.states import Reason
 from opsconsole.jobs.trust import Place, Trust, TrustReader
@@ -167,8 +168,11 @@ class ClaimReader:
         choices = [self._choice(run) for run in runs]
         choices += [self._hop_choice(run, step) for run in runs for step in routes[run.jump]]
         stored = self._authenticator.stored(session, choices, now=now)
+        names = {run.id: parse_host(run.host).name.lower() for run in runs}
+        profiles = profiles_of(session, names.values())
+        ways = {run.id: self._hops(run, routes[run.jump], trusted, stored) for run in runs}
         return {
-            run.id: self._claim(run, trusted[place], self._hops(run, routes[run.jump], trusted, stored), stored)
+            run.id: self._claim(run, trusted[place], ways[run.id], stored, profiles.get(names[run.id], Profile.MODERN))
             for run, place in zip(runs, places, strict=True)
         }
 
@@ -208,7 +212,7 @@ class ClaimReader:
             return None, Unreached(Reason.CREDENTIAL, "The password typed for this job is no longer stored.")
         return password, None
 
-    def _claim(self, run: Delivered, trust: Trust, way: _Way, stored: Stored) -> Claim:
+    def _claim(self, run: Delivered, trust: Trust, way: _Way, stored: Stored, profile: Profile) -> Claim:
         job = self._jobs[run.job_id]
         auth, problem = self._auth(run, job, stored)
         hops, hop_problem = way
@@ -220,6 +224,7 @@ class ClaimReader:
             known_keys=trust.known_keys,
             host_key_policy=trust.host_key_policy,
             via=hops,
+            profile=profile,
         )
         options = job.options
         limits = Limits(options.connect_timeout, options.command_timeout, options.idle_timeout, options.kill_grace)
@@ -274,7 +279,8 @@ class ClaimReader:
             problem = trust.blocked or problem
             if problem is not None:
                 return (), Unreached(Reason.JUMP, f"Jump host {step.host}: {problem.detail}")
-            hops.append(Hop(step.host, step.address, step.port, user, auth, trust.known_keys, trust.host_key_policy))
+            keys, policy = trust.known_keys, trust.host_key_policy
+            hops.append(Hop(step.host, step.address, step.port, user, auth, keys, policy, step.profile))
         return tuple(hops), None
 
     def _hop_login(self, run: Delivered, step: Step, user: str, stored: Stored) -> Login:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from opsconsole.inventory.host_key_policy import HostKeyPolicy as HostKeyPolicy
 from opsconsole.inventory.known_hosts import KnownKey as KnownKey
+from opsconsole.inventory.profile import Profile as Profile
 from opsconsole.jobs.states import Reason
 from opsconsole.secret import Secret as Secret
 
@@ -36,6 +37,7 @@ class Target:
     known_keys: tuple[KnownKey, ...] = ()
     host_key_policy: HostKeyPolicy = HostKeyPolicy.STRICT
     via: tuple["Hop", ...] = ()
+    profile: Profile = Profile.MODERN
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +90,20 @@ class Hop:
     auth: Auth
     known_keys: tuple[KnownKey, ...] = ()
     host_key_policy: HostKeyPolicy = HostKeyPolicy.STRICT
+    profile: Profile = Profile.MODERN
 
     @property
     def target(self) -> Target:
         """The jump host as something to connect to, without the way to it."""
-        return Target(self.host, self.address, self.port, self.user, self.known_keys, self.host_key_policy)
+        return Target(
+            host=self.host,
+            address=self.address,
+            port=self.port,
+            user=self.user,
+            known_keys=self.known_keys,
+            host_key_policy=self.host_key_policy,
+            profile=self.profile,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from opsconsole.credentials.choice import Choice
 from opsconsole.hostset import HostSpec
 from opsconsole.inventory.inherited import Inherited, inherited
 from opsconsole.inventory.models import Host
+from opsconsole.inventory.profile import Profile
 from opsconsole.inventory.service import locate
 from opsconsole.inventory.ways import parse_way
 from opsconsole.jobs.trust import Place
@@ -30,6 +31,7 @@ class Step:
     user: str | None
     choice: Choice | None
     policy: str | None
+    profile: Profile
 
     @property
     def place(self) -> Place:
@@ -58,12 +60,17 @@ class _Groups:
 
     credentials: Mapping[int, Inherited]
     policies: Mapping[int, Inherited]
+    profiles: Mapping[int, Inherited]
 
     @classmethod
     def read(cls, session: Session, host_ids: Sequence[int]) -> "_Groups":
         if not host_ids:
-            return cls({}, {})
-        return cls(inherited(session, host_ids, "credential"), inherited(session, host_ids, "host_key_policy"))
+            return cls({}, {}, {})
+        return cls(
+            inherited(session, host_ids, "credential"),
+            inherited(session, host_ids, "host_key_policy"),
+            inherited(session, host_ids, "profile"),
+        )
 
 
 def _step(settings: Settings, hop: HostSpec, entry: Host | None, groups: _Groups) -> Step:
@@ -77,6 +84,7 @@ def _step(settings: Settings, hop: HostSpec, entry: Host | None, groups: _Groups
         user=hop.user or (entry.user if entry else None),
         choice=Choice.of_host(credential) if credential else None,
         policy=_said(entry, entry.host_key_policy if entry else None, groups.policies),
+        profile=Profile(_said(entry, entry.profile if entry else None, groups.profiles) or Profile.MODERN),
     )
 
 

@@ -129,7 +129,7 @@ class ParamikoConnector:
         for proof in proofs.proofs:
             for part in proof.parts():
                 proved.update(b"%d:%b" % (len(part), part))
-        return (target.host, target.address, target.port, target.user, auth.identity, proved.digest())
+        return (target.host, target.address, target.port, target.user, target.profile, auth.identity, proved.digest())
 
 
 def _opened(transport: ClientTransport, seconds: float) -> RunChannel | None:

@@ -2,7 +2,7 @@
 
 from paramiko.ssh_exception import IncompatiblePeer
 
-from opsconsole.jobs.ports import Auth, Target, Unreached
+from opsconsole.jobs.ports import Auth, Profile, Target, Unreached
 from opsconsole.jobs.states import Reason
 from opsconsole.ssh.deadline import Deadline
 from opsconsole.ssh.keys import Proof, Proofs
@@ -13,9 +13,11 @@ from opsconsole.ssh.transport import ClientTransport
 _METHODS = ("publickey", "password", "keyboard-interactive", "hostbased", "gssapi-with-mic", "gssapi-keyex")
 # RFC 4254, 5.1.
 _OPEN_REFUSALS = {1: "administratively prohibited", 2: "connect failed", 3: "unknown type", 4: "resource shortage"}
+_OLD_DEVICE = "A device that is old may be reached with the profile legacy, set for the host or its group."
+_TOO_OLD = "It is older than the profile legacy reaches: no 1024-bit groups, no DSA keys, no RC4, no MD5."
 _INCOMPATIBLE = {
     "kex": "key exchange",
-    "host key": "host key type (very old servers only offer SHA-1, which is not supported)",
+    "host key": "host key type",
     "ciphers": "cipher",
     "macs": "message authentication code",
 }
@@ -34,7 +36,7 @@ def no_negotiation(transport: ClientTransport, target: Target, deadline: Deadlin
         return Unreached(Reason.CONNECT_TIMEOUT, detail, retryable=True)
     error = transport.get_exception()
     if isinstance(error, IncompatiblePeer):
-        return Unreached(Reason.PROTOCOL, _incompatible(str(error)))
+        return Unreached(Reason.PROTOCOL, _incompatible(str(error), target.profile))
     if isinstance(error, EOFError | OSError) or error is None:
         detail = "The server closed the connection during the key exchange."
         return Unreached(Reason.PROTOCOL, detail, retryable=True)
@@ -94,10 +96,11 @@ def _no_greeting(transport: ClientTransport, port: int) -> Unreached:
     return hung_up(port)
 
 
-def _incompatible(text: str) -> str:
+def _incompatible(text: str, profile: Profile) -> str:
     for clue, words in _INCOMPATIBLE.items():
         if clue in text:
-            return f"The server and this console have no {words} in common."
+            detail = f"The server and this console have no {words} in common."
+            return f"{detail} {_OLD_DEVICE}" if profile is Profile.MODERN else f"{detail} {_TOO_OLD}"
     return "The server speaks an SSH version that is not supported."
 
 

@@ -4,10 +4,11 @@ import threading
 
 from paramiko.ssh_exception import SSHException
 
-from opsconsole.jobs.ports import Auth, KnownKey, Target, Unreached
+from opsconsole.jobs.ports import Auth, KnownKey, Profile, Target, Unreached
 from opsconsole.ssh import failures, hostkeys
 from opsconsole.ssh.deadline import Deadline
 from opsconsole.ssh.keys import Proof, Proofs
+from opsconsole.ssh.legacy import LegacyTransport
 from opsconsole.ssh.prover import Prover
 from opsconsole.ssh.transport import ClientTransport
 from opsconsole.ssh.wire import Line, Wire
@@ -18,7 +19,8 @@ def enter(
 ) -> tuple[ClientTransport, KnownKey] | Unreached:
     """Returns a logged-in connection over ``line`` and the server's verified host key, or why there is none; then
     ``line`` is closed. ``tick_seconds`` is ``Wire``'s."""
-    transport = ClientTransport(Wire(line, tick_seconds), [known.algorithm for known in target.known_keys])
+    kind = LegacyTransport if target.profile is Profile.LEGACY else ClientTransport
+    transport = kind(Wire(line, tick_seconds), [known.algorithm for known in target.known_keys])
     try:
         host_key = handshake(transport, target, auth, proofs, deadline)
     except BaseException:

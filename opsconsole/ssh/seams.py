@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         """``paramiko.Transport`` with what is overridden or called."""
 
         _kex_info: ClassVar[dict[str, Any]]
+        _key_info: ClassVar[dict[str, Any]]
         _channels: ChannelMap
 
         def _next_channel(self) -> int: ...

@@ -46,7 +46,7 @@ class ClientTransport(Transport):
     """One SSH connection. ``abort`` ends it from any thread; ``on_end`` is called once when it has ended."""
 
     _kex_info = {**Transport._kex_info, "curve25519-sha256": KexCurve25519}
-    _preferred_kex = (
+    _preferred_kex: tuple[str, ...] = (
         "curve25519-sha256",
         "curve25519-sha256@libssh.org",
         "ecdh-sha2-nistp256",
@@ -56,14 +56,14 @@ class ClientTransport(Transport):
         "diffie-hellman-group-exchange-sha256",
         "diffie-hellman-group14-sha256",
     )
-    _preferred_ciphers = (
+    _preferred_ciphers: tuple[str, ...] = (
         "aes128-gcm@openssh.com",
         "aes256-gcm@openssh.com",
         "aes128-ctr",
         "aes192-ctr",
         "aes256-ctr",
     )
-    _preferred_macs = (
+    _preferred_macs: tuple[str, ...] = (
         "hmac-sha2-256-etm@openssh.com",
         "hmac-sha2-512-etm@openssh.com",
         "hmac-sha2-256",

@@ -107,6 +107,7 @@ def _told(host: Host, groups: Sequence[str], names_of: dict[int, str]) -> dict[s
         "user": host.user,
         "credential": host.credential,
         "jump": host.jump,
+        "profile": host.profile,
         "host_key_policy": host.host_key_policy,
         "zone": host.zone,
         "frozen": host.frozen,

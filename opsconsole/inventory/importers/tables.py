@@ -38,6 +38,7 @@ _COLUMNS = {
     "jump": "jump",
     "jump host": "jump",
     "proxyjump": "jump",
+    "profile": "profile",
     "host_key_policy": "host_key_policy",
     "host key policy": "host_key_policy",
     "zone": "zone",
@@ -51,6 +52,8 @@ _COLUMNS = {
     "group": "groups",
     "tags": "tags",
 }
+# Fields that a pasted line may give as ``field=value``.
+_WORDS = frozenset({"address", "port", "user", "credential", "jump", "profile", "host_key_policy", "zone", "frozen"})
 _TAG = "tag:"
 _PARTS = re.compile(r"[\s,;|]+")
 _FORMULA = tuple("=+-@\t\r")
@@ -119,7 +122,7 @@ def _read_pasted_word(word: str, host: HostDraft, line: int, draft: Draft, *, al
     key, equals, value = word.partition("=")
     if equals and key in {"group", "groups"}:
         draft.put_into([value], host, line)
-    elif equals and key in {"address", "port", "user", "credential", "jump", "host_key_policy", "zone", "frozen"}:
+    elif equals and key in _WORDS:
         draft.put(host, key, value, line)
     elif equals:
         draft.tag(host, key, value, line)

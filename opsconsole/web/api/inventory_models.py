@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field, GetPydanticSchema
 
 from opsconsole.inventory.formats import AUTO, IMPORTS, ExportFormat
 from opsconsole.inventory.host_key_policy import HostKeyPolicy
+from opsconsole.inventory.profile import Profile
 from opsconsole.web.api.questions import Body, Question, Text
 from opsconsole.web.api.replies import Answer
 
@@ -35,7 +36,8 @@ class HostChange(Body):
     port: int | None = Field(None, ge=1, le=65535)
     user: Text | None = Field(None, max_length=64)
     credential: Text | None = Field(None, max_length=64)
-    jump: Text | None = Field(None, description="Jump hosts in order: `user@bastion:22,inner`.", max_length=1000)
+    jump: Text | None = Field(None, description="Jump hosts: `user@bastion:22,inner` or `none`.", max_length=1000)
+    profile: Text | None = Field(None, description="`modern`, or `legacy` for old devices.", max_length=16)
     host_key_policy: Text | None = Field(
         None, description="`strict`, `accept_new` or `pinned`; else its groups or the console say it.", max_length=16
     )
@@ -72,6 +74,8 @@ class GroupChange(Body):
     name: Word | None = Field(None, description="Another name for it.")
     hosts: Names | None = Field(None, description="Exactly its own hosts, in order.")
     children: list[Word] | None = Field(None, description="Exactly the groups in it.", max_length=5000)
+    jump: Text | None = Field(None, description="For its hosts that say nothing themselves.", max_length=1000)
+    profile: Text | None = Field(None, description="The same: `modern` or `legacy`.", max_length=16)
     host_key_policy: Text | None = Field(
         None,
         description="`strict`, `accept_new` or `pinned`, for its hosts that say nothing themselves.",
@@ -120,6 +124,7 @@ class HostItem(Answer):
     user: str | None
     credential: str | None
     jump: str | None
+    profile: Profile | None
     host_key_policy: HostKeyPolicy | None
     zone: str | None
     frozen: bool
@@ -165,6 +170,8 @@ class GroupItem(Answer):
 
     name: str
     notes: str | None
+    jump: str | None
+    profile: Profile | None
     host_key_policy: HostKeyPolicy | None
     hosts: list[str]
     children: list[str]

@@ -99,6 +99,8 @@ def _group(database: Session, name: str, *, error: OpsconsoleError | None = None
         "name": view.name,
         "hosts": fold(view.hosts) if view.hosts else "",
         "children": " ".join(view.children),
+        "jump": view.jump or "",
+        "profile": view.profile or "",
         "host_key_policy": view.host_key_policy or "",
         "notes": view.notes or "",
     }

@@ -18,7 +18,10 @@ from opsconsole.web.unit_of_work import now, read, runtime, transaction
 
 _PAGE = 100
 _HISTORY = 20
-_TEXT_FIELDS = ("address", "port", "user", "credential", "jump", "host_key_policy", "zone", "frozen_reason", "notes")
+_TEXT_FIELDS = (
+    *("address", "port", "user", "credential", "jump", "profile", "host_key_policy", "zone"),
+    *("frozen_reason", "notes"),
+)
 
 
 @pages.get("/hosts")

@@ -51,6 +51,21 @@ def test_fields_that_are_not_sent_stay_and_null_unsets(admin: Program) -> None:
     )
 
 
+def test_a_group_says_how_its_hosts_are_reached(admin: Program) -> None:
+    assert admin.patch("inventory/groups/web", {"jump": "ops@gate", "profile": "legacy"}).status_code == 200
+    body = admin.get("inventory/groups/web").json
+    assert (body["jump"], body["profile"], body["host_key_policy"]) == ("ops@gate", "legacy", None)
+    admin.patch("inventory/hosts/web1", {"groups": ["web"]})
+    (host,) = admin.post("plan", {"targets": "web1", "command": "id"}).json["hosts"]
+    assert (host["jump"], host["jump_from"]) == ("ops@gate", "group web")
+    assert admin.post("resolve", {"targets": "web1"}).json["jumps"] == {"ops@gate": 1}
+    (host,) = admin.post("plan", {"targets": "web1", "command": "id", "jump": "none"}).json["hosts"]
+    assert (host["jump"], host["jump_from"]) == (None, None)
+    refused = admin.patch("inventory/hosts/web1", {"profile": "ancient"})
+    assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, "profile")
+    admin.patch("inventory/groups/web", {"jump": None, "profile": None})
+
+
 def test_many_are_changed_as_a_whole_or_not_at_all(admin: Program) -> None:
     order = {"hosts": ["web1", "nobody"], "put_tags": {"a": "b"}}
     assert admin.post("inventory/hosts/change", order).status_code == 422
