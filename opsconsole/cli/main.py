@@ -41,6 +41,7 @@ COMMANDS = {
     "hosts": "opsconsole.cli.hosts:hosts",
     "groups": "opsconsole.cli.groups:groups",
     "inventory": "opsconsole.cli.inventory:inventory",
+    "credentials": "opsconsole.cli.credentials:credentials",
     "trust": "opsconsole.cli.trust:trust",
     "host-keys": "opsconsole.cli.host_keys:host_keys",
     "token": "opsconsole.cli.tokens:token",

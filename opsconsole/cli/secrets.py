@@ -22,7 +22,7 @@ def secrets() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @_DATA_DIR
 def status(*, as_json: bool, data_dir: Path | None) -> None:
-    """List the data keys, and how many secrets each seals. Exit 1 when this secret key does not open one."""
+    """List the data keys, and how many values each seals. Exit 1 when this secret key does not open one."""
     from opsconsole.launcher import secret_keys
 
     found = secret_keys.states(_settings(data_dir))
@@ -31,11 +31,11 @@ def status(*, as_json: bool, data_dir: Path | None) -> None:
             "key": key.id,
             "made": key.created_at.isoformat(timespec="seconds"),
             "retired": key.retired_at.isoformat(timespec="seconds") if key.retired_at else None,
-            "secrets": key.secrets,
+            "sealed": key.sealed,
             "secret_keys": key.wraps,
             "opens": key.ours,
         }
-        words = f"key {key.id}  made {facts['made']}  {key.secrets:,} secrets"
+        words = f"key {key.id}  made {facts['made']}  {key.sealed:,} sealed values"
         words += "" if key.retired_at is None else "  retired"
         words += "" if key.wraps <= 1 else f"  opened by {key.wraps} secret keys"
         words += "" if key.ours else "  NOT opened by this secret key"

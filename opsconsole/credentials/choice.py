@@ -53,12 +53,3 @@ def credential_name(text: str, field: str = "name") -> str:
         message = "Use 1 to 56 letters, digits, dots, dashes and underscores, a letter or digit first."
         raise Invalid(message, errors=[FieldError(field, message)])
     return cleaned
-
-
-def host_choice(text: str, field: str = "credential") -> str:
-    """Returns what a host or group may say, in the one form it is kept in. Raises ``Invalid``."""
-    choice = Choice.of_host(text.strip())
-    if choice.kind == AMBIENT:
-        return AMBIENT
-    name = credential_name(choice.name or "", field)
-    return f"{STORED}:{name}" if choice.kind == STORED else name

@@ -75,10 +75,7 @@ class DataKey:
         try:
             return _open(self._aead, _BY_DATA_KEY, sealed, f"{self.id}:{place}").decode()
         except InvalidTag:
-            raise Unavailable(
-                "A stored secret cannot be opened: it or the row it belongs to was changed behind the console's back.",
-                code="secret_tampered",
-            ) from None
+            raise tampered() from None
 
 
 def other_secret_key() -> Unavailable:
@@ -86,6 +83,14 @@ def other_secret_key() -> Unavailable:
     return Unavailable(
         "A stored secret cannot be opened: this process has another secret key than the one that sealed it.",
         code="secret_key_mismatch",
+    )
+
+
+def tampered() -> Unavailable:
+    """Returns the error for what is not as the console sealed it."""
+    return Unavailable(
+        "A stored secret cannot be opened: it or the row it belongs to was changed behind the console's back.",
+        code="secret_tampered",
     )
 
 

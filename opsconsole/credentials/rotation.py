@@ -39,12 +39,12 @@ class Rotated:
 
 @dataclass(frozen=True, slots=True)
 class KeyState:
-    """A data key: how many secrets it seals, and by how many secret keys of the console it is wrapped."""
+    """A data key: how many values it seals, and by how many secret keys of the console it is wrapped."""
 
     id: int
     created_at: datetime
     retired_at: datetime | None
-    secrets: int
+    sealed: int
     wraps: int
     ours: bool
 
@@ -195,7 +195,7 @@ def key_states(session: Session, vault: Vault) -> list[KeyState]:
             id=key.id,
             created_at=key.created_at,
             retired_at=key.retired_at,
-            secrets=counts.get(key.id, 0),
+            sealed=counts.get(key.id, 0),
             wraps=len(masters.get(key.id, ())),
             ours=vault.master_id in masters.get(key.id, ()),
         )

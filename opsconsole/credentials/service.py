@@ -15,6 +15,7 @@ from opsconsole.accounts.permissions import Actor, Permission
 from opsconsole.audit.record import record
 from opsconsole.credentials import scope
 from opsconsole.credentials.choice import credential_name
+from opsconsole.credentials.cipher import tampered
 from opsconsole.credentials.kinds import Kind, Material, material
 from opsconsole.credentials.models import Credential, CredentialSecret, DataKeyWrap
 from opsconsole.credentials.vault import Sealed, Vault
@@ -23,6 +24,8 @@ from opsconsole.hostset import GroupResolver, parse_host
 from opsconsole.secret import Secret
 
 _MAX_NOTES = 4000
+# Sealed with every credential, so that the row of one without any secret cannot be changed unnoticed either.
+_ROW = "row"
 # So often at most the time of the last use is written: it is for people.
 _USED_EVERY = timedelta(minutes=1)
 
@@ -202,6 +205,8 @@ def _open(vault: Vault, head: Credential, parts: Iterable[tuple[str, Sealed, byt
         clear = {field: vault.open(sealed, wrapped, place=place(head, field)) for field, sealed, wrapped in parts}
     except Unavailable as error:
         return error
+    if clear.pop(_ROW, None) is None:
+        return tampered()
     return Opened(head.id, head.name, Kind(head.kind), head.user, head.public, tuple(head.scope), head.version, clear)
 
 
@@ -220,8 +225,9 @@ def _kept(session: Session, vault: Vault, row: Credential, values: Mapping[str, 
 
 def _seal(session: Session, vault: Vault, row: Credential, clear: Mapping[str, Secret], now: datetime) -> None:
     session.execute(delete(CredentialSecret).where(CredentialSecret.credential_id == row.id))
-    sealed = vault.seal(session, {place(row, field): secret for field, secret in clear.items()}, now=now)
-    for field in clear:
+    parts = {**clear, _ROW: Secret(_ROW)}
+    sealed = vault.seal(session, {place(row, field): secret for field, secret in parts.items()}, now=now)
+    for field in parts:
         key_id, data = sealed[place(row, field)]
         session.add(CredentialSecret(credential_id=row.id, field=field, key_id=key_id, sealed=data))
     session.flush()

@@ -6,6 +6,7 @@ from opsconsole.accounts.permissions import Permission
 from opsconsole.web.api import (
     console,
     control,
+    credentials,
     events,
     fleet,
     health,
@@ -32,6 +33,7 @@ _FEATURES = (
     inventory,
     inventory_files,
     inventory_sources,
+    credentials,
 )
 
 

@@ -74,7 +74,7 @@ def change_host(host: str, json: models.HostChange) -> Response:
     """Change fields of a host."""
     with transaction() as session:
         changed = service.change_host(
-            session, host, _given(json), version=_version(json.version), actor=actor(), now=now()
+            session, host, _given(json), version=version_seen(json.version), actor=actor(), now=now()
         )
         return _host(session, changed)
 
@@ -86,7 +86,7 @@ def remove_host(host: str) -> Response:
     """Take a host out of the inventory. Jobs keep its name and what it said."""
     with transaction() as session:
         service.get_host(session, host)
-        removed = service.remove_hosts(session, [host], version=_version(None), actor=actor(), now=now())
+        removed = service.remove_hosts(session, [host], version=version_seen(None), actor=actor(), now=now())
         return jsonify(changed=removed)
 
 
@@ -129,7 +129,7 @@ def change_group(name: str, json: models.GroupChange) -> Response:
     """Change a group."""
     with transaction() as session:
         changed = groups.change_group(
-            session, name, _given(json), version=_version(json.version), actor=actor(), now=now()
+            session, name, _given(json), version=version_seen(json.version), actor=actor(), now=now()
         )
         return _group(session, changed)
 
@@ -140,7 +140,7 @@ def change_group(name: str, json: models.GroupChange) -> Response:
 def remove_group(name: str) -> Response:
     """Remove a group; its hosts stay."""
     with transaction() as session:
-        groups.remove_group(session, name, version=_version(None), actor=actor(), now=now())
+        groups.remove_group(session, name, version=version_seen(None), actor=actor(), now=now())
     return Response(status=204)
 
 
@@ -165,14 +165,14 @@ def _given(change: models.HostChange | models.GroupChange) -> dict[str, Any]:
     return {name: getattr(change, name) for name in change.model_fields_set}
 
 
-def _version(version: int | None) -> int | None:
+def version_seen(version: int | None) -> int | None:
     """Returns the version that the caller saw, by the body or by ``If-Match``."""
     header = request.headers.get("If-Match", "").strip()
     if not header or header == "*":
         return version
     mark = header.removeprefix("W/").strip('"')
     if not (mark.startswith("v") and mark[1:].isascii() and mark[1:].isdigit()):
-        raise Invalid("If-Match takes the ETag of the host or group.", code="bad_etag")
+        raise Invalid("If-Match takes the ETag of what is changed.", code="bad_etag")
     return int(mark[1:])
 
 

@@ -163,7 +163,22 @@ def test_real_answers_are_as_described(
     check(operator.get("hold"), "hold")
     check(admin.client.delete("/api/v1/hold", headers=headers), "lift_hold")
     _check_inventory(check, program(Role.ADMIN))
+    _check_credentials(check, program(Role.ADMIN))
     assert check.seen == {operation["operationId"] for _, _, operation in _operations(document)}
+
+
+def _check_credentials(check: Checker, admin: Program) -> None:
+    wanted = {"name": "web", "kind": "password", "scope": ["*"], "secrets": {"password": "hunter2"}}
+    check(admin.post("credentials", wanted), "add_credential")
+    check(admin.post("credentials", wanted), "add_credential")
+    check(admin.get("credentials"), "list_credentials")
+    check(admin.get("credentials/web"), "get_credential")
+    check(admin.patch("credentials/web", {"user": "deploy"}), "change_credential")
+    check(admin.patch("credentials/web", {"user": "deploy", "version": 1}), "change_credential")
+    check(admin.post("credentials/web/test-scope", {"targets": "web1"}), "test_credential_scope")
+    check(admin.get("data-keys"), "list_data_keys")
+    check(admin.delete("credentials/web"), "remove_credential")
+    check(admin.get("credentials/web"), "get_credential")
 
 
 def _check_inventory(check: Checker, admin: Program) -> None:

@@ -191,3 +191,30 @@ def test_an_unknown_host_key_is_shown_and_trusted(cli: Run) -> None:
         assert cli("host-keys", "remove", fingerprint, "--yes").stdout.endswith("1 removed.\n")
         assert fingerprint not in cli("host-keys", "list").stdout
         assert cli("host-keys", "trust", fingerprint, "--yes").returncode == 2
+
+
+def test_a_stored_key_is_used_by_its_name_on_its_hosts_alone(cli: Run, environment: dict[str, str]) -> None:
+    key = Path(environment["OPSCONSOLE_DATA_DIR"]) / "demo" / "id_ed25519"
+    added = cli(
+        "credentials", "add", "few", "--kind", "private_key", "--scope", "demo[01-02]", "--file", f"private_key={key}"
+    )
+    assert added.returncode == 0, added.stderr
+    assert re.fullmatch(r"few: private_key, SHA256:\S+, for 2 hosts of the inventory now\n", added.stdout)
+    done = cli("run", "-w", "demo[01-02]", "--credential", "cred:few", "--", "hostname")
+    assert done.returncode == 0, done.stderr
+    refused = cli("run", "-w", "demo[01-03]", "--credential", "cred:few", "--", "hostname")
+    assert refused.returncode == 2
+    assert "The credential 'few' is not for this host. Asked for: demo03" in refused.stderr
+    tried = cli("credentials", "test-scope", "few", "demo[01-03]")
+    assert (tried.returncode, tried.stdout) == (1, "in scope          2  demo[01-02]\nnot in scope      1  demo03\n")
+    assert cli("hosts", "set", "demo01", "--credential", "cred:few").returncode == 0
+    shown = cli("credentials", "show", "few").stdout
+    assert "named by       demo01" in shown
+    assert "PRIVATE KEY" not in shown
+    plan = cli("run", "--dry-run", "-w", "demo[01-02]", "--", "hostname").stdout
+    assert "credential few (host)" in plan
+    wider = cli("credentials", "update", "few", "--scope", "@demo", "--notes", "of the demo")
+    assert wider.returncode == 0, wider.stderr
+    assert json.loads(cli("credentials", "show", "few", "--json").stdout)["notes"] == "of the demo"
+    assert cli("credentials", "remove", "few", "--yes").returncode == 0
+    assert "few" not in cli("credentials", "list").stdout

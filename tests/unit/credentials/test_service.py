@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from opsconsole.accounts.permissions import Actor, Role, Scope
 from opsconsole.audit.models import AuditRecord
 from opsconsole.credentials import scope, service
-from opsconsole.credentials.choice import Choice, credential_name, host_choice
+from opsconsole.credentials.choice import Choice, credential_name
 from opsconsole.credentials.cipher import Cipher
 from opsconsole.credentials.models import Credential, CredentialSecret
 from opsconsole.credentials.service import Opened
@@ -268,12 +268,5 @@ def test_what_is_no_way_to_log_in_is_refused(written: str) -> None:
 def test_a_host_says_a_key_file_by_its_name_alone() -> None:
     assert Choice.of_host("web") == Choice("key", "web")
     assert Choice.of_host("cred:web") == Choice("cred", "web")
-    assert [host_choice(text) for text in ("web", "key:web", "cred:web", "ambient")] == [
-        "web",
-        "web",
-        "cred:web",
-        "ambient",
-    ]
-    with pytest.raises(Invalid):
-        host_choice("vault:web")
+    assert Choice.of_host("ambient") == Choice("ambient")
     assert credential_name(" web ") == "web"
