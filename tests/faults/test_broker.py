@@ -75,7 +75,8 @@ class Broker:
 
 @pytest.fixture
 def settings(options: dict[str, object]) -> Settings:
-    return Settings.load(**options)
+    # No worker dies here. A start must be confirmed within half of this, and a minute's orders come in one burst.
+    return Settings.load(**{**options, "worker_dead_seconds": 30.0})
 
 
 @pytest.fixture
