@@ -338,62 +338,6 @@ class OutputGroups(Answer):
     groups: list[OutputGroup]
 
 
-class RelatedJob(Answer):
-    """A job of a lineage."""
-
-    id: int
-    rerun_of: int | None
-    title: str
-    state: str
-    created_at: datetime
-    by: str
-    counts: Counts
-
-
-class Lineage(Answer):
-    """A job, those it is a rerun of, and their reruns, oldest first."""
-
-    jobs: list[RelatedJob]
-
-
-class TimelineEvent(Answer):
-    """Something that happened to a job; `by` names the person, if it was one."""
-
-    at: datetime
-    kind: str
-    by: str | None
-    text: str
-    detail: dict[str, Any]
-
-
-class Timeline(Answer):
-    """What happened to a job, oldest first; of very many events the newest, and how many are `left_out`."""
-
-    events: list[TimelineEvent]
-    left_out: int
-
-
-class Attempt(Answer):
-    """One attempt at a host."""
-
-    job: int
-    attempt: int
-    state: str
-    reason: str | None
-    detail: str | None
-    exit: int | None
-    worker: str | None
-    started_at: datetime | None
-    finished_at: datetime | None
-
-
-class Attempts(Answer):
-    """All attempts at a host, oldest first."""
-
-    host: str
-    attempts: list[Attempt]
-
-
 class OfferedKey(Answer):
     """A host key that a host of a job showed and nobody has decided on."""
 

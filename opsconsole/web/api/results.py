@@ -5,7 +5,7 @@ from flask import Blueprint, Response, jsonify, request
 from opsconsole.accounts.permissions import Permission
 from opsconsole.jobs import queries
 from opsconsole.jobs import results as job_results
-from opsconsole.web.api import questions, replies
+from opsconsole.web.api import history_replies, questions, replies
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.api.paths import HOST, JOB
 from opsconsole.web.auth import actor, requires
@@ -82,7 +82,7 @@ def host_run(job_id: int, host: str) -> Response:
 
 @blueprint.get(f"{HOST}/attempts")
 @requires(Permission.VIEW)
-@spec.validate(resp=answers(HTTP_200=replies.Attempts, also=(404,)), tags=_TAGS, operation_id="job_attempts")
+@spec.validate(resp=answers(HTTP_200=history_replies.Attempts, also=(404,)), tags=_TAGS, operation_id="job_attempts")
 def attempts(job_id: int, host: str) -> Response:
     """List every attempt at a host, over the job, those it is a rerun of, and their reruns; oldest first."""
     with read() as session:
@@ -124,7 +124,7 @@ def raw(job_id: int, host: str, query: questions.RawQuery) -> Response:
 
 @blueprint.get(f"{JOB}/lineage")
 @requires(Permission.VIEW)
-@spec.validate(resp=answers(HTTP_200=replies.Lineage, also=(404,)), tags=_TAGS, operation_id="job_lineage")
+@spec.validate(resp=answers(HTTP_200=history_replies.Lineage, also=(404,)), tags=_TAGS, operation_id="job_lineage")
 def lineage(job_id: int) -> Response:
     """List the job, those it is a rerun of, and all their reruns; oldest first."""
     with read() as session:
@@ -133,7 +133,7 @@ def lineage(job_id: int) -> Response:
 
 @blueprint.get(f"{JOB}/timeline")
 @requires(Permission.VIEW)
-@spec.validate(resp=answers(HTTP_200=replies.Timeline, also=(404,)), tags=_TAGS, operation_id="job_timeline")
+@spec.validate(resp=answers(HTTP_200=history_replies.Timeline, also=(404,)), tags=_TAGS, operation_id="job_timeline")
 def timeline(job_id: int) -> Response:
     """Tell what happened to a job as a whole: who steered it, its waves, why it waited or stopped; oldest first."""
     with read() as session:

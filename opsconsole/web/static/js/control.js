@@ -192,3 +192,6 @@ export async function send(path, body, onStatus, button) {
   }
   if (button) button.disabled = false;
 }
+
+/** Returns what of a job changes when somebody steers it or it comes to another wave. @param {Status} job */
+export const standing = ({ state, stop_reason, pause, waves }) => [state, stop_reason, pause?.reason, waves?.now].join(" ");

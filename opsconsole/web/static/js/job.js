@@ -1,6 +1,6 @@
 // The live job page: one store, fed by the stream, shown by the head, the grid, the groups, the table and the pane.
 import { createChoice } from "./choice.js";
-import { verbForms } from "./control.js";
+import { standing, verbForms } from "./control.js";
 import { address, api, byId, copy, fetchInto, renew } from "./dom.js";
 import { doubtfulRuns } from "./doubts.js";
 import { createGrid } from "./grid.js";
@@ -119,9 +119,6 @@ function show(before) {
   if (chosen >= 0 && places.includes(chosen)) paneChanged();
   if (shown === "details" && standing(before.job) !== standing(view.job)) details();
 }
-
-/** What of a job changes when somebody steers it or it comes to another wave. @param {import("./store.js").Status} job */
-const standing = ({ state, stop_reason, pause, waves }) => [state, stop_reason, pause?.reason, waves?.now].join(" ");
 
 function finish() {
   newGroups = true;
@@ -260,7 +257,6 @@ function tab(name) {
   refreshGroups();
 }
 
-/** What happened to the job, and its reruns. */
 function details() {
   for (const part of ["timeline", "lineage"]) renew(byId(part), `/jobs/${id}/${part}`).then(() => localTimes(byId(part))).catch(() => {});
 }
