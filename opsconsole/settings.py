@@ -31,6 +31,7 @@ _SECRET_CHARS = 16
 _BEATS_BEFORE_DEAD = 2
 _SWEEPS_BEFORE_DEAD = 3
 
+_VAULT_URL = re.compile(r"https://[^/@\s]+(/|$)|http://(localhost|127\.0\.0\.1)(:\d+)?(/|$)")
 _LIMIT = re.compile(r"(tag (?!(?:group|jump) *=)[^\s,=]+|(?:group|jump) [^\s,=]+|user)=[1-9][0-9]{0,6}", re.ASCII)
 
 
@@ -71,6 +72,15 @@ class Settings(BaseSettings):
     key_files: Annotated[dict[str, Path], NoDecode] = Field(
         default_factory=dict, description="Named private key files on the workers: name=/path,name2=/path2."
     )
+    credential_files_dir: Path | None = Field(
+        None, description="Folder on the workers whose files external credentials may name; none means no files."
+    )
+    vault_url: str | None = Field(None, description="HashiCorp Vault, for external credentials: https://vault:8200.")
+    vault_token_file: Path | None = Field(None, description="File on the workers with a token for Vault.")
+    vault_role_id: str | None = Field(None, description="AppRole by which workers log in to Vault, without a token.")
+    vault_secret_id_file: Path | None = Field(None, description="File on the workers with that AppRole's secret id.")
+    vault_namespace: str | None = Field(None, description="Namespace in Vault Enterprise.")
+    vault_ca_file: Path | None = Field(None, description="Authority that vouches for Vault, when no public one does.")
     credential: str | None = Field(
         None,
         description="Used where neither job nor host nor group says one: cred:NAME, key:NAME.",
@@ -151,6 +161,14 @@ class Settings(BaseSettings):
     @classmethod
     def _parse_list(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("vault_url")
+    @classmethod
+    def _encrypted(cls, value: str | None) -> str | None:
+        # The token goes over it.
+        if value is not None and not _VAULT_URL.match(value):
+            raise ValueError("write https://vault.example.net:8200; without TLS on this machine alone")
+        return value
 
     @field_validator("source_programs")
     @classmethod

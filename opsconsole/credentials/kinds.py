@@ -2,23 +2,35 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization.ssh import (
+    SSHCertificate,
+    SSHCertificateType,
+    SSHCertPublicKeyTypes,
+)
 
+from opsconsole.credentials.places import place_of
 from opsconsole.errors import FieldError, Invalid
 from opsconsole.secret import Secret
 
 _MAX_PASSWORD = 1024
+_MAX_ANSWERS = 8
 _MAX_KEY = 64 * 1024
 _LEAST_RSA_BITS = 2048
+_END_OF_TIME = 2**40
+_EXTERNAL = ("source", "path", "field", "holds", "role")
+_LINE_END = re.compile(r"\r\n|\n|\r")
 Usable = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
 Given = Mapping[str, Secret]
 
@@ -28,6 +40,10 @@ class Kind(StrEnum):
 
     PASSWORD = "password"  # noqa: S105 - the word for a kind, not a secret.
     PRIVATE_KEY = "private_key"
+    CERTIFICATE = "certificate"
+    AGENT = "agent"
+    KEYBOARD_INTERACTIVE = "keyboard_interactive"
+    EXTERNAL = "external"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +71,59 @@ def _password(given: Given) -> Material:
 
 
 def _private_key(given: Given) -> Material:
+    key = _given_key(given)
+    return Material({"private_key": _sealable(key)}, _public_facts(key.public_key()))
+
+
+def _certificate(given: Given) -> Material:
+    """The key is left away when the workers' ssh-agent holds it."""
+    line = _needed(given, "certificate", "Paste the certificate, the file that ends in -cert.pub.").reveal().strip()
+    certificate = _read_certificate(line)
+    public = _public_facts(certificate.public_key()) | _certificate_facts(line, certificate)
+    if not given.get("private_key") or not given["private_key"].reveal().strip():
+        if given.get("passphrase") and given["passphrase"].reveal():
+            raise _invalid("passphrase", "A passphrase goes with a private key.")
+        return Material({}, public)
+    key = _given_key(given)
+    if _public_facts(key.public_key())["fingerprint"] != public["fingerprint"]:
+        raise _invalid("certificate", "This certificate was made for another key.")
+    return Material({"private_key": _sealable(key)}, public)
+
+
+def _agent(_given: Given) -> Material:
+    return Material({})
+
+
+def _keyboard_interactive(given: Given) -> Material:
+    """Kept as they were typed: one answer a line, in the order of the prompts."""
+    text = (
+        _needed(given, "answers", "Give the answers, one a line, in the order of the prompts.").reveal().strip("\r\n")
+    )
+    lines = answers(Secret(text))
+    if not 1 <= len(lines) <= _MAX_ANSWERS or any(not line.reveal() for line in lines):
+        raise _invalid("answers", f"Give 1 to {_MAX_ANSWERS} answers, one a line, none of them empty.")
+    if any(len(line.reveal()) > _MAX_PASSWORD or "\0" in line.reveal() for line in lines):
+        raise _invalid("answers", f"Use at most {_MAX_PASSWORD:,} characters for an answer, and no NUL byte.")
+    return Material({"answers": Secret(text)})
+
+
+def answers(kept: Secret) -> tuple[Secret, ...]:
+    """Returns the answers of a ``keyboard_interactive`` credential from the form in which they are kept."""
+    return tuple(Secret(line) for line in _LINE_END.split(kept.reveal()))
+
+
+def _external(given: Given) -> Material:
+    said = {name: given[name].reveal().strip() for name in _EXTERNAL if name in given and given[name].reveal().strip()}
+    return Material({}, asdict(place_of(said)))
+
+
+def fingerprint(blob: str) -> str:
+    """Returns the fingerprint of a public key in base64 as OpenSSH writes it."""
+    digest = hashlib.sha256(base64.b64decode(blob)).digest()
+    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+
+def _given_key(given: Given) -> Usable:
     text = _needed(given, "private_key", "Paste the private key.").reveal().strip() + "\n"
     if len(text) > _MAX_KEY:
         raise _invalid("private_key", "This is too long for a private key.")
@@ -62,21 +131,56 @@ def _private_key(given: Given) -> Material:
     key = _load(text, passphrase.reveal() if passphrase is not None and passphrase.reveal() else None)
     if isinstance(key, RSAPrivateKey) and key.key_size < _LEAST_RSA_BITS:
         raise _invalid("private_key", f"This RSA key has {key.key_size} bits; {_LEAST_RSA_BITS} are the least.")
+    return key
+
+
+def _sealable(key: Usable) -> Secret:
     # Opened once, here: the vault seals it better than a passphrase that would have to lie beside it, and a
     # worker would derive the same key from the passphrase for every host.
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
     )
-    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
+    return Secret(pem.decode())
+
+
+def _public_facts(key: SSHCertPublicKeyTypes) -> dict[str, Any]:
+    public = key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
     algorithm, blob = public.split()[:2]
-    shown = {"key_type": algorithm, "fingerprint": fingerprint(blob), "public_key": public}
-    return Material({"private_key": Secret(pem.decode())}, shown)
+    return {"key_type": algorithm, "fingerprint": fingerprint(blob), "public_key": public}
 
 
-def fingerprint(blob: str) -> str:
-    """Returns the fingerprint of a public key in base64 as OpenSSH writes it."""
-    digest = hashlib.sha256(base64.b64decode(blob)).digest()
-    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+def _read_certificate(line: str) -> SSHCertificate:
+    message = "This is not an OpenSSH user certificate: one line, as ssh-keygen -s writes it."
+    if len(line) > _MAX_KEY or len(line.splitlines()) != 1:
+        raise _invalid("certificate", message)
+    try:
+        found = serialization.load_ssh_public_identity(line.encode(errors="replace"))
+        if not isinstance(found, SSHCertificate) or found.type is not SSHCertificateType.USER:
+            raise _invalid("certificate", message)
+        found.verify_cert_signature()
+    except (ValueError, UnsupportedAlgorithm, InvalidSignature):
+        raise _invalid("certificate", message) from None
+    return found
+
+
+def _certificate_facts(line: str, certificate: SSHCertificate) -> dict[str, Any]:
+    return {
+        "certificate": line,
+        "certificate_id": certificate.key_id.decode(errors="replace"),
+        "serial": str(certificate.serial),
+        "principals": [name.decode(errors="replace") for name in certificate.valid_principals],
+        "valid_after": _moment(certificate.valid_after),
+        "valid_before": _moment(certificate.valid_before),
+        "authority": _public_facts(certificate.signature_key())["fingerprint"],
+        "options": sorted(name.decode(errors="replace") for name in certificate.critical_options),
+    }
+
+
+def _moment(seconds: int) -> str | None:
+    """Returns a certificate's time in ISO 8601, ``None`` for its beginning or end of all times."""
+    if not 0 < seconds < _END_OF_TIME:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
 def _load(text: str, passphrase: str | None) -> Usable:
@@ -128,6 +232,10 @@ def _invalid(name: str, message: str, code: str = "invalid") -> Invalid:
 _READERS: dict[Kind, tuple[Callable[[Given], Material], frozenset[str]]] = {
     Kind.PASSWORD: (_password, frozenset({"password"})),
     Kind.PRIVATE_KEY: (_private_key, frozenset({"private_key", "passphrase"})),
+    Kind.CERTIFICATE: (_certificate, frozenset({"certificate", "private_key", "passphrase"})),
+    Kind.AGENT: (_agent, frozenset()),
+    Kind.KEYBOARD_INTERACTIVE: (_keyboard_interactive, frozenset({"answers"})),
+    Kind.EXTERNAL: (_external, frozenset(_EXTERNAL)),
 }
 # The fields of secrets that people can give, over all kinds.
 SECRET_FIELDS = tuple(dict.fromkeys(name for _reader, takes in _READERS.values() for name in sorted(takes)))

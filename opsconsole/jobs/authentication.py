@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from opsconsole.credentials import scope, service
 from opsconsole.credentials.choice import AMBIENT, KEY, STORED, Choice
-from opsconsole.credentials.kinds import Kind
+from opsconsole.credentials.kinds import Kind, answers
+from opsconsole.credentials.places import place_of
 from opsconsole.credentials.service import Opened
 from opsconsole.credentials.vault import Vault
 from opsconsole.errors import Invalid, Unavailable
@@ -112,6 +113,18 @@ def _auth(identity: str, opened: Opened) -> Auth:
         case Kind.PRIVATE_KEY:
             key = PrivateKey(opened.name, opened.secrets["private_key"])
             return Auth(identity=identity, private_keys=(key,))
+        case Kind.CERTIFICATE:
+            line = str(opened.public["certificate"])
+            if "private_key" not in opened.secrets:
+                return Auth(identity=identity, certificates=(line,))
+            key = PrivateKey(opened.name, opened.secrets["private_key"], certificate=line)
+            return Auth(identity=identity, private_keys=(key,))
+        case Kind.AGENT:
+            return Auth(identity=identity, agent=True)
+        case Kind.KEYBOARD_INTERACTIVE:
+            return Auth(identity=identity, answers=answers(opened.secrets["answers"]))
+        case Kind.EXTERNAL:
+            return Auth(identity=identity, external=place_of(opened.public))
 
 
 def _name_of(label: str) -> str:

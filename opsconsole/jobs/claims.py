@@ -66,7 +66,7 @@ class Claim:
     @property
     def secrets(self) -> tuple[Secret, ...]:
         """All secrets that this run makes use of; none of them is to be seen in its output."""
-        return self.auth.secrets
+        return (*self.auth.secrets, *(secret for hop in self.target.via for secret in hop.auth.secrets))
 
     def command(self) -> RemoteCommand:
         """Returns what to run, with the host's own limit of time: it lies behind ours and counts when we are gone."""

@@ -17,10 +17,12 @@ from sqlalchemy.orm import Session
 
 from opsconsole.accounts.permissions import Actor, Permission
 from opsconsole.audit.record import record
+from opsconsole.credentials.external import Fetcher
 from opsconsole.db.database import Database
 from opsconsole.errors import FieldError, Forbidden, Invalid, Unavailable
 from opsconsole.jobs import naming, transitions
 from opsconsole.jobs.claims import Claim, ClaimReader, Delivered
+from opsconsole.jobs.fetching import fetched
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.ports import Connector, Sight, Unreached
 from opsconsole.jobs.states import TERMINAL, Reason, RunState
@@ -136,7 +138,9 @@ class Looker:
         *,
         now: Callable[[], datetime],
         offload: Offload,
+        sources: Fetcher | None = None,
     ) -> None:
+        self._sources = sources
         self._database = database
         self._reader = reader
         self._connector = connector
@@ -180,7 +184,7 @@ class Looker:
             answer(session, asked, sight, self._now())
 
     def _search(self, asked: Question) -> Sight:
-        claim = asked.claim
+        claim = fetched(asked.claim, self._sources)
         session = claim.problem or self._connector.connect(claim.target, claim.auth, claim.limits)
         if isinstance(session, Unreached):
             return Sight(problem=session.detail)

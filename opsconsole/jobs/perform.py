@@ -13,7 +13,9 @@ import structlog
 
 from opsconsole import crash
 from opsconsole.crash import CrashPoint
+from opsconsole.credentials.external import Fetcher
 from opsconsole.jobs.claims import Claim
+from opsconsole.jobs.fetching import fetched
 from opsconsole.jobs.follow import Follower, Left, Order
 from opsconsole.jobs.ledger import Ledger, Outcome
 from opsconsole.jobs.orders import CancelOrder
@@ -52,8 +54,10 @@ class Bounds:
 class Performer:
     """Carries out runs in the threads (or greenlets) that call it, and knows which it has in hand."""
 
-    def __init__(self, ledger: Ledger, connector: Connector, bounds: Bounds) -> None:
+    def __init__(self, ledger: Ledger, connector: Connector, bounds: Bounds, sources: Fetcher | None = None) -> None:
+        """``sources`` knows where external credentials are."""
         self._ledger = ledger
+        self._sources = sources
         self._connector = connector
         self._bounds = bounds
         self._in_hand: dict[int, int] = {}
@@ -102,7 +106,7 @@ class Performer:
         try:
             claim = self._ledger.take_over(run_id, fence)
             if claim is not None:
-                self._hold(claim, lambda: self._follow_durable(claim, None))
+                self._hold(claim, lambda: self._follow_durable(fetched(claim, self._sources), None))
         finally:
             with self._lock:
                 self._deliveries -= 1
@@ -120,7 +124,7 @@ class Performer:
             return
         claimed = time.monotonic()
         crash.passing(CrashPoint.AFTER_CLAIM)
-        self._hold(claim, lambda: self._carry_out(claim, claimed))
+        self._hold(claim, lambda: self._carry_out(fetched(claim, self._sources), claimed))
 
     def _hold(self, claim: Claim, work: Callable[[], None]) -> None:
         with self._lock:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from opsconsole.credentials.places import Place
 from opsconsole.inventory.host_key_policy import HostKeyPolicy as HostKeyPolicy
 from opsconsole.inventory.known_hosts import KnownKey as KnownKey
 from opsconsole.inventory.profile import Profile as Profile
@@ -60,7 +61,8 @@ class Auth:
     Tried in this order: ``password`` alone when given, or ``answers``, one to each prompt that the server shows, in
     order and never twice; else ``private_keys``, ``key_files`` (the certificate beside a file first), the keys that the
     worker's ``agent`` holds for ``certificates``, all that it holds, then the default keys of the worker's own user too
-    when ``ambient``. A password also answers a server that shows one prompt for it.
+    when ``ambient``. A password also answers a server that shows one prompt for it. What is ``external`` has to be
+    fetched first, see ``opsconsole.jobs.fetching``.
     """
 
     identity: str
@@ -71,6 +73,7 @@ class Auth:
     agent: bool = False
     certificates: tuple[str, ...] = ()
     answers: tuple[Secret, ...] = ()
+    external: Place | None = None
 
     @property
     def secrets(self) -> tuple[Secret, ...]:

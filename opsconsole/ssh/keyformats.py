@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import time
 from copy import copy
 from io import StringIO
 
@@ -69,14 +70,28 @@ def certified(key: paramiko.PKey, line: str) -> paramiko.PKey:
     return with_certificate
 
 
+def require_valid(blob: PublicBlob | None) -> None:
+    """Raises ``UnusableKey`` when the certificate ``blob``, if there is one, has expired; servers do not say why."""
+    if blob is None:
+        return
+    identity = _identity(blob)
+    if isinstance(identity, SSHCertificate) and identity.valid_before <= time.time():
+        ended = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(identity.valid_before))
+        raise UnusableKey(f"has a certificate that expired on {ended}")
+
+
 def public_key_of(blob: PublicBlob) -> bytes:
     """Returns the public key, as the protocol writes it, that a certificate was made for."""
-    line = b"%b %b" % (blob.key_type.encode(), base64.b64encode(blob.key_blob))
-    identity = serialization.load_ssh_public_identity(line)
+    identity = _identity(blob)
     if not isinstance(identity, SSHCertificate):
         return b""
     plain = identity.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     return base64.b64decode(plain.split()[1])
+
+
+def _identity(blob: PublicBlob) -> object:
+    line = b"%b %b" % (blob.key_type.encode(), base64.b64encode(blob.key_blob))
+    return serialization.load_ssh_public_identity(line)
 
 
 def _opened(data: bytes, passphrase: str | None) -> object:

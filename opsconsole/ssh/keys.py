@@ -13,7 +13,7 @@ import paramiko
 from opsconsole.jobs.ports import Auth, PrivateKey, Secret
 from opsconsole.ssh.agent import HeldKey, held_keys
 from opsconsole.ssh.deadline import Deadline
-from opsconsole.ssh.keyformats import UnusableKey, certificate, certified, private_key, public_key_of
+from opsconsole.ssh.keyformats import UnusableKey, certificate, certified, private_key, public_key_of, require_valid
 
 _DEFAULT_NAMES = ("id_ed25519", "id_ecdsa", "id_rsa")
 _LISTING_SECONDS = 2.0
@@ -132,6 +132,7 @@ class KeyRing:
     def _add_certificate(self, line: str, found: "_Found") -> None:
         try:
             blob = certificate(line)
+            require_valid(blob)
             wanted = public_key_of(blob)
         except UnusableKey as problem:
             found.passed_over.append(f"The credential {problem}.")
@@ -152,7 +153,9 @@ class _Found:
     def add(self, name: str, place: str, load: Callable[[], paramiko.PKey]) -> None:
         """Adds what ``load`` returns, or the sentence why it is of no use."""
         try:
-            self.proofs.append(Proof(name, key=load()))
+            key = load()
+            require_valid(key.public_blob)
+            self.proofs.append(Proof(name, key=key))
         except UnusableKey as problem:
             self.passed_over.append(f"{place} {problem}.")
 

@@ -10,6 +10,7 @@ import structlog
 from celery import Celery, bootsteps
 from celery.signals import worker_shutting_down
 
+from opsconsole.credentials.external import sources_of
 from opsconsole.credentials.vault import Vault
 from opsconsole.db.database import Database
 from opsconsole.db.schema import require_current
@@ -91,7 +92,8 @@ class Services:
         )
         self._ended = threading.Event()
         bounds = Bounds(settings.output_head_bytes, settings.output_tail_bytes, settings.worker_dead_seconds / 2)
-        self.performer = Performer(self._ledger, connector, bounds)
+        sources = sources_of(settings)
+        self.performer = Performer(self._ledger, connector, bounds, sources)
         self.orders = OrderWatch(
             self._databases[2], self.performer, seconds=settings.sweep_seconds, offload=make_offload()
         )
@@ -101,6 +103,7 @@ class Services:
             connector,
             now=runtime.clock.now,
             offload=self._housekeeping_offload,
+            sources=sources,
         )
 
     def _claim_reader(self, runtime: Runtime) -> ClaimReader:

@@ -100,8 +100,8 @@ class TestCertificates:
         assert f"Accepted publickey for {server.user}" in server.log_text()
         assert f"{kind.upper()}-CERT" in server.log_text()
 
-    @pytest.mark.parametrize(("principals", "validity"), [("somebody", "always:forever"), (None, "20200101:20200102")])
-    def test_one_that_is_not_for_us_or_not_valid_any_more(
+    @pytest.mark.parametrize(("principals", "validity"), [("somebody", "always:forever"), (None, "20390101:20390102")])
+    def test_one_that_is_not_for_us_or_not_valid_yet(
         self,
         connector: ParamikoConnector,
         server: Sshd,
@@ -114,6 +114,15 @@ class TestCertificates:
         answer = refused(connector, server.target(), auth)
         assert (answer.reason, answer.retryable) == (Reason.AUTH, False)
         assert "was refused (publickey)" in answer.detail
+
+    def test_one_that_has_expired_is_not_even_shown(
+        self, connector: ParamikoConnector, server: Sshd, tmp_path: Path, keys: Path
+    ) -> None:
+        auth = _certified(keys, tmp_path, "ed25519", principals=server.user, validity="20200101Z:20200102Z")
+        words = "has a certificate that expired on 2020-01-02 00:00 UTC"
+        assert words in refused(connector, server.target(), auth).detail
+        line = auth.private_keys[0].certificate or ""
+        assert words in refused(connector, server.target(), Auth("x", certificates=(line,))).detail
 
     def test_the_certificate_beside_a_key_file_comes_first(
         self, connector: ParamikoConnector, server: Sshd, tmp_path: Path, keys: Path
