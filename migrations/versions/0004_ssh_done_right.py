@@ -47,9 +47,26 @@ def upgrade() -> None:
 
 def _add_host_keys() -> None:
     op.create_index("ix_host_keys_status", "host_keys", ["status"])
+    op.create_table(
+        "host_authorities",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("patterns", sa.String(length=1000), nullable=False),
+        sa.Column("algorithm", sa.String(length=64), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("fingerprint", sa.String(length=64), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("source", sa.String(length=32), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("decided_by", sa.String(length=150), nullable=True),
+        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_host_authorities")),
+        sa.UniqueConstraint("patterns", "fingerprint", name=op.f("uq_host_authorities_patterns_fingerprint")),
+        sqlite_autoincrement=True,
+    )
 
 
 def _drop_host_keys() -> None:
+    op.drop_table("host_authorities")
     op.drop_index("ix_host_keys_status", "host_keys")
 
 

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -20,6 +20,7 @@ _STATUSES = ("waiting", "trusted", "offered", "alarm", "revoked")
 _ALARM = "alarm"
 # What one request of the API takes.
 _AT_ONCE = 1000
+_MOST_CHARS = 20_000
 
 
 @click.group(name="host-keys")
@@ -88,6 +89,57 @@ def remove(wanted: tuple[str, ...], *, yes: bool) -> int:
 def import_(file: Path, **options: Any) -> int:
     """Read a known_hosts FILE (- is stdin): say what changes, ask, then do exactly that."""
     return inventory.bring(file, wanted="known-hosts", prune=False, skip_faulty=False, **options)
+
+
+@host_keys.group()
+def authorities() -> None:
+    """Who may vouch for hosts by certificates (@cert-authority), and keys revoked for many hosts (@revoked)."""
+
+
+@authorities.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@edge
+def list_authorities(*, as_json: bool) -> int:
+    """List them as they were added."""
+    with open_client(Settings.load()) as client:
+        for row in client.get("host-keys/authorities")["authorities"]:
+            text = f"{row['id']:>4}  {row['status']:<8} {row['algorithm']:<20} {row['fingerprint']}  {row['patterns']}"
+            click.echo(json.dumps(row) if as_json else harmless(text))
+    return ExitCode.OK
+
+
+@authorities.command()
+@click.argument("patterns")
+@click.argument("file", type=click.File())
+@click.option("--revoked", is_flag=True, help="The key counts for nothing there, as a host's or as a signer's.")
+@edge
+def add(patterns: str, file: TextIO, *, revoked: bool) -> int:
+    """Let the public key in FILE (.pub; - is stdin) sign certificates of hosts that PATTERNS of known_hosts match."""
+    order = {"patterns": patterns, "key": file.read(_MOST_CHARS), "revoked": revoked}
+    with open_client(Settings.load()) as client:
+        row = client.post("host-keys/authorities", order)
+    click.echo(f"{row['id']}  {row['fingerprint']}")
+    return ExitCode.OK
+
+
+@authorities.command(name="revoke")
+@click.argument("number", type=int)
+@edge
+def revoke_authority(number: int) -> int:
+    """Revoke authority NUMBER: no certificate it signed counts any more."""
+    with open_client(Settings.load()) as client:
+        client.post(f"host-keys/authorities/{number}/revoke", {})
+    return ExitCode.OK
+
+
+@authorities.command(name="remove")
+@click.argument("number", type=int)
+@edge
+def remove_authority(number: int) -> int:
+    """Forget authority or revocation NUMBER."""
+    with open_client(Settings.load()) as client:
+        client.delete(f"host-keys/authorities/{number}")
+    return ExitCode.OK
 
 
 def decide(client: ConsoleClient, decision: str, keys: Sequence[Body]) -> None:

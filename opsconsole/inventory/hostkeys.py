@@ -155,7 +155,7 @@ def seed_known_hosts(
     """Takes over what a known_hosts file spells out, for all hosts or the ``wanted`` ones; returns how many keys.
 
     Hashed names and wildcards cannot be listed: ``known_hosts.lookup`` finds those when the host is known.
-    Certificate authorities are not supported and passed over. What the console holds already stays as it is, unless
+    Certificate authorities are ``host_authorities``' business. What the console holds already stays as it is, unless
     the file revokes it.
     """
     places = None if wanted is None else {_Place.of(address, port) for address, port in wanted}

@@ -11,14 +11,24 @@ from sqlalchemy.orm import Session
 from opsconsole.accounts.permissions import Actor, Permission
 from opsconsole.audit.record import record
 from opsconsole.errors import Conflict, Forbidden, Invalid
-from opsconsole.inventory import apply, hostkeys
+from opsconsole.inventory import apply, host_authorities, hostkeys
 from opsconsole.inventory.formats import Format
 from opsconsole.inventory.importers.reading import read
-from opsconsole.inventory.known_hosts import KnownHosts, KnownKey, dialled_name, entries, fingerprint
+from opsconsole.inventory.known_hosts import (
+    CERT_AUTHORITY,
+    REVOKED,
+    Entry,
+    KnownHosts,
+    KnownKey,
+    dialled_name,
+    entries,
+    fingerprint,
+)
 from opsconsole.inventory.plan import ADDED, REMOVED, Change, FieldChange, Plan, compare
 from opsconsole.inventory.snapshot import Snapshot, snapshot
 
 _SSH_PORT = 22
+_Stored = Mapping[hostkeys.Address, hostkeys.Known]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +93,10 @@ def _look_at_keys(session: Session, wanted: Import, actor: Actor) -> tuple[Plan,
     ]
     named = {place for entry in entries(text) for place in entry.plain_names()}
     places = sorted(named | set(hosts))
-    _add_new_keys(session, plan, text, places)
-    for entry in entries(text):
-        if entry.marker == "revoked":
-            for place in places:
-                if entry.matches(*place):
-                    plan.changes.append(_key_change(REMOVED, place, entry.key, entry.line))
-        elif entry.marker:
-            plan.notices["Certificate authorities (@cert-authority) are not taken over."] = 1
+    stored = hostkeys.known(session, places)
+    _add_new_keys(plan, text, places, stored)
+    _add_revoked_keys(plan, text, places, stored)
+    _add_authorities(session, plan, text)
     hashed = [entry for entry in entries(text) if any(name.startswith("|1|") for name in entry.patterns)]
     unknown = sum(1 for entry in hashed if not any(entry.matches(*place) for place in places))
     if unknown:
@@ -98,8 +104,8 @@ def _look_at_keys(session: Session, wanted: Import, actor: Actor) -> tuple[Plan,
     return plan, text
 
 
-def _add_new_keys(session: Session, plan: Plan, text: str, places: Sequence[tuple[str, int]]) -> None:
-    known, stored = KnownHosts(text), hostkeys.known(session, places)
+def _add_new_keys(plan: Plan, text: str, places: Sequence[hostkeys.Address], stored: _Stored) -> None:
+    known = KnownHosts(text)
     stay_revoked = 0
     for place in places:
         here = stored.get(place, hostkeys.Known())
@@ -110,6 +116,34 @@ def _add_new_keys(session: Session, plan: Plan, text: str, places: Sequence[tupl
                 plan.changes.append(_key_change(ADDED, place, key))
     if stay_revoked:
         plan.notices["Keys that are revoked here stay revoked."] = stay_revoked
+
+
+def _add_revoked_keys(plan: Plan, text: str, places: Sequence[hostkeys.Address], stored: _Stored) -> None:
+    for entry in entries(text):
+        named = set(entry.plain_names()) if entry.marker == REVOKED else set()
+        for place in places if entry.marker == REVOKED else ():
+            here = stored.get(place, hostkeys.Known())
+            # A pattern revokes what is stored; a plain name also what has never been seen there.
+            stored_key = entry.key in (*here.trusted, *here.alarms)
+            if entry.matches(*place) and (stored_key or (place in named and entry.key not in here.revoked)):
+                plan.changes.append(_key_change(REMOVED, place, entry.key, entry.line))
+
+
+def _add_authorities(session: Session, plan: Plan, text: str) -> None:
+    """Adds what the lines that speak of many hosts would add: authorities, and keys revoked by a pattern."""
+    stored = {(line.marker, line.patterns, line.key) for line in host_authorities.lines(session)}
+    for line in _for_many(text):
+        revoked = (REVOKED, line.patterns, line.key) in stored
+        if not revoked and (line.marker, line.patterns, line.key) not in stored:
+            parts = (FieldChange(line.key.algorithm, "", fingerprint(line.key)),)
+            name = f"@{line.marker} {','.join(line.patterns)}"
+            plan.changes.append(Change("host_key", ADDED, name, line.line, parts))
+
+
+def _for_many(text: str) -> list[Entry]:
+    """Returns the lines that no single host's keys can stand for."""
+    marked = [line for line in entries(text) if line.marker]
+    return [line for line in marked if line.marker == CERT_AUTHORITY or len(line.plain_names()) < len(line.patterns)]
 
 
 def _key_change(action: str, place: tuple[str, int], key: KnownKey, line: int | None = None) -> Change:
@@ -129,11 +163,13 @@ def _take_keys(
     hostkeys.seed_known_hosts(session, text, now=now, source=source)
     known = KnownHosts(text)
     for change in plan.changes:
-        if change.action != ADDED:
+        if change.action != ADDED or change.name.startswith("@"):
             continue
         for place in _places(change.name):
             for key in known.keys(*place):
                 hostkeys.remember(session, *place, key, source=source, now=now)
+    for line in _for_many(text):
+        host_authorities.take(session, line, source=source, actor=actor, now=now)
     counts = {"trusted": plan.count("host_key", ADDED), "revoked": plan.count("host_key", REMOVED)}
     record(session, actor, "host_key.import", now=now, object="host_keys", detail={**detail, **counts})
     return plan

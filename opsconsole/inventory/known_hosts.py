@@ -12,6 +12,7 @@ from fnmatch import translate
 
 DEFAULT_PORT = 22
 _HASHED = "|1|"
+CERT_AUTHORITY, REVOKED = "cert-authority", "revoked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,15 @@ class KnownKey:
 
     algorithm: str
     key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """A key whose signature on a host certificate counts for a host, under those ``names`` of it that it may vouch
+    for."""
+
+    key: KnownKey
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +60,18 @@ class Entry:
 
 
 class KnownHosts:
-    """A parsed file, for looking up many hosts: plain names by dictionary, hashed ones and wildcards one by one."""
+    """A parsed file, for looking up many hosts: plain names by dictionary, hashed ones and wildcards one by one.
+
+    ``marked`` are its lines with a marker.
+    """
 
     def __init__(self, text: str) -> None:
         self._plain: dict[str, list[Entry]] = defaultdict(list)
         self._others: list[Entry] = []
+        self.marked: list[Entry] = []
         for entry in entries(text):
+            if entry.marker:
+                self.marked.append(entry)
             if any(pattern.startswith("!") or _needs_matching(pattern) for pattern in entry.patterns):
                 self._others.append(entry)
             else:
@@ -85,7 +101,7 @@ def entries(text: str) -> Iterator[Entry]:
         marker = ""
         if fields[0].startswith("@"):
             marker = fields.pop(0)[1:]
-            if marker not in {"revoked", "cert-authority"}:
+            if marker not in {REVOKED, CERT_AUTHORITY}:
                 continue
         if len(fields) < 3 or not _is_key(fields[1], fields[2]):
             continue

@@ -140,3 +140,25 @@ class HostKey(Base):
     first_seen_at: Mapped[datetime] = mapped_column(UTCDateTime)
     decided_by: Mapped[str | None] = mapped_column(String(150))
     decided_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+
+class HostAuthority(Base):
+    """A line of known_hosts that speaks of many hosts: whose certificates count there, or which key is revoked there.
+
+    ``patterns`` are those of known_hosts, parted by commas. A ``trusted`` key may sign host certificates; a ``revoked``
+    one counts for nothing, neither as a host's key nor as a signer.
+    """
+
+    __tablename__ = "host_authorities"
+    __table_args__ = (UniqueConstraint("patterns", "fingerprint"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    patterns: Mapped[str] = mapped_column(String(1000))
+    algorithm: Mapped[str] = mapped_column(String(64))
+    key: Mapped[str] = mapped_column(Text)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(16))
+    source: Mapped[str] = mapped_column(String(32))
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    decided_by: Mapped[str | None] = mapped_column(String(150))
+    decided_at: Mapped[datetime | None] = mapped_column(UTCDateTime)

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -223,6 +223,8 @@ class ClaimReader:
             user=run.user,
             known_keys=trust.known_keys,
             host_key_policy=trust.host_key_policy,
+            authorities=trust.authorities,
+            revoked_keys=trust.revoked_keys,
             via=hops,
             profile=profile,
         )
@@ -280,7 +282,8 @@ class ClaimReader:
             if problem is not None:
                 return (), Unreached(Reason.JUMP, f"Jump host {step.host}: {problem.detail}")
             keys, policy = trust.known_keys, trust.host_key_policy
-            hops.append(Hop(step.host, step.address, step.port, user, auth, keys, policy, step.profile))
+            hop = Hop(step.host, step.address, step.port, user, auth, keys, policy, step.profile)
+            hops.append(replace(hop, authorities=trust.authorities, revoked_keys=trust.revoked_keys))
         return tuple(hops), None
 
     def _hop_login(self, run: Delivered, step: Step, user: str, stored: Stored) -> Login:

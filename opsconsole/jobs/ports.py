@@ -11,6 +11,7 @@ from typing import Protocol
 
 from opsconsole.credentials.places import Place
 from opsconsole.inventory.host_key_policy import HostKeyPolicy as HostKeyPolicy
+from opsconsole.inventory.known_hosts import Authority as Authority
 from opsconsole.inventory.known_hosts import KnownKey as KnownKey
 from opsconsole.inventory.profile import Profile as Profile
 from opsconsole.jobs.states import Reason
@@ -28,6 +29,8 @@ class Stream(StrEnum):
 class Target:
     """Where to connect: the name people use (``host``), the ``address`` to dial, and the keys trusted for it.
 
+    ``authorities`` may vouch for it by a certificate; whoever shows one of ``revoked_keys``, or a certificate that one
+    of them signed, is refused.
     ``via`` are the jump hosts on the way, the one nearest to the console first; the host is dialled by the last one.
     """
 
@@ -37,6 +40,8 @@ class Target:
     user: str
     known_keys: tuple[KnownKey, ...] = ()
     host_key_policy: HostKeyPolicy = HostKeyPolicy.STRICT
+    authorities: tuple[Authority, ...] = ()
+    revoked_keys: tuple[KnownKey, ...] = ()
     via: tuple["Hop", ...] = ()
     profile: Profile = Profile.MODERN
 
@@ -94,6 +99,8 @@ class Hop:
     known_keys: tuple[KnownKey, ...] = ()
     host_key_policy: HostKeyPolicy = HostKeyPolicy.STRICT
     profile: Profile = Profile.MODERN
+    authorities: tuple[Authority, ...] = ()
+    revoked_keys: tuple[KnownKey, ...] = ()
 
     @property
     def target(self) -> Target:
@@ -106,6 +113,8 @@ class Hop:
             known_keys=self.known_keys,
             host_key_policy=self.host_key_policy,
             profile=self.profile,
+            authorities=self.authorities,
+            revoked_keys=self.revoked_keys,
         )
 
 

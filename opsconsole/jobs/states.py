@@ -93,6 +93,8 @@ class Reason(StrEnum):
     AUTH = "auth"
     HOST_KEY_UNKNOWN = "host_key_unknown"
     HOST_KEY_CHANGED = "host_key_changed"
+    HOST_KEY_REVOKED = "host_key_revoked"
+    HOST_CERTIFICATE = "host_certificate"
     CREDENTIAL = "credential"
     JUMP = "jump"
     EXEC_REFUSED = "exec_refused"

@@ -8,11 +8,15 @@ from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
-from opsconsole.inventory import hostkeys
+from opsconsole.hostset import parse_host
+from opsconsole.inventory import host_authorities, hostkeys
+from opsconsole.inventory.host_authorities import Vouchers
 from opsconsole.inventory.known_hosts import KnownHosts
-from opsconsole.jobs.ports import HostKeyPolicy, KnownKey, Unreached
+from opsconsole.jobs.ports import Authority, HostKeyPolicy, KnownKey, Unreached
 from opsconsole.jobs.states import Reason
 from opsconsole.settings import Settings
+
+_NO_KNOWN_HOSTS = KnownHosts("")
 
 
 class Place(NamedTuple):
@@ -24,6 +28,11 @@ class Place(NamedTuple):
     port: int
     policy: str | None = None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the host may be called in a certificate: its dialled address and its name."""
+        return tuple(dict.fromkeys((self.address, parse_host(self.host).name)))
+
 
 @dataclass(frozen=True, slots=True)
 class Trust:
@@ -31,6 +40,8 @@ class Trust:
 
     known_keys: tuple[KnownKey, ...]
     host_key_policy: HostKeyPolicy
+    authorities: tuple[Authority, ...] = ()
+    revoked_keys: tuple[KnownKey, ...] = ()
     blocked: Unreached | None = None
 
 
@@ -44,32 +55,44 @@ class TrustReader:
 
     def read(self, session: Session, places: Collection[Place], now: datetime) -> dict[Place, Trust]:
         """Returns what counts at each place. Takes keys over from the worker's known_hosts where none is trusted."""
+        stored = host_authorities.lines(session)
+        own = self._own_known_hosts().marked if self._settings.use_ambient_keys else []
+        vouchers = Vouchers([*stored, *own])
         known = hostkeys.known(session, {(place.address, place.port) for place in places})
         nothing = hostkeys.Known()
         return {
-            place: self._trust(session, place, known.get((place.address, place.port), nothing), now)
+            place: self._trust(session, place, known.get((place.address, place.port), nothing), vouchers, now)
             for place in dict.fromkeys(places)
         }
 
-    def _trust(self, session: Session, place: Place, known: hostkeys.Known, now: datetime) -> Trust:
+    def _trust(self, session: Session, place: Place, known: hostkeys.Known, vouchers: Vouchers, now: datetime) -> Trust:
         policy = HostKeyPolicy(place.policy or self._settings.host_key_policy)
-        keys = known.trusted
-        if not keys and policy is not HostKeyPolicy.PINNED and self._settings.use_ambient_keys:
-            keys = self._seed_from_known_hosts(session, place.address, place.port, now)
-        if known.revoked and policy is HostKeyPolicy.ACCEPT_NEW:
-            # Where a key was revoked an unseen one is no first meeting: it may be the revoked one.
+        keys, names = known.trusted, place.names
+        authorities: tuple[Authority, ...] = ()
+        if policy is not HostKeyPolicy.PINNED:
+            authorities = vouchers.authorities(names, place.port)
+            if not keys and self._settings.use_ambient_keys:
+                keys = self._seed_from_known_hosts(session, place.address, place.port, now)
+        if policy is HostKeyPolicy.ACCEPT_NEW and (known.revoked or authorities):
+            # Where a key was revoked an unseen one is no first meeting: it may be the revoked one. And where hosts have
+            # certificates, one without is not taken at its word.
             policy = HostKeyPolicy.STRICT
-        return Trust(keys, policy, _blocked(known))
+        revoked = (*known.revoked, *vouchers.revoked(names, place.port))
+        return Trust(keys, policy, authorities, revoked, _blocked(known))
 
-    def _seed_from_known_hosts(self, session: Session, address: str, port: int, now: datetime) -> tuple[KnownKey, ...]:
-        """Takes over what the worker's own user already trusts, once it is needed."""
+    def _own_known_hosts(self) -> KnownHosts:
+        """Returns what the worker's own user has, read anew when it changed."""
         try:
             changed = self._known_hosts_path.stat().st_mtime
             if changed != self._known_hosts[0]:
                 self._known_hosts = (changed, KnownHosts(self._known_hosts_path.read_text(errors="replace")))
         except OSError:
-            return ()
-        keys = self._known_hosts[1].keys(address, port)
+            return _NO_KNOWN_HOSTS
+        return self._known_hosts[1]
+
+    def _seed_from_known_hosts(self, session: Session, address: str, port: int, now: datetime) -> tuple[KnownKey, ...]:
+        """Takes over what the worker's own user already trusts, once it is needed."""
+        keys = self._own_known_hosts().keys(address, port)
         source = hostkeys.Source.KNOWN_HOSTS
         # A key that the console has revoked stays revoked, whatever the file says.
         return tuple(key for key in keys if hostkeys.remember(session, address, port, key, source=source, now=now))

@@ -111,14 +111,14 @@ class ParamikoConnector:
     ) -> SshSession:
         facts = ConnectionFacts(
             address=kept.address,
-            host_key=kept.host_key,
-            host_key_new=kept.host_key not in target.known_keys,
+            host_key=hostkeys.plain_key(kept.host_key),
+            host_key_new=hostkeys.is_new(target, kept.host_key),
             reused=reused,
             connect_ms=round((deadline.seconds - deadline.left) * 1000),
             new_hops=tuple(
-                (hop, shown)
+                (hop, hostkeys.plain_key(shown))
                 for hop, (_, shown) in zip(target.via, kept.hops, strict=True)
-                if shown not in hop.known_keys
+                if hostkeys.is_new(hop.target, shown)
             ),
         )
         return SshSession(kept, channel, facts, self._pool, deadline.seconds)

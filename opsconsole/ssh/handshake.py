@@ -20,7 +20,8 @@ def enter(
     """Returns a logged-in connection over ``line`` and the server's verified host key, or why there is none; then
     ``line`` is closed. ``tick_seconds`` is ``Wire``'s."""
     kind = LegacyTransport if target.profile is Profile.LEGACY else ClientTransport
-    transport = kind(Wire(line, tick_seconds), [known.algorithm for known in target.known_keys])
+    known = [key.algorithm for key in target.known_keys]
+    transport = kind(Wire(line, tick_seconds), known, certified=bool(target.authorities))
     try:
         host_key = handshake(transport, target, auth, proofs, deadline)
     except BaseException:
@@ -35,14 +36,14 @@ def enter(
 def handshake(
     transport: ClientTransport, target: Target, auth: Auth, proofs: Proofs, deadline: Deadline
 ) -> KnownKey | Unreached:
-    """Returns the server's verified host key once we are logged in, or why we are not.
+    """Returns the server's verified host key or certificate once we are logged in, or why we are not.
 
     The host key is checked before anything secret is sent. The caller ends the transport when this fails.
     """
     transport.negotiate()
-    if not transport.ready.wait(deadline.left) or not transport.is_active() or transport.host_key is None:
+    shown = transport.shown_key if transport.ready.wait(deadline.left) and transport.is_active() else None
+    if shown is None:
         return failures.no_negotiation(transport, target, deadline)
-    shown = KnownKey(transport.host_key.get_name(), transport.host_key.get_base64())
     return hostkeys.check(target, shown) or _log_in(transport, target, auth, proofs, deadline) or shown
 
 

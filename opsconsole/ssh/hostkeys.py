@@ -1,24 +1,74 @@
 """Host keys: what a server showed against what is trusted."""
 
+from opsconsole.clock import SystemClock
 from opsconsole.inventory.known_hosts import KnownKey, fingerprint
 from opsconsole.jobs.ports import HostKeyPolicy, Target, Unreached
 from opsconsole.jobs.states import Reason
+from opsconsole.ssh.certificates import HostCertificate, is_certificate, read_certificate
 
 
 def check(target: Target, shown: KnownKey) -> Unreached | None:
     """Returns why the server that showed ``shown`` must not be spoken to, or ``None`` when it may.
 
-    Where any key is known for the host, only a known one will do, under either policy: a server that shows another
-    type instead of the known one is not told apart from an impostor that can show no other.
+    Where any key is known for the host, only a known one will do, under each policy: a server that shows another
+    type instead of the known one is not told apart from an impostor that can show no other. A certificate counts when
+    an authority that speaks for the host signed it; one that proves nothing is worth what its plain key is worth.
     """
-    if shown in target.known_keys:
+    certificate = read_certificate(shown) if is_certificate(shown) else None
+    plain = certificate.key if certificate is not None else shown
+    signer = certificate.signer if certificate is not None else None
+    if plain in target.revoked_keys or signer in target.revoked_keys:
+        return _revoked(target, plain, signer)
+    flaw = _flaw(target, certificate) if certificate is not None else None
+    if certificate is not None and flaw is None:
         return None
-    words = f"{shown.algorithm} {fingerprint(shown)}"
+    if plain in target.known_keys:
+        return None
+    remark = f" Its certificate {flaw}." if flaw is not None else ""
+    words = f"{plain.algorithm} {fingerprint(plain)}"
+    if certificate is not None and _vouched(target, certificate):
+        detail = f"The host's certificate {flaw}, and its key {words} is not trusted by itself. Nothing was sent to it."
+        return Unreached(Reason.HOST_CERTIFICATE, detail)
     if target.known_keys:
         known = ", ".join(f"{key.algorithm} {fingerprint(key)}" for key in target.known_keys)
-        detail = f"The host key changed: trusted is {known}, the server shows {words}. Nothing was sent to it."
-        return Unreached(Reason.HOST_KEY_CHANGED, detail, offered=shown)
+        detail = f"The host key changed: trusted is {known}, the server shows {words}.{remark} Nothing was sent to it."
+        return Unreached(Reason.HOST_KEY_CHANGED, detail, offered=plain)
     if target.host_key_policy is HostKeyPolicy.ACCEPT_NEW:
         return None
-    detail = f"The host key is not known yet: {words}. Compare it with the host's own, trust it, and run again."
-    return Unreached(Reason.HOST_KEY_UNKNOWN, detail, offered=shown)
+    detail = f"The host key is not known yet: {words}.{remark} Compare it with the host's own, trust it, and run again."
+    return Unreached(Reason.HOST_KEY_UNKNOWN, detail, offered=plain)
+
+
+def plain_key(shown: KnownKey) -> KnownKey:
+    """Returns the key itself of what a server showed, without the certificate around it."""
+    certificate = read_certificate(shown) if is_certificate(shown) else None
+    return certificate.key if certificate is not None else shown
+
+
+def is_new(target: Target, shown: KnownKey) -> bool:
+    """Returns whether what passed ``check`` passed only because the policy accepts a first key."""
+    if plain_key(shown) in target.known_keys:
+        return False
+    certificate = read_certificate(shown) if is_certificate(shown) else None
+    return certificate is None or _flaw(target, certificate) is not None
+
+
+def _flaw(target: Target, certificate: HostCertificate) -> str | None:
+    """Returns what is wrong with a certificate for this host, as the end of a sentence, or ``None``."""
+    names = [name for item in target.authorities if item.key == certificate.signer for name in item.names]
+    if not names:
+        return f"is signed by {fingerprint(certificate.signer)}, which is no authority for this host"
+    return certificate.problem(names, SystemClock().now())
+
+
+def _vouched(target: Target, certificate: HostCertificate) -> bool:
+    """Returns whether an authority did sign it, so that it is no impostor's, though it does not count here or now."""
+    return any(item.key == certificate.signer for item in target.authorities) and certificate.signed
+
+
+def _revoked(target: Target, plain: KnownKey, signer: KnownKey | None) -> Unreached:
+    if signer is not None and signer in target.revoked_keys:
+        what = f"a certificate of the authority {fingerprint(signer)}"
+    else:
+        what = f"the key {plain.algorithm} {fingerprint(plain)}"
+    return Unreached(Reason.HOST_KEY_REVOKED, f"The server shows {what}, which is revoked. Nothing was sent to it.")

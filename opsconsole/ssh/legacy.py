@@ -58,8 +58,8 @@ class LegacyTransport(ClientTransport):
     _preferred_ciphers = (*ClientTransport._preferred_ciphers, "aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc")
     _preferred_macs = (*ClientTransport._preferred_macs, "hmac-sha1")
 
-    def __init__(self, wire: Wire, known_algorithms: Sequence[str]) -> None:
-        super().__init__(wire, known_algorithms)
+    def __init__(self, wire: Wire, known_algorithms: Sequence[str], *, certified: bool = False) -> None:
+        super().__init__(wire, known_algorithms, certified=certified)
         modern = tuple(self._preferred_keys)
         # A key of RSA that is known is asked for in its new form first; the old form comes before other kinds of key,
         # which nobody trusted yet.

@@ -3,6 +3,7 @@
 What is overridden here is not public in paramiko; ``seams`` lists it.
 """
 
+import base64
 import contextlib
 import logging
 import threading
@@ -25,6 +26,7 @@ from paramiko.kex_curve25519 import KexCurve25519
 from paramiko.message import Message
 from paramiko.ssh_exception import SSHException
 
+from opsconsole.jobs.ports import KnownKey
 from opsconsole.ssh.channel import SEND_FAILURES, WINDOW, RunChannel
 from opsconsole.ssh.seams import Transport
 from opsconsole.ssh.wire import Packets, Wire
@@ -32,6 +34,7 @@ from opsconsole.ssh.wire import Packets, Wire
 _MAX_EXTENSIONS = 64
 # Where a connection through a jump host is said to come from: the worker's own address is nobody's business.
 _ORIGIN = ("127.0.0.1", 0)
+_CERTIFIED = "-cert-v01@openssh.com"
 _HOST_KEY_ALGORITHMS = (
     "ssh-ed25519",
     "ecdsa-sha2-nistp256",
@@ -43,7 +46,10 @@ _HOST_KEY_ALGORITHMS = (
 
 
 class ClientTransport(Transport):
-    """One SSH connection. ``abort`` ends it from any thread; ``on_end`` is called once when it has ended."""
+    """One SSH connection. ``abort`` ends it from any thread; ``on_end`` is called once when it has ended.
+
+    With ``certified`` the server is asked for a host certificate before any plain key.
+    """
 
     _kex_info = {**Transport._kex_info, "curve25519-sha256": KexCurve25519}
     _preferred_kex: tuple[str, ...] = (
@@ -81,10 +87,10 @@ class ClientTransport(Transport):
         MSG_CHANNEL_CLOSE: lambda channel, m: channel._handle_close(m),
     }
 
-    def __init__(self, wire: Wire, known_algorithms: Sequence[str]) -> None:
+    def __init__(self, wire: Wire, known_algorithms: Sequence[str], *, certified: bool = False) -> None:
         super().__init__(wire, default_window_size=WINDOW, packetizer_class=Packets)  # type: ignore[arg-type]
         self.wire = wire
-        self._preferred_keys = host_key_order(known_algorithms)
+        self._preferred_keys = host_key_order(known_algorithms, certified=certified)
         self.ready = threading.Event()
         self.on_end: Callable[[], None] | None = None
         # Channels that nobody wants any more and the server has not answered yet.
@@ -92,8 +98,19 @@ class ClientTransport(Transport):
 
     @property
     def preferred_keys(self) -> Sequence[str]:
-        """Host key algorithms, best first; no host certificates, which nothing here could check."""
+        """Host key algorithms, best first."""
         return self._preferred_keys
+
+    @property
+    def shown_key(self) -> KnownKey | None:
+        """The key or the certificate that the server proved to hold; ``None`` before the key exchange is done."""
+        key = self.host_key
+        if key is None:
+            return None
+        certificate = key.public_blob
+        if certificate is None:
+            return KnownKey(key.get_name(), key.get_base64())
+        return KnownKey(certificate.key_type, base64.b64encode(certificate.key_blob).decode("ascii"))
 
     @property
     def greeting(self) -> bytes:
@@ -214,12 +231,15 @@ def _close(channel: RunChannel) -> None:
         channel.close()
 
 
-def host_key_order(known_algorithms: Sequence[str]) -> tuple[str, ...]:
+def host_key_order(known_algorithms: Sequence[str], *, certified: bool = False) -> tuple[str, ...]:
     """Returns the host key algorithms to ask for, those of the keys already known for the host first.
 
-    Otherwise a server with several keys shows one that nobody trusted yet, though a trusted one is there.
+    Otherwise a server with several keys shows one that nobody trusted yet, though a trusted one is there. With
+    ``certified`` certificates come before all plain keys: where an authority speaks for the host, a new key with a
+    certificate is as good as the old one. Without, none is asked for, as nothing could tell what it is worth.
     """
-    return tuple(sorted(_HOST_KEY_ALGORITHMS, key=lambda name: _key_type(name) not in known_algorithms))
+    plain = tuple(sorted(_HOST_KEY_ALGORITHMS, key=lambda name: _key_type(name) not in known_algorithms))
+    return (*(f"{name}{_CERTIFIED}" for name in plain), *plain) if certified else plain
 
 
 def _key_type(algorithm: str) -> str:

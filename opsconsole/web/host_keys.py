@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from opsconsole.inventory import hostkey_desk
-from opsconsole.inventory.models import HostKey, KeyStatus
+from opsconsole.inventory.models import HostAuthority, HostKey, KeyStatus
 from opsconsole.jobs import queries
 from opsconsole.web.unit_of_work import runtime
 
@@ -40,3 +40,18 @@ def told(session: Session, stored: Sequence[HostKey]) -> list[dict[str, Any]]:
         }
         for key in stored
     ]
+
+
+def authority_told(row: HostAuthority) -> dict[str, Any]:
+    """Returns an authority, or a key revoked for many hosts, as the API gives it."""
+    return {
+        "id": row.id,
+        "patterns": row.patterns,
+        "algorithm": row.algorithm,
+        "fingerprint": row.fingerprint,
+        "status": row.status,
+        "source": row.source,
+        "created_at": queries.iso(row.created_at),
+        "decided_by": row.decided_by,
+        "decided_at": queries.iso(row.decided_at),
+    }

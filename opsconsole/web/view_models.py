@@ -181,6 +181,8 @@ def reason_text(reason: str | None) -> str:
         "host_key_changed": _(
             "The host key is not the trusted one. Nothing was sent. Find out why before you trust it."
         ),
+        "host_key_revoked": _("The host showed a key that is revoked. Nothing was sent to it."),
+        "host_certificate": _("The host's certificate does not prove who it is, so nothing was sent to it."),
         "credential": _("The credential could not be used, so nothing ran."),
         "jump": _("A jump host on the way could not be reached or did not let us through, so nothing ran."),
         "exec_refused": _("The host let us in but refused to run a command."),

@@ -43,6 +43,12 @@ def need_sshd() -> Path:
     return _program(["sshd"], "OpenSSH server (sshd)", "apt-get install openssh-server")
 
 
+def need_ssh() -> tuple[Path, Path]:
+    """Returns the paths of OpenSSH's client programs ``ssh`` and ``ssh-keygen``, or skips the test."""
+    what, install = "OpenSSH client (ssh, ssh-keygen)", "apt-get install openssh-client"
+    return _program(["ssh"], what, install), _program(["ssh-keygen"], what, install)
+
+
 def need_chromium() -> Path:
     """Returns the path of Chromium or Chrome, or skips the test."""
     try:

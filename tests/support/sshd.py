@@ -118,6 +118,10 @@ class Sshd:
             make_key(path, kind)
         self.restart()
 
+    def set_option(self, name: str, value: str) -> None:
+        """Sets a line of sshd_config; it holds from the next ``restart`` on."""
+        self._options[name] = value
+
     def target(self, address: str = "127.0.0.1", *, user: str | None = None, **changes: object) -> Target:
         """Returns a target at ``address`` that trusts this server's host keys."""
         known = tuple(self.known_key(kind) for kind in self._host_keys)

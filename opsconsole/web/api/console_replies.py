@@ -135,6 +135,26 @@ class DecidedHostKeys(Answer):
     host_keys: list[HostKeyItem]
 
 
+class HostAuthorityItem(Answer):
+    """A key that may sign host certificates where the patterns match; a revoked one counts for nothing there."""
+
+    id: int
+    patterns: str
+    algorithm: str
+    fingerprint: str
+    status: Literal["trusted", "revoked"]
+    source: str
+    created_at: datetime
+    decided_by: str | None
+    decided_at: datetime | None
+
+
+class HostAuthorities(Answer):
+    """Authorities and keys revoked for many hosts, as they were added."""
+
+    authorities: list[HostAuthorityItem]
+
+
 class RemovedHostKeys(Answer):
     """How many host keys were forgotten."""
 

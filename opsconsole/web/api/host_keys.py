@@ -3,7 +3,7 @@
 from flask import Blueprint, Response, jsonify
 
 from opsconsole.accounts.permissions import Permission
-from opsconsole.inventory import hostkey_desk
+from opsconsole.inventory import host_authorities, hostkey_desk
 from opsconsole.inventory.hostkey_desk import KeyRef
 from opsconsole.web import host_keys
 from opsconsole.web.api import console_replies, questions
@@ -58,6 +58,53 @@ def remove_host_keys(json: questions.HostKeyNames) -> Response:
     """Forget keys. Of the key of an alarm this says that it was none: what is trusted stays trusted."""
     with transaction() as session:
         return jsonify(removed=hostkey_desk.remove(session, _refs(json), actor=actor(), now=now()))
+
+
+@blueprint.get("/host-keys/authorities")
+@requires(Permission.VIEW)
+@spec.validate(resp=answers(HTTP_200=console_replies.HostAuthorities), tags=_TAGS, operation_id="list_authorities")
+def list_authorities() -> Response:
+    """List who may vouch for hosts by certificates, and which keys are revoked for many hosts."""
+    with read() as session:
+        return jsonify(authorities=[host_keys.authority_told(row) for row in host_authorities.listed(session)])
+
+
+@blueprint.post("/host-keys/authorities")
+@requires(Permission.TRUST_HOST_KEYS)
+@spec.validate(
+    resp=answers(HTTP_201=console_replies.HostAuthorityItem, also=(409,)), tags=_TAGS, operation_id="add_authority"
+)
+def add_authority(json: questions.NewHostAuthority) -> Response:
+    """Let a key sign host certificates where the patterns match; or revoke a key for all hosts they match."""
+    with transaction() as session:
+        added = host_authorities.add(
+            session, json.patterns, json.key, revoked=json.revoked, source="api", actor=actor(), now=now()
+        )
+        answer = jsonify(host_keys.authority_told(added))
+    answer.status_code = 201
+    return answer
+
+
+@blueprint.post("/host-keys/authorities/<int:authority_id>/revoke")
+@requires(Permission.TRUST_HOST_KEYS)
+@spec.validate(
+    resp=answers(HTTP_200=console_replies.HostAuthorityItem, also=(404,)), tags=_TAGS, operation_id="revoke_authority"
+)
+def revoke_authority(authority_id: int) -> Response:
+    """Revoke an authority: no certificate it signed counts any more where its patterns match."""
+    with transaction() as session:
+        row = host_authorities.revoke(session, authority_id, actor=actor(), now=now())
+        return jsonify(host_keys.authority_told(row))
+
+
+@blueprint.delete("/host-keys/authorities/<int:authority_id>")
+@requires(Permission.TRUST_HOST_KEYS)
+@spec.validate(resp=answers(HTTP_204=None, also=(404,)), tags=_TAGS, operation_id="remove_authority")
+def remove_authority(authority_id: int) -> Response:
+    """Forget an authority or a revocation."""
+    with transaction() as session:
+        host_authorities.remove(session, authority_id, actor=actor(), now=now())
+    return Response(status=204)
 
 
 def _refs(json: questions.HostKeyNames) -> list[KeyRef]:

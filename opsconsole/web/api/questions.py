@@ -224,6 +224,14 @@ class HostKeyNames(Body):
     keys: list[HostKeyName] = Field(min_length=1, max_length=1000)
 
 
+class NewHostAuthority(Body):
+    """Who may vouch for hosts by certificates, as an `@cert-authority` line of known_hosts; or an `@revoked` one."""
+
+    patterns: Text = Field(description="As in known_hosts: `*.example.com,!test.example.com`.", max_length=1000)
+    key: Text = Field(description="A public key as in a `.pub` file.", max_length=20_000)
+    revoked: bool = Field(default=False, description="The key counts for nothing there, as a host's or as a signer's.")
+
+
 class LaunchHeaders(Question):
     """Makes it safe to send an order again: the same key of the same person is the same job."""
 

@@ -6,7 +6,7 @@ from werkzeug.wrappers import Response
 
 from opsconsole.accounts.permissions import Permission
 from opsconsole.errors import Conflict, Invalid, NotFound, OpsconsoleError
-from opsconsole.inventory import hostkey_desk, hostkeys
+from opsconsole.inventory import host_authorities, hostkey_desk, hostkeys
 from opsconsole.inventory.hostkey_desk import KeyRef
 from opsconsole.inventory.models import KeyStatus
 from opsconsole.web import host_keys
@@ -46,6 +46,55 @@ def decide_host_keys() -> Response:
         with read() as database:
             return _list(database, status, q, error=error)
     return redirect(url_for("pages.all_host_keys", status=status or None, q=q or None, decided=len(wanted)), 303)
+
+
+@pages.post("/host-keys/authorities")
+@requires(Permission.TRUST_HOST_KEYS)
+def change_authorities() -> Response:
+    """Adds an authority or a revocation, or revokes or forgets the one whose button was pressed."""
+    form = request.form
+    try:
+        with transaction() as database:
+            action, _, number = form.get("action", "").partition(":")
+            if action == "add":
+                host_authorities.add(
+                    database,
+                    form.get("patterns", ""),
+                    form.get("key", ""),
+                    revoked=form.get("revoked") == "1",
+                    source="page",
+                    actor=actor(),
+                    now=now(),
+                )
+            elif action in {"revoke", "remove"} and number.isascii() and number.isdigit() and len(number) < 10:
+                change = host_authorities.revoke if action == "revoke" else host_authorities.remove
+                change(database, int(number), actor=actor(), now=now())
+            else:
+                raise Invalid("The form names no decision.")
+    except (Invalid, Conflict, NotFound) as error:
+        with read() as database:
+            return _authorities(database, error=error)
+    return redirect(url_for("pages.authorities"), 303)
+
+
+@pages.get("/host-keys/authorities")
+@requires(Permission.VIEW)
+def authorities() -> Response:
+    """Lists who may vouch for hosts by certificates, and which keys are revoked for many hosts."""
+    with read() as database:
+        return _authorities(database)
+
+
+def _authorities(database: Session, *, error: OpsconsoleError | None = None) -> Response:
+    page = render_template(
+        "hosts/authorities.html",
+        rows=[host_keys.authority_told(row) for row in host_authorities.listed(database)],
+        error=error,
+        faults={item.field: item for item in error.errors} if error else {},
+        form=request.form,
+        may_trust=actor().may(Permission.TRUST_HOST_KEYS),
+    )
+    return make_response(page, error.status if error else 200)
 
 
 def _ref(text: str) -> KeyRef:

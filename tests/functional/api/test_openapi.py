@@ -143,11 +143,17 @@ def test_real_answers_are_as_described(
     check(operator.post("host-keys/trust", wanted), "trust_host_keys")
     for decision in ("trust", "revoke", "remove"):
         check(admin.post(f"/api/v1/host-keys/{decision}", wanted), f"{decision}_host_keys")
+    authority = {"patterns": "*.example.com", "key": f"{key.algorithm} {key.key}"}
+    for _ in range(2):
+        check(admin.post("/api/v1/host-keys/authorities", authority), "add_authority")
+    check(operator.get("host-keys/authorities"), "list_authorities")
+    check(admin.post("/api/v1/host-keys/authorities/1/revoke", {}), "revoke_authority")
     made = admin.post("/api/v1/tokens", {"name": "ci"})
     check(made, "make_token")
     check(admin.get("/api/v1/tokens"), "list_tokens")
     headers = {"X-CSRFToken": admin.form_token}
     check(admin.client.delete(f"/api/v1/tokens/{made.json['id']}", headers=headers), "revoke_token")
+    check(admin.client.delete("/api/v1/host-keys/authorities/1", headers=headers), "remove_authority")
     check(operator.get("workers"), "list_workers")
     waits = operator.launch()
     for verb in ("pause", "resume", "continue", "check"):

@@ -192,6 +192,12 @@ def test_an_unknown_host_key_is_shown_and_trusted(cli: Run) -> None:
         assert fingerprint not in cli("host-keys", "list").stdout
         assert cli("host-keys", "trust", fingerprint, "--yes").returncode == 2
 
+        made = cli("host-keys", "authorities", "add", "*.example.com", str(server.client_key) + ".pub")
+        number = made.stdout.split()[0]
+        cli("host-keys", "authorities", "revoke", number)
+        assert f"{number}  revoked " in cli("host-keys", "authorities", "list").stdout
+        assert cli("host-keys", "authorities", "remove", number).returncode == 0
+
 
 def test_a_stored_key_is_used_by_its_name_on_its_hosts_alone(cli: Run, environment: dict[str, str]) -> None:
     key = Path(environment["OPSCONSOLE_DATA_DIR"]) / "demo" / "id_ed25519"

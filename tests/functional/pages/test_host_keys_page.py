@@ -81,3 +81,27 @@ def test_forms_that_make_no_sense_change_nothing(admin: Person, database: Databa
         assert answer.status_code == status
         assert "Nothing was changed." in answer.get_data(as_text=True)
     assert counts(database) == {KeyStatus.OFFERED: 1}
+
+
+def test_authorities_are_added_revoked_and_removed(admin: Person, database: Database) -> None:
+    assert "No authority vouches" in admin.text("/host-keys/authorities")
+    fields = {"action": "add", "patterns": "*.example.com", "key": f"{OLD.algorithm} {OLD.key} team"}
+    page = "/host-keys/authorities"
+    assert admin.send(page, fields).status_code == 303
+    told = admin.text(page)
+    assert "*.example.com" in told
+    assert hostkeys.fingerprint(OLD) in told
+    again = admin.send(page, fields)
+    assert (again.status_code, "Nothing was changed." in again.get_data(as_text=True)) == (409, True)
+    wrong = admin.send(page, {**fields, "key": "<b>"})
+    assert (wrong.status_code, "&lt;b&gt;" in wrong.get_data(as_text=True)) == (422, True)
+    admin.send(page, {"action": "revoke:1"})
+    assert "revoke:1" not in admin.text(page)
+    assert admin.send(page, {"action": "remove:1"}).status_code == 303
+    assert admin.send(page, {"action": "remove:1"}).status_code == 404
+    assert "No authority vouches" in admin.text(page)
+
+
+def test_an_operator_changes_no_authority(operator: Person) -> None:
+    assert "No authority vouches" in operator.text("/host-keys/authorities")
+    assert operator.send("/host-keys/authorities", {"action": "remove:1"}).status_code == 403

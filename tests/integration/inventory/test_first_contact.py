@@ -9,9 +9,9 @@ import pytest
 from opsconsole.accounts.permissions import Actor, Role
 from opsconsole.credentials.cipher import Cipher
 from opsconsole.db.database import Database
-from opsconsole.errors import Invalid
-from opsconsole.inventory import groups, hostkey_desk, hostkeys, service
-from opsconsole.inventory.known_hosts import KnownKey
+from opsconsole.errors import Conflict, Forbidden, Invalid
+from opsconsole.inventory import groups, host_authorities, hostkey_desk, hostkeys, service
+from opsconsole.inventory.known_hosts import Authority, KnownKey
 from opsconsole.jobs import transitions
 from opsconsole.jobs.claims import Claim, ClaimReader
 from opsconsole.jobs.launch import Launcher, Order
@@ -152,6 +152,60 @@ def test_where_keys_are_pinned_the_workers_known_hosts_adds_none(
         boss = Actor(1, "boss", Role.ADMIN)
         service.add_host(session, "web1", {"host_key_policy": "pinned"}, actor=boss, now=START)
     assert claim(database, trusting, ledger).target.known_keys == ()
+
+
+def test_who_may_vouch_for_a_host_and_what_is_revoked_for_it(
+    database: Database, trusting: Settings, ledger: Ledger, tmp_path: Path
+) -> None:
+    boss = Actor(1, "boss", Role.ADMIN)
+    mine, own, gone = make_key(), make_key(), make_key()
+    with database.transaction() as session:
+        service.add_host(session, "web1", {"address": "10.0.0.1"}, actor=boss, now=START)
+        for patterns, key, revoked in (("web?,db1", mine, False), ("10.*", mine, False), ("*", gone, True)):
+            line = f"{key.algorithm} {key.key} of the team"
+            host_authorities.add(session, patterns, line, revoked=revoked, source="page", actor=boss, now=START)
+        with pytest.raises(Conflict):
+            host_authorities.add(
+                session, "10.*", f"{mine.algorithm} {mine.key}", revoked=False, source="page", actor=boss, now=START
+            )
+    (tmp_path / ".ssh").mkdir()
+    marked = f"@cert-authority web1 {own.algorithm} {own.key}\n@cert-authority * {gone.algorithm} {gone.key}\n"
+    (tmp_path / ".ssh" / "known_hosts").write_text(marked)
+    target = claim(database, trusting, ledger).target
+    assert target.authorities == (Authority(mine, ("web1", "10.0.0.1")), Authority(own, ("web1",)))
+    assert target.revoked_keys == (gone,)
+    # Where hosts have certificates, one without is not taken at its word.
+    assert target.host_key_policy is HostKeyPolicy.STRICT
+    with database.transaction() as session:
+        for row in host_authorities.listed(session)[:2]:
+            host_authorities.revoke(session, row.id, actor=boss, now=START)
+    target = claim(database, trusting, ledger).target
+    assert target.authorities == (Authority(own, ("web1",)),)
+    assert set(target.revoked_keys) == {mine, gone}
+    with database.transaction() as session:
+        values = {"host_key_policy": "pinned"}
+        service.change_host(session, "web1", values, version=None, actor=boss, now=START)
+    target = claim(database, trusting, ledger).target
+    assert target.authorities == ()
+    assert set(target.revoked_keys) == {mine, gone}
+
+
+def test_only_whole_lines_make_an_authority(database: Database) -> None:
+    key = f"{KEY.algorithm} {KEY.key}"
+    boss, li = Actor(1, "boss", Role.ADMIN), Actor(2, "li.wei", Role.OPERATOR)
+    for patterns, text, actor, error in (
+        ("*", key, li, Forbidden),
+        ("", key, boss, Invalid),
+        ("a b", key, boss, Invalid),
+        ("*", "ssh-ed25519", boss, Invalid),
+        ("*", "ssh-ed25519 AAAA", boss, Invalid),
+        ("*", f"@revoked * {key}", boss, Invalid),
+        ("*\n@cert-authority", key, boss, Invalid),
+    ):
+        with database.transaction() as session, pytest.raises(error):
+            host_authorities.add(session, patterns, text, revoked=False, source="api", actor=actor, now=START)
+    with database.read() as session:
+        assert host_authorities.listed(session) == []
 
 
 def test_after_a_changed_key_nothing_connects_there_until_somebody_decides(

@@ -14,9 +14,11 @@ from opsconsole.accounts.permissions import Actor, Role
 from opsconsole.audit.models import AuditRecord
 from opsconsole.db.database import Database
 from opsconsole.errors import Conflict, Forbidden, Invalid
-from opsconsole.inventory import exports, groups, hostkeys, importing, service
+from opsconsole.inventory import exports, groups, host_authorities, hostkeys, importing, service
 from opsconsole.inventory.formats import ExportFormat, Format
+from opsconsole.inventory.host_authorities import Vouchers
 from opsconsole.inventory.importing import Import
+from opsconsole.inventory.known_hosts import Authority
 from opsconsole.inventory.models import HostKey, KeyStatus
 from opsconsole.inventory.plan import Plan
 from opsconsole.inventory.resolver import InventoryResolver
@@ -147,7 +149,7 @@ def test_the_audit_has_who_imported_what(database: Database) -> None:
 
 
 def test_known_hosts_gives_keys_to_hosts_even_by_hashed_names(database: Database) -> None:
-    plain, hashed, gone = make_key(), make_key(), make_key()
+    plain, hashed, gone, ca = make_key(), make_key(), make_key(), make_key()
     with database.transaction() as session:
         make_host(session, "web1")
     # ssh-keygen -H of "web1".
@@ -157,11 +159,14 @@ def test_known_hosts_gives_keys_to_hosts_even_by_hashed_names(database: Database
         f"db1,[db1]:2222 {plain.algorithm} {plain.key}",
         f"|1|{base64.b64encode(salt).decode()}|{mark} {hashed.algorithm} {hashed.key}",
         f"@revoked db1 {gone.algorithm} {gone.key}",
-        f"@cert-authority *.example.com {gone.algorithm} {gone.key}",
+        f"@cert-authority *.example.com {ca.algorithm} {ca.key}",
+        f"@revoked *,!db1,![db1]:2222 {gone.algorithm} {gone.key}",
     ]
     wanted = text("known-hosts", "\n".join(lines))
     plan = take(database, wanted)
     assert sorted(shown(plan)) == [
+        ("host_key", "added", "@cert-authority *.example.com"),
+        ("host_key", "added", "@revoked *,!db1,![db1]:2222"),
         ("host_key", "added", "[db1]:2222"),
         ("host_key", "added", "db1"),
         ("host_key", "added", "web1"),
@@ -174,7 +179,11 @@ def test_known_hosts_gives_keys_to_hosts_even_by_hashed_names(database: Database
         }
         revoked = session.scalars(select(HostKey).where(HostKey.status == KeyStatus.REVOKED)).all()
         assert [(key.address, key.key) for key in revoked] == [("db1", gone.key)]
-    assert any("cert-authority" in notice for notice in plan.notices)
+        vouchers = Vouchers(host_authorities.lines(session))
+    assert vouchers.authorities(["web1.example.com", "10.0.0.1"], 22) == (Authority(ca, ("web1.example.com",)),)
+    assert vouchers.revoked(["web1"], 22) == (gone,)
+    # The same file again changes nothing.
+    assert take(database, wanted).changes == []
 
 
 FLEET = """\
