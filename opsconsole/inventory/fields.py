@@ -134,7 +134,12 @@ def _jump(value: Any) -> str:
     hops = [part for part in str(value).split(",") if part.strip()]
     if len(hops) > MAX_HOPS:
         raise _invalid("jump", f"At most {MAX_HOPS} jump hosts stand between the console and a host.")
-    return ",".join(_host(hop, "jump").label for hop in hops)
+    labels = [_host(hop, "jump").label for hop in hops]
+    if any(label.lower() == "none" for label in labels):
+        if len(labels) > 1:
+            raise _invalid("jump", "The word none is the direct way and stands alone.")
+        return "none"
+    return ",".join(labels)
 
 
 def _profile(value: Any) -> str:

@@ -24,7 +24,7 @@ from opsconsole.ssh.transport import ClientTransport
 from opsconsole.ssh.wire import Line
 
 # How many connections go through one connection to a jump host; more open another one to it.
-TUNNELS_AT_MOST = 256
+TUNNELS_AT_MOST = 512
 # A jump host that was silent for so long is asked for a sign of life, which must come within the second time.
 _SILENT_SECONDS = 5.0
 _ANSWER_SECONDS = 3.0

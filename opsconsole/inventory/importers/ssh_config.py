@@ -174,7 +174,8 @@ def _fill(host: HostDraft, name: str, config: _Config, draft: Draft) -> None:
 
 def _jump(host: HostDraft, found: Mapping[str, _Option], draft: Draft) -> None:
     jump, command = found.get("proxyjump"), found.get("proxycommand")
-    if jump is not None and jump.value.lower() != "none":
+    if jump is not None:
+        # ``none`` is kept: it says that the ways of groups and of the console are not for this host.
         _put(host, "jump", jump.value.replace("ssh://", ""), jump, draft)
     elif command is not None and command.value.strip().lower() != "none":
         through = _THROUGH.fullmatch(command.value.strip())

@@ -71,8 +71,6 @@ def test_a_fleet_behind_a_bastion(guarded: Console, sshd: Sshd, bastion: Sshd) -
         jump="gate",
         concurrency=40,
         limit_per="jump=30",
-        confirm="RUN 60",
-        reason="test",
     )
     assert body["counts"]["o"] == 60, body
     assert {run.jump for run in runs} == {"gate"}

@@ -1,6 +1,7 @@
 """Through jump hosts: one login for many hosts, keys checked at every step, and failures that name the step."""
 
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from opsconsole.jobs.ports import Auth, Exited, Hop, HostKeyPolicy, Limits, Secret, Target, Unreached
+from opsconsole.jobs.ports import Auth, Dropped, Exited, Hop, HostKeyPolicy, Limits, Secret, Target, Unreached
 from opsconsole.jobs.states import Reason
-from opsconsole.ssh import ParamikoConnector
+from opsconsole.ssh import ParamikoConnector, jump
 from opsconsole.ssh.deadline import Deadline
-from tests.support.runs import collect, command, connect, refused, run
+from tests.support.runs import collect, command, connect, refused, run, until_started
 from tests.support.sshd import Sshd, free_port, running_sshd
 
 
@@ -177,6 +178,81 @@ class TestFailures:
             session = connect(connector, behind(sshd, through), sshd.auth())
             assert not session.facts.reused
             session.close(keep=False)
+
+
+class TestEnds:
+    def test_a_bastion_that_is_cut_off_drops_what_runs_behind_it_and_no_reader_is_left(
+        self, connector: ParamikoConnector, sshd: Sshd
+    ) -> None:
+        with running_sshd() as server:
+            sessions = [
+                connect(connector, behind(sshd, hop(server), address=f"127.0.0.{number}"), sshd.auth())
+                for number in (1, 2)
+            ]
+            running = [session.start(command("sleep 600")).events(0.2) for session in sessions]
+            for events in running:
+                until_started(events)
+            for process in server.servers():
+                process.kill()
+            ends = [collect(events).end for events in running]
+            for session in sessions:
+                session.close(keep=False)
+        assert {type(end) for end in ends} == {Dropped}
+        assert len(connector._bastions) == 0
+
+    def test_a_bastion_that_fell_silent_is_logged_in_to_anew(
+        self, connector: ParamikoConnector, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(jump, "_SILENT_SECONDS", 0.0)
+        monkeypatch.setattr(jump, "_ANSWER_SECONDS", 0.5)
+        with running_sshd() as server:
+            connect(connector, behind(sshd, hop(server)), sshd.auth()).close(keep=False)
+            # One that answers is asked and used again.
+            connect(connector, behind(sshd, hop(server)), sshd.auth()).close(keep=False)
+            assert logins(server) == 1
+            frozen = server.servers()
+            for process in frozen:
+                process.suspend()
+            connect(connector, behind(sshd, hop(server)), sshd.auth()).close(keep=False)
+            assert logins(server) == 2
+            for process in frozen:
+                process.resume()
+
+    def test_an_address_that_never_answers_costs_its_time_alone_and_leaves_no_channel(
+        self, connector: ParamikoConnector, sshd: Sshd, bastion: Sshd
+    ) -> None:
+        with socket.socket() as silent:
+            # The one place in its queue is taken, so nobody else gets an answer from it.
+            silent.bind(("127.0.0.1", 0))
+            silent.listen(0)
+            with socket.create_connection(silent.getsockname()):
+                target = replace(behind(sshd, hop(bastion)), port=silent.getsockname()[1])
+                first, second = (refused(connector, target, sshd.auth(), seconds=1.0) for _ in range(2))
+        reasons = {first.reason, second.reason}
+        assert reasons <= {Reason.CONNECT_TIMEOUT, Reason.BANNER_TIMEOUT}
+        assert Reason.CONNECT_TIMEOUT in reasons
+        (kept,) = [line for lines in connector._bastions._open.values() for line in lines]
+        give_up = Deadline(10)
+        while kept.transport._given_up and not give_up.passed:
+            threading.Event().wait(0.02)
+        assert not kept.transport._given_up
+        connect(connector, behind(sshd, hop(bastion)), sshd.auth()).close(keep=False)
+
+
+def test_ipv6_directly_through_a_jump_host_and_to_one(connector: ParamikoConnector) -> None:
+    with running_sshd(options={"ListenAddress": "::1"}) as six:
+        result = run(connector, six.target("::1"), six.auth(), 'echo "$SSH_CONNECTION"')
+        assert result.stdout.decode().split()[2] == "::1"
+        through = hop(six, "::1")
+        session = connect(connector, behind(six, through, address="[::1]"), six.auth())
+        assert session.facts.address == "::1"
+        session.close(keep=False)
+        # From IPv4 to IPv6 and back.
+        connect(connector, behind(six, through, address="127.0.0.3"), six.auth()).close(keep=False)
+        connect(connector, behind(six, hop(six, "127.0.9.3"), address="::1"), six.auth()).close(keep=False)
+        assert refused(connector, replace(behind(six, through), address="fe80::1"), six.auth()).reason is (
+            Reason.DENIED_NETWORK
+        )
 
 
 class TestNetworks:

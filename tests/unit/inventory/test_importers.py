@@ -208,6 +208,8 @@ Host web1 web3 "web9"
 Host old
     ProxyCommand ssh -W %h:%p inner
     User x
+Host near
+    ProxyJump NONE
 Match host *.example.com
     Port 7
 Host *
@@ -220,6 +222,7 @@ Host *
         "web3": {"address": "web3.example.com", "port": 2222, "user": "early"},
         "web9": {"address": "web9.example.com", "port": 2222, "user": "early", "jump": "bastion:2200"},
         "old": {"port": 22, "user": "early", "jump": "inner"},
+        "near": {"port": 22, "user": "early", "jump": "none"},
     }
     assert found.hosts["web1"].identity == "~/.ssh/web"
     assert found.faults == []

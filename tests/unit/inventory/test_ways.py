@@ -73,5 +73,7 @@ def test_what_has_no_end_is_refused(database: Database) -> None:
         assert raised.value.errors[0].field == "jump"
         with pytest.raises(Invalid, match="More than 5"):
             ways(session, "narrow")
-        with pytest.raises(Invalid):
-            ways(session, "web", chosen="not a host!")
+        for text in ("not a host!", "none,inner"):
+            with pytest.raises(Invalid):
+                ways(session, "web", chosen=text)
+        assert ways(session, "narrow", chosen="None") == [("direct", "run")]
