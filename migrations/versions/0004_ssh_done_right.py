@@ -27,6 +27,7 @@ _COLUMNS = {
     ],
     "jobs": [
         sa.Column("what", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("saved_id", sa.Integer(), nullable=True),
     ],
     "host_runs": [
         sa.Column("jump", sa.String(length=1000), nullable=True),
@@ -43,6 +44,7 @@ def upgrade() -> None:
     _add_host_keys()
     _add_credentials()
     _add_job_events()
+    _add_saved_commands()
 
 
 def _add_host_keys() -> None:
@@ -71,6 +73,7 @@ def _drop_host_keys() -> None:
 
 
 def downgrade() -> None:
+    _drop_saved_commands()
     op.drop_table("job_events")
     _drop_credentials()
     _drop_host_keys()
@@ -163,3 +166,31 @@ def _add_job_events() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_job_events_job_id"), "job_events", ["job_id"])
+
+
+def _add_saved_commands() -> None:
+    op.create_index(op.f("ix_jobs_saved_id"), "jobs", ["saved_id"])
+    op.create_table(
+        "saved_commands",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("key", sa.String(length=100), nullable=False),
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column("notes", sa.Text(), nullable=True),
+        sa.Column("order", sa.JSON(), nullable=False),
+        sa.Column("hosts", sa.Text(), nullable=True),
+        sa.Column("version", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("created_by_id", sa.Integer(), nullable=False),
+        sa.Column("created_by", sa.String(length=150), nullable=False),
+        sa.Column("created_at", UTCDateTime(), nullable=False),
+        sa.Column("changed_at", UTCDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(["created_by_id"], ["users.id"], name=op.f("fk_saved_commands_created_by_id_users")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_saved_commands")),
+        sa.UniqueConstraint("key", name=op.f("uq_saved_commands_key")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(op.f("ix_saved_commands_created_by_id"), "saved_commands", ["created_by_id"])
+
+
+def _drop_saved_commands() -> None:
+    op.drop_table("saved_commands")
+    op.drop_index(op.f("ix_jobs_saved_id"), "jobs")

@@ -33,6 +33,8 @@ class Permission(StrEnum):
     EDIT_INVENTORY = "edit_inventory"
     VIEW_CREDENTIALS = "view_credentials"
     MANAGE_CREDENTIALS = "manage_credentials"
+    VIEW_SAVED = "view_saved"
+    MANAGE_SAVED = "manage_saved"
     ADMINISTER = "administer"
 
 
@@ -49,10 +51,13 @@ _NEEDS = {
     # That they are there, and for which hosts, is for those who use them; their secrets are for nobody.
     Permission.VIEW_CREDENTIALS: Role.OPERATOR,
     Permission.MANAGE_CREDENTIALS: Role.ADMIN,
+    # Commands are kept for those who run them; everybody changes their own.
+    Permission.VIEW_SAVED: Role.OPERATOR,
+    Permission.MANAGE_SAVED: Role.ADMIN,
     Permission.ADMINISTER: Role.ADMIN,
 }
 _ORDER = tuple(Role)
-_READ_ONLY = frozenset({Permission.VIEW, Permission.VIEW_ALL_JOBS, Permission.VIEW_CREDENTIALS})
+_READ_ONLY = frozenset({Permission.VIEW, Permission.VIEW_ALL_JOBS, Permission.VIEW_CREDENTIALS, Permission.VIEW_SAVED})
 
 
 @dataclass(frozen=True, slots=True)

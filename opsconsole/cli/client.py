@@ -72,6 +72,10 @@ class ConsoleClient:
         """Changes what is behind ``path``: members that are ``None`` unset a field."""
         return self._json("PATCH", path, json=dict(body))
 
+    def put(self, path: str, body: Mapping[str, object]) -> Any:
+        """Puts ``body`` in the place of what is behind ``path``."""
+        return self._json("PUT", path, json=dict(body))
+
     def delete(self, path: str) -> None:
         """Deletes what is behind ``path``."""
         self._json("DELETE", path)

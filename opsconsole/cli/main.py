@@ -33,6 +33,7 @@ COMMANDS = {
     "cancel": "opsconsole.cli.control:cancel",
     "check": "opsconsole.cli.check:check",
     "rerun": "opsconsole.cli.remote:rerun",
+    "saved": "opsconsole.cli.saved:saved",
     "lineage": "opsconsole.cli.lineage:lineage",
     "timeline": "opsconsole.cli.timeline:timeline",
     "queue": "opsconsole.cli.control:queue",

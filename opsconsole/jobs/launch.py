@@ -198,6 +198,7 @@ def _write_job(session: Session, order: Order, actor: Actor, now: datetime, prep
         launch_type=order.launch_type.value,
         reason=(order.reason or "").strip()[:500] or None,
         rerun_of=order.rerun_of,
+        saved_id=order.saved_id,
         created_by_id=actor.user_id,
         created_by=actor.name,
         idempotency_key=order.idempotency_key,

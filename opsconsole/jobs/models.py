@@ -56,6 +56,8 @@ class Job(Base):
     launch_type: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str | None] = mapped_column(String(500))
     rerun_of: Mapped[int | None] = mapped_column(BigId, index=True)
+    # The saved command that it was started from, whose numbers are never given twice.
+    saved_id: Mapped[int | None] = mapped_column(index=True)
     created_by_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
     created_by: Mapped[str] = mapped_column(String(150))
     idempotency_key: Mapped[str | None] = mapped_column(String(100))
@@ -260,3 +262,25 @@ class LeaderLease(Base):
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
     owner: Mapped[str | None] = mapped_column(String(32))
     beat: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class SavedCommand(Base):
+    """An order that is kept under a name. ``order`` holds its fields that say something, never a secret."""
+
+    __tablename__ = "saved_commands"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    # Lower case, so that no two names differ by that alone.
+    key: Mapped[str] = mapped_column(String(100), unique=True)
+    name: Mapped[str] = mapped_column(String(100))
+    notes: Mapped[str | None] = mapped_column(Text)
+    order: Mapped[dict[str, Any]] = mapped_column(JSON)
+    # The hosts, folded, when they were fixed at saving; none when the targets are looked up at each run.
+    hosts: Mapped[str | None] = mapped_column(Text)
+    # Rises with every change, so that nobody overwrites what somebody else has just changed.
+    version: Mapped[int] = mapped_column(default=1, server_default="1")
+    created_by_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    created_by: Mapped[str] = mapped_column(String(150))
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    changed_at: Mapped[datetime] = mapped_column(UTCDateTime)

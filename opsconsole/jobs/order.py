@@ -9,7 +9,7 @@ from enum import StrEnum
 from opsconsole.jobs.ports import Secret
 
 # What may differ between an order and the same one sent again: how sure the person is, and what they were shown.
-_CIRCUMSTANCES = frozenset(
+CIRCUMSTANCES = frozenset(
     {
         "password",
         "expect_count",
@@ -92,6 +92,7 @@ class Order:
     idempotency_key: str | None = None
     launch_type: LaunchType = LaunchType.MANUAL
     rerun_of: int | None = None
+    saved_id: int | None = None
     asked: str | None = None
     watched: bool = False
 
@@ -99,5 +100,5 @@ class Order:
         """Returns a digest of what is ordered: the same for the same order sent again. No secret is part of it."""
         if self.asked is not None:
             return hashlib.sha256(self.asked.encode(errors="surrogatepass")).hexdigest()
-        wanted = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in _CIRCUMSTANCES}
+        wanted = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in CIRCUMSTANCES}
         return hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()

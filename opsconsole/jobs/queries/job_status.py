@@ -59,6 +59,7 @@ def status(session: Session, job: Job, *, now: datetime) -> dict[str, Any]:
         "launch_type": job.launch_type,
         "reason": job.reason,
         "rerun_of": job.rerun_of,
+        "saved_id": job.saved_id,
         "created_at": iso(job.created_at),
         "started_at": iso(job.started_at),
         "finished_at": iso(job.finished_at),

@@ -16,6 +16,7 @@ from opsconsole.web.api import (
     inventory_sources,
     jobs,
     results,
+    saved,
     tokens,
 )
 from opsconsole.web.api.openapi import document, require_json
@@ -34,6 +35,7 @@ _FEATURES = (
     inventory_files,
     inventory_sources,
     credentials,
+    saved,
 )
 
 

@@ -61,6 +61,16 @@ def question_of(json: questions.Resolve) -> Order:
     return Order(**said, **how_of(json))
 
 
+def json_of(order: Order) -> dict[str, Any]:
+    """Returns the JSON that means ``order``: what it says, without what it leaves to the console."""
+    plain = Order(targets=order.targets, command=order.command)
+    names = [name for name in (*_ORDER, *_WHAT, *_HOW) if name not in {"targets", "command"}]
+    said = {name: getattr(order, name) for name in names if getattr(order, name) != getattr(plain, name)}
+    times = {name: getattr(order, f"{name}_timeout") for name in ("connect", "command", "idle", "job")}
+    timeouts = {f"{name}_ms": round(value * 1000) for name, value in times.items() if value is not None}
+    return {"targets": order.targets, "command": order.command, **said} | ({"timeouts": timeouts} if timeouts else {})
+
+
 def made(job: Job, body: dict[str, Any], created: bool) -> tuple[Response, int]:
     """Returns the answer to an order: 201 for a new job, 200 for one that the same order made before."""
     response = jsonify(body)

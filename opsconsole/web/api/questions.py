@@ -6,12 +6,13 @@ this version cannot obey: a misspelt ``hosts`` left out would be an order to all
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from opsconsole.accounts.permissions import Scope
 
 MAX_WAIT_SECONDS = 25
 _NOT_YET = ("script", "template_id", "params", "run_as", "notify")
+_OF_A_LAUNCH = ("password", "expect", "confirm", "reason")
 _MAX_SECONDS_MS = 7 * 86_400_000
 _MAX_JOB_MS = 30 * 86_400_000
 
@@ -148,6 +149,38 @@ class NewJob(What):
                 raise ValueError(f"this version cannot obey: {', '.join(named)}")
             return {name: given for name, given in value.items() if name not in _NOT_YET}
         return value
+
+
+class NewSaved(Body):
+    """An order to keep under a name. With ``static`` its hosts are fixed now, else they are looked up at each run."""
+
+    name: Text = Field(max_length=100)
+    notes: Text | None = Field(None, max_length=4000)
+    static: bool = False
+    order: NewJob = Field(description="As for `POST /jobs`, but for what belongs to one launch alone.")
+
+    @field_validator("order")
+    @classmethod
+    def _keep_nothing_of_a_launch(cls, order: NewJob) -> NewJob:
+        given = [name for name in _OF_A_LAUNCH if name in order.model_fields_set]
+        if given:
+            raise ValueError(f"a saved command does not keep: {', '.join(given)}")
+        return order
+
+
+class ChangedSaved(NewSaved):
+    """What to keep instead; ``version`` is the one that was looked at."""
+
+    version: int | None = Field(None, ge=1, le=2**31 - 1)
+
+
+class RunSaved(Body):
+    """What belongs to one launch alone, as for `POST /jobs`."""
+
+    password: SecretStr | None = Field(None, max_length=1024)
+    expect: Expect = Expect()
+    confirm: NumberOrText | None = None
+    reason: Text | None = Field(None, max_length=1000)
 
 
 class Rerun(Body):

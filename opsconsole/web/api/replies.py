@@ -235,6 +235,7 @@ class JobStatus(Answer):
     launch_type: str
     reason: str | None
     rerun_of: int | None
+    saved_id: int | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -354,3 +355,27 @@ class OfferedKeys(Answer):
     """Offered host keys in the order of the roster."""
 
     host_keys: list[OfferedKey]
+
+
+class SavedCommand(Answer):
+    """An order that is kept; ``order`` is what `POST /jobs` takes. ``hosts`` are those that were fixed, folded, null
+    where they are looked up at each run; ``last_job`` is the newest job of it that the caller may see."""
+
+    id: int
+    name: str
+    notes: str | None
+    static: bool
+    hosts: str | None
+    order: dict[str, Any]
+    version: int
+    by: str
+    created_at: datetime
+    changed_at: datetime
+    last_job: int | None
+    may_change: bool
+
+
+class SavedCommands(Answer):
+    """All saved commands by name."""
+
+    saved: list[SavedCommand]

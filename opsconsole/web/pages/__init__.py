@@ -21,6 +21,7 @@ from opsconsole.web.pages import (
     me,
     routes,
     run,
+    saved,
     session,
     workers,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "me",
     "register",
     "run",
+    "saved",
     "session",
     "workers",
 ]

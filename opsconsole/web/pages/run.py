@@ -12,12 +12,14 @@ from opsconsole.accounts import service
 from opsconsole.accounts.models import User
 from opsconsole.accounts.permissions import Permission
 from opsconsole.credentials.service import credentials
-from opsconsole.errors import ConfirmationRequired, Conflict, Invalid, OpsconsoleError, TooLarge
+from opsconsole.errors import ConfirmationRequired, Conflict, Forbidden, Invalid, NotFound, OpsconsoleError, TooLarge
 from opsconsole.inventory import groups as inventory
 from opsconsole.jobs import control, queries
 from opsconsole.jobs.launch import Launcher, Order
+from opsconsole.jobs.saved import get_saved
 from opsconsole.web import orders
 from opsconsole.web.auth import actor, requires
+from opsconsole.web.pages import saved
 from opsconsole.web.pages.routes import pages
 from opsconsole.web.pages.run_form import RunForm
 from opsconsole.web.unit_of_work import now, read, runtime, transaction
@@ -41,6 +43,9 @@ def run() -> str:
         earlier = request.args.get("from", type=int)
         if earlier is not None:
             form = form.repeating(repeat(database, earlier))
+        kept = request.args.get("saved", type=int)
+        if kept is not None:
+            form = saved.begin(form, get_saved(database, kept))
         return _page(database, form, preview=_preview(database, form) if form.targets.strip() else None)
 
 
@@ -50,7 +55,7 @@ def start() -> Response:
     """Starts the job, or shows the form again with what is wrong.
 
     ``action=preview`` only looks, ``action=plan`` tells host by host what would be done, ``action=try`` takes the first
-    host alone.
+    host alone, ``action=save`` keeps the order and starts nothing.
     """
     form = RunForm.read(request.form)
     action = request.form.get("action")
@@ -58,6 +63,8 @@ def start() -> Response:
         return _again(replace(form, confirm=""), None)
     if action == "plan":
         return _planned(form)
+    if action == "save":
+        return _saved(form)
     try:
         order = form.to_order(request.form.get("password", ""))
         job_id = launch(_on_one_host(order) if action == "try" else order)
@@ -134,6 +141,16 @@ def _again(form: RunForm, error: OpsconsoleError | None) -> Response:
     return make_response(page, error.status if error else 200)
 
 
+def _saved(form: RunForm) -> Response:
+    """Returns to the saved command that keeps the form's order, or to the form with what is wrong."""
+    try:
+        saved_id = saved.save(form)
+    except (Invalid, TooLarge, Conflict, Forbidden, NotFound) as error:
+        with read() as database:
+            return make_response(_page(database, form, preview=_preview(database, form), error=error), error.status)
+    return redirect(url_for("pages.saved_command", saved_id=saved_id, kept=1), 303)
+
+
 def _planned(form: RunForm) -> Response:
     """Returns the form with the dry run of its order below it, or with what is wrong with the order."""
     with read() as database:
@@ -182,6 +199,7 @@ def _page(
         credentials=_credentials(database),
         remote_user=settings.remote_user,
         groups=inventory.groups(database)[:_GROUPS_SHOWN],
+        saved=saved.offered(database),
         earlier=queries.list_jobs(database, actor(), limit=_EARLIER),
         no_password=not service.has_password(user),
         policy=settings.host_key_policy,

@@ -83,6 +83,11 @@ class RunForm:
     expect_hosts: str = ""
     idempotency_key: str = ""
     rerun_of: str = ""
+    saved_id: str = ""
+    save_name: str = ""
+    save_notes: str = ""
+    save_static: str = ""
+    save_version: str = ""
 
     @classmethod
     def blank(cls, settings: Settings) -> Self:
@@ -188,6 +193,7 @@ class RunForm:
             idempotency_key=self.idempotency_key or None,
             launch_type=LaunchType.RELAUNCH if self.rerun_of else LaunchType.MANUAL,
             rerun_of=_whole("rerun_of", self.rerun_of, faults),
+            saved_id=_whole("saved_id", self.saved_id, faults),
             **self._surroundings(faults),
             **values,
         )

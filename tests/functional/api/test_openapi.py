@@ -170,6 +170,7 @@ def test_real_answers_are_as_described(
     check(admin.client.delete("/api/v1/hold", headers=headers), "lift_hold")
     _check_inventory(check, program(Role.ADMIN))
     _check_credentials(check, program(Role.ADMIN))
+    _check_saved(check, operator, {"name": "up", "order": order})
     assert check.seen == {operation["operationId"] for _, _, operation in _operations(document)}
 
 
@@ -185,6 +186,18 @@ def _check_credentials(check: Checker, admin: Program) -> None:
     check(admin.get("data-keys"), "list_data_keys")
     check(admin.delete("credentials/web"), "remove_credential")
     check(admin.get("credentials/web"), "get_credential")
+
+
+def _check_saved(check: Checker, operator: Program, kept: dict[str, Any]) -> None:
+    check(operator.post("saved", kept), "save_command")
+    check(operator.post("saved", kept), "save_command")
+    check(operator.get("saved"), "list_saved")
+    check(operator.get("saved/1"), "saved_command")
+    check(operator.get("saved/99"), "saved_command")
+    check(operator._call("PUT", "saved/1", json={**kept, "static": True}), "change_saved")
+    check(operator._call("PUT", "saved/1", json={**kept, "version": 1}), "change_saved")
+    check(operator.post("saved/1/run", {}), "run_saved")
+    check(operator.delete("saved/1"), "remove_saved")
 
 
 def _check_inventory(check: Checker, admin: Program) -> None:

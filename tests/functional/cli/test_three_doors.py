@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import unescape
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from sqlalchemy import func, select
 
 from opsconsole.accounts.models import User
@@ -184,3 +184,37 @@ def test_unknown_names_block_until_they_are_left_out(doors: Doors, door: str) ->
     assert doors.jobs == 1
     with doors.database.read() as session:
         assert session.get_one(Job, 1).folded == "web[1-2]"
+
+
+def test_saved_commands_on_the_command_line(doors: Doors) -> None:
+    def cli(*words: str) -> Result:
+        return CliRunner().invoke(main, ["saved", *words])
+
+    made = cli("add", "-w", "@web", "--notes", "why", "disk space", "--", "df", "-h")
+    assert made.exit_code == 0, made.output
+    assert cli("add", "-w", "@web", "Disk Space", "--", "uptime").exit_code == 2
+    fixed = cli("add", "--static", "-w", "@web", "-f", "1", "fixed", "--script", "/nonexistent")
+    assert fixed.exit_code == 2
+    assert cli("add", "--static", "-w", "@web", "fixed", "-f", "1", "--", "df -i").exit_code == 0
+    with doors.database.transaction() as session:
+        set_group(session, "web", ["web1", "web2", "web4"])
+    for name in ("DISK space", "fixed"):
+        done = cli("run", name, "--detach")
+        assert done.exit_code == 0, done.output
+    with doors.database.read() as session:
+        jobs = [session.get_one(Job, number) for number in (1, 2)]
+    assert [(job.folded, job.command, job.title) for job in jobs] == [
+        ("web[1-2,4]", "df -h", "disk space"),
+        ("web[1-3]", "df -i", "fixed"),
+    ]
+    changed = cli("add", "--replace", "-w", "web[1-150]", "disk space", "--", "uptime")
+    assert changed.exit_code == 0, changed.output
+    refused = cli("run", "disk space", "--detach")
+    assert (refused.exit_code, "Add --yes=150 and --reason" in refused.output) == (2, True)
+    assert cli("run", "disk space", "--detach", "--yes=150", "--reason", "why").exit_code == 0
+    listed = cli("list").output.splitlines()
+    assert [line.split()[0] for line in listed] == ["#1", "#2"]
+    assert "fixed hosts: web[1-3]" in cli("show", "fixed").output
+    assert cli("remove", "fixed", "--yes").exit_code == 0
+    assert "There is no saved command fixed." in cli("run", "fixed").output
+    assert doors.jobs == 3

@@ -6,7 +6,13 @@ from opsconsole.accounts.permissions import Actor, Permission, Role, Scope
 
 PEOPLE = {
     Role.VIEWER: {Permission.VIEW},
-    Role.OPERATOR: {Permission.VIEW, Permission.RUN, Permission.STOP_ALL, Permission.VIEW_CREDENTIALS},
+    Role.OPERATOR: {
+        Permission.VIEW,
+        Permission.RUN,
+        Permission.STOP_ALL,
+        Permission.VIEW_CREDENTIALS,
+        Permission.VIEW_SAVED,
+    },
     Role.APPROVER: {
         Permission.VIEW,
         Permission.RUN,
@@ -14,11 +20,12 @@ PEOPLE = {
         Permission.VIEW_ALL_JOBS,
         Permission.HIGH_PRIORITY,
         Permission.VIEW_CREDENTIALS,
+        Permission.VIEW_SAVED,
     },
     Role.ADMIN: set(Permission),
 }
 NEVER_BY_TOKEN = {Permission.ADMINISTER}
-READS = {Permission.VIEW, Permission.VIEW_ALL_JOBS, Permission.VIEW_CREDENTIALS}
+READS = {Permission.VIEW, Permission.VIEW_ALL_JOBS, Permission.VIEW_CREDENTIALS, Permission.VIEW_SAVED}
 
 
 @pytest.mark.parametrize("permission", list(Permission))

@@ -254,7 +254,7 @@ function editor() {
   byId("password").disabled = !password;
 }
 
-const HARMLESS = new Set(["title", "confirm", "reason", "user", "password", "credential", "connect_timeout", "command_timeout"]);
+const HARMLESS = new Set(["save_name", "save_notes", "save_static", "title", "confirm", "reason", "user", "password", "credential", "connect_timeout", "command_timeout"]);
 form.addEventListener("input", (event) => {
   editor();
   if (!HARMLESS.has(/** @type {HTMLInputElement} */ (event.target).name)) ask();
@@ -294,7 +294,14 @@ if (cameBack && draft && !box.value) {
     else if (field) field.value = String(kept);
   }
 }
+/** Saves what is written, once it has a name. */
+function keep() {
+  byId("save").querySelector("details").open = true;
+  if (value("save_name").trim()) form.requestSubmit(byId("save-button"));
+  else byId("save_name").focus();
+}
 keys({
+  "ctrl+s": keep,
   "ctrl+enter": (event) => (event.shiftKey ? form.requestSubmit(byId("try")) : !button.disabled && form.requestSubmit(button)),
 });
 // With script the dry run appears below the form, and a typed password stays where it is.
