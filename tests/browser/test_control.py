@@ -80,7 +80,10 @@ def test_one_wave_is_held_back_and_cancelled(live: LiveServer, page: Page, play:
 def test_chosen_hosts_are_held_resumed_and_cancelled(live: LiveServer, page: Page, play: Players) -> None:
     job = live.launch(Order(targets="web[1-6]", command="uptime"))
     play(job).start(0)
-    page.goto(f"{live.url}/jobs/{job}")
+    page.goto(f"{live.url}/jobs/{job}?view=hosts")
+    expect(page.locator("#hosts-table .rows .hrow")).to_have_count(6)
+    expect(page.locator("#chosen")).to_be_hidden()
+    page.click(".tabs a[data-view=overview]")
     expect(page.locator("#link")).to_have_text("Live")
     expect(page.locator("#chosen")).to_be_hidden()
     page.click("#grid a:nth-child(3)", modifiers=["Shift"])

@@ -292,7 +292,7 @@ def test_no_group_of_one_is_a_majority(live: LiveServer, page: Page, play: Playe
         workers.end(place, output_digest=f"{place}" * 64)
     page.goto(f"{live.url}/jobs/{job}")
     expect(page.locator("#groups-top .grp")).to_have_count(3)
-    expect(page.locator("#groups-note")).to_have_text("3 groups from 3 hosts finished")
+    expect(page.locator("#groups-note")).to_have_text("3 groups from 3 hosts")
     expect(page.locator("#groups-top")).not_to_contain_text("compared")
     expect(page.locator("#groups-top del")).to_have_count(0)
 

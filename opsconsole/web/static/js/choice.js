@@ -12,6 +12,8 @@ export function createChoice({ job, name, onChange, onStatus }) {
   const chosen = new Set();
   const bar = byId("chosen");
   let last = -1;
+  // Without script the bar stands there for the ticked boxes; with it, once something is chosen.
+  if (bar) bar.hidden = true;
   const names = () => [...chosen].sort((a, b) => a - b).map(name);
 
   /** @param {number[]} places */

@@ -92,8 +92,8 @@ export function groupList({ job, root, note, limit, href, onPick }) {
     if (fitting.length > limit) root.append(el("p", { class: "foot", text: plural(fitting.length - limit, "{n} more group in Output groups", "{n} more groups in Output groups") }));
     const hosts = groups.reduce((sum, group) => sum + group.count, 0);
     if (note) {
-      const text = plural(groups.length, "{n} group from {hosts} finished", "{n} groups from {hosts} finished");
-      note.textContent = text.replace("{hosts}", plural(hosts, "{n} host", "{n} hosts"));
+      const text = plural(groups.length, "{n} group from {hosts}", "{n} groups from {hosts}");
+      note.textContent = hosts ? text.replace("{hosts}", plural(hosts, "{n} host", "{n} hosts")) : "";
     }
   }
 
