@@ -13,6 +13,7 @@ STYLES = [relative(path) for path in files("opsconsole/web/static", suffix=".css
 
 # What may not stand in a page: the pattern, and why.
 PAGE_RULES = {
+    "unmerged": (r"<{7} |>{7} ", "a merge was left unfinished"),
     "unescaped": (r"\|\s*safe\b|autoescape\s+false", "a value would reach the page unescaped"),
     "inline script": (
         r"<script(?![^>]*\bsrc=)(?![^>]*type=\"application/json\")",
@@ -66,6 +67,7 @@ def test_style_loads_nothing_from_afar(name: str) -> None:
 @pytest.mark.parametrize(
     ("rules", "planted"),
     [
+        (PAGE_RULES, "<<<<<<< HEAD"),
         (PAGE_RULES, "{{ output|safe }}"),
         (PAGE_RULES, "{{ output | safe }}"),
         (PAGE_RULES, "{% autoescape false %}"),

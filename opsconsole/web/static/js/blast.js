@@ -22,11 +22,9 @@ export function items(found, { leaveOut, useInstead }) {
     part.insertBefore(el("button", { class: "linkish", type: "button", text: t("Leave out"), on: { click: () => leaveOut(folded) } }), line);
     parts.push(part);
   }
-  const ways = Object.entries(found.jumps ?? {}).filter(([way]) => way !== "none");
-  if (ways.length) parts.push(item("c", t("{n} through jump hosts", { n: number(ways.reduce((sum, [, count]) => sum + count, 0)) }), ways.map(([way, count]) => `${way} (${number(count)})`).join(" "), ""));
   if (found.frozen_count) parts.push(item("s", t("{n} frozen, left out", { n: number(found.frozen_count) }), found.frozen_folded, ""));
   if (found.excluded_count) parts.push(item("x", t("{n} excluded", { n: number(found.excluded_count) }), found.excluded, ""));
-  parts.push(...madeUp(found.by ?? {}));
+  parts.push(...through(found.jumps ?? {}), ...madeUp(found.by ?? {}));
   return parts;
 }
 
@@ -41,6 +39,13 @@ function unknown(found, useInstead) {
       el("button", { class: "linkish mono", type: "button", text: one.use, on: { click: () => useInstead(one.unknown, one.use) } }), "?"));
   }
   return part;
+}
+
+/** How many hosts are reached by each way that is not the direct one. @param {Record<string, number>} jumps */
+function through(jumps) {
+  const lines = Object.entries(jumps).filter(([way]) => way !== "none").map(([way, count]) =>
+    el("div", { class: "num" }, el("span", { class: "mono wrap-any", text: way }), ` ${number(count)}`));
+  return lines.length ? [el("div", { class: "it" }, el("span"), el("b", { text: t("Through jump hosts") }), el("div", { class: "w" }, ...lines))] : [];
 }
 
 /** How many hosts each value of a tag has, of tags that have few values. @param {Record<string, Record<string, number>>} by */
