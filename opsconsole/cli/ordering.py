@@ -6,7 +6,7 @@ from typing import Any, ParamSpec, TextIO
 import click
 
 from opsconsole.cli.client import Body
-from opsconsole.cli.password import ask_password
+from opsconsole.cli.password import RUN_AS, ask_password
 from opsconsole.cli.seconds import Seconds
 from opsconsole.errors import Invalid
 
@@ -34,6 +34,9 @@ _SAME = (
     "stdin",
     "cwd",
     "umask",
+    "run_as",
+    "run_as_method",
+    "run_as_credential",
 )
 _TIMEOUTS = ("connect", "command", "idle", "job")
 
@@ -75,6 +78,10 @@ def what_options(command: Callable[P, None]) -> Callable[P, None]:
         click.option("--cwd", metavar="FOLDER", help="Folder to run it in."),
         click.option("--umask", metavar="OCTAL", help="Such as 027."),
         click.option("--env", multiple=True, metavar="NAME=VALUE", help="Variable of its environment."),
+        click.option("--run-as", metavar="USER", help="Account it runs as, when not the login's."),
+        click.option("--run-as-method", type=click.Choice(["sudo", "su"]), help="How it becomes that; sudo."),
+        click.option("--run-as-credential", help="With what: none, login, cred:NAME or password."),
+        click.option("--ask-run-as-password", is_flag=True, help="Ask for its password, given once on each host."),
     )
 
 
@@ -151,6 +158,10 @@ def order_of(command: str, options: Mapping[str, Any]) -> Body:
         if options["credential"] not in {None, "password"}:
             raise Invalid("--ask-password and --credential exclude each other.")
         order |= {"credential": "password", "password": ask_password()}
+    if options["ask_run_as_password"]:
+        if options["run_as_credential"] not in {None, "password"}:
+            raise Invalid("--ask-run-as-password and --run-as-credential exclude each other.")
+        order |= {"run_as_credential": "password", "run_as_password": ask_password(RUN_AS)}
     return order
 
 

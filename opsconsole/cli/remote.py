@@ -23,7 +23,7 @@ from opsconsole.cli.ordering import (
     text_of,
     what_options,
 )
-from opsconsole.cli.password import ask_password
+from opsconsole.cli.password import RUN_AS, ask_password
 from opsconsole.cli.planning import show_plan
 from opsconsole.cli.render import job_row
 from opsconsole.cli.terminal import Terminal, harmless
@@ -172,6 +172,7 @@ def logs(job: int, host: str | None, *, follow: bool, stream: str, **options: An
 @click.option("--yes", metavar="[=N]", help="Do not ask; with a number only if that many hosts are meant.")
 @click.option("--reason", help="Why; kept with the job.")
 @click.option("--ask-password", is_flag=True, help="Ask for the password again (or read it from stdin).")
+@click.option("--ask-run-as-password", is_flag=True, help="Ask for the password of the account to run as, too.")
 @click.option("--detach", is_flag=True, help="Print the job's id and leave.")
 @showing_options
 @edge
@@ -187,6 +188,8 @@ def rerun(job: int, *, yes: str | None, reason: str | None, detach: bool, **opti
     order: Body = {"states": letters, "hosts": list(options["hosts"]) or None, "reason": reason}
     if options["ask_password"]:
         order["password"] = ask_password()
+    if options["ask_run_as_password"]:
+        order["run_as_password"] = ask_password(RUN_AS)
     with open_client(Settings.load()) as client:
         again = _rerun(client, job, order, consent, terminal)
         if detach:
@@ -204,6 +207,9 @@ def _rerun(client: ConsoleClient, job: int, order: Body, consent: Consent, termi
     except Invalid as error:
         if "password" not in order and any(fault.field == "password" for fault in error.errors):
             raise Invalid(f"Job {job} used a password, and none is kept: add --ask-password.") from None
+        if "run_as_password" not in order and any(fault.field == "run_as_password" for fault in error.errors):
+            message = f"Job {job} used a password to run as another account: add --ask-run-as-password."
+            raise Invalid(message) from None
         raise
     except ConfirmationRequired as error:
         risk: Any = error.extra["risk"]

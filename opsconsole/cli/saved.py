@@ -14,7 +14,7 @@ from opsconsole.cli.exit_codes import ExitCode
 from opsconsole.cli.following import Showing, see_through
 from opsconsole.cli.hosts import confirmed
 from opsconsole.cli.ordering import control_options, login_options, order_of, target_options, text_of, what_options
-from opsconsole.cli.password import ask_password
+from opsconsole.cli.password import RUN_AS, ask_password
 from opsconsole.cli.remote import showing_options
 from opsconsole.cli.terminal import harmless
 from opsconsole.errors import Invalid, NotFound
@@ -80,8 +80,9 @@ def add(
     name: str, command: tuple[str, ...], *, static: bool, notes: str | None, replacing: bool, **options: Any
 ) -> int:
     """Save COMMAND under NAME: opsconsole saved add -w @web disks -- df -h"""
-    if options["ask_password"]:
-        raise Invalid("No password is kept: give --credential password, and --ask-password when it is run.")
+    if options["ask_password"] or options["ask_run_as_password"]:
+        message = "No password is kept: give --credential password (or --run-as-credential), and it when it is run."
+        raise Invalid(message)
     body = {"name": name, "notes": notes, "static": static, "order": order_of(text_of(command, options), options)}
     with open_client(Settings.load()) as client:
         before = _look_for(client, name) if replacing else None
@@ -98,6 +99,7 @@ def add(
 @click.option("--yes", metavar="[=N]", help="Do not ask; with a number only if that many hosts are meant.")
 @click.option("--reason", help="Why; kept with the job.")
 @click.option("--ask-password", "asking", is_flag=True, help="Ask for the password (or read it from stdin).")
+@click.option("--ask-run-as-password", is_flag=True, help="Ask for the password of the account to run as, too.")
 @click.option("--detach", is_flag=True, help="Print the job's id and leave.")
 @showing_options
 @edge
@@ -113,6 +115,8 @@ def run(name: str, *, yes: str | None, reason: str | None, asking: bool, detach:
         order["expect"] = {"count": preview["count"], "digest": preview["digest"], "hosts": preview["folded"]}
         if asking:
             order["password"] = ask_password()
+        if options["ask_run_as_password"]:
+            order["run_as_password"] = ask_password(RUN_AS)
         key = {"Idempotency-Key": str(uuid.uuid4())}
         job = int(client.post(f"saved/{item['id']}/run", order, headers=key)["id"])
         if detach:

@@ -19,17 +19,19 @@ from opsconsole.errors import Unavailable
 from opsconsole.hostset import parse_host
 from opsconsole.inventory.profiles import profiles_of
 from opsconsole.inventory.service import frozen_hosts
+from opsconsole.jobs import becoming
 from opsconsole.jobs.authentication import Authenticator, Login, Stored
+from opsconsole.jobs.becoming import RUN_AS_SECRET
 from opsconsole.jobs.compose import compose
 from opsconsole.jobs.launch import PASSWORD_SECRET
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.options import RunOptions
-from opsconsole.jobs.ports import Auth, Hop, Limits, Profile, RemoteCommand, Secret, Target, Unreached
+from opsconsole.jobs.ports import Auth, Become, Hop, Limits, Profile, RemoteCommand, Secret, Target, Unreached
 from opsconsole.jobs.route import Route, Step, read_routes
 from opsconsole.jobs.states import Reason
 from opsconsole.jobs.trust import Place, Trust, TrustReader
 from opsconsole.jobs.variables import render
-from opsconsole.jobs.what import What
+from opsconsole.jobs.what import RunAs, What
 from opsconsole.settings import Settings
 
 _JOBS_REMEMBERED = 64
@@ -62,16 +64,19 @@ class Claim:
     retry_pause: float = 0.0
     durable: bool = False
     ran_seconds: float | None = None
+    become: Become | None = None
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
         """All secrets that this run makes use of; none of them is to be seen in its output."""
-        return (*self.auth.secrets, *(secret for hop in self.target.via for secret in hop.auth.secrets))
+        other = self.become.password if self.become is not None else None
+        hops = (secret for hop in self.target.via for secret in hop.auth.secrets)
+        return (*self.auth.secrets, *hops, *([other] if other is not None else []))
 
     def command(self) -> RemoteCommand:
         """Returns what to run, with the host's own limit of time: it lies behind ours and counts when we are gone."""
         limit = int(self.limits.command or _NO_LIMIT_SECONDS) + int(self.limits.grace) + _REMOTE_LIMIT_SLACK
-        return RemoteCommand(self.mark, self.script, limit, int(self.limits.grace) or 1)
+        return RemoteCommand(self.mark, self.script, limit, int(self.limits.grace) or 1, become=self.become)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,7 @@ class _JobFacts:
     kind: str
     name: str | None
     password: Secret | None
+    run_as_password: Secret | None
     problem: Unreached | None
 
 
@@ -167,6 +173,7 @@ class ClaimReader:
         trusted = self._trust.read(session, [*places, *on_the_way], now)
         choices = [self._choice(run) for run in runs]
         choices += [self._hop_choice(run, step) for run in runs for step in routes[run.jump]]
+        choices += becoming.choices([self._jobs[run.job_id].what for run in runs])
         stored = self._authenticator.stored(session, choices, now=now)
         names = {run.id: parse_host(run.host).name.lower() for run in runs}
         profiles = profiles_of(session, names.values())
@@ -200,8 +207,17 @@ class ClaimReader:
             job.auth["kind"],
             job.auth["name"],
             password,
+            self._run_as_password(session, job_id, what),
             problem,
         )
+
+    def _run_as_password(self, session: Session, job_id: int, what: What) -> Secret | None:
+        if what.run_as_credential != RunAs.TYPED:
+            return None
+        try:
+            return self._vault.open_job_secret(session, job_id, RUN_AS_SECRET)
+        except Unavailable:
+            return None
 
     def _open_password(self, session: Session, job_id: int) -> tuple[Secret | None, Unreached | None]:
         try:
@@ -216,6 +232,9 @@ class ClaimReader:
         job = self._jobs[run.job_id]
         auth, problem = self._auth(run, job, stored)
         hops, hop_problem = way
+        become, become_problem = becoming.become(
+            job.what, job.run_as_password, auth, run.host, run.user, self._authenticator, stored
+        )
         target = Target(
             host=run.host,
             address=run.address,
@@ -243,10 +262,11 @@ class ClaimReader:
             limits=limits,
             script=_script(job, run),
             mark=run.mark,
-            problem=trust.blocked or problem or hop_problem,
+            problem=trust.blocked or problem or hop_problem or become_problem,
             retries=options.retries,
             retry_pause=options.retry_pause,
             durable=options.durable,
+            become=become,
         )
 
     def _auth(self, run: Delivered, job: _JobFacts, stored: Stored) -> tuple[Auth, Unreached | None]:

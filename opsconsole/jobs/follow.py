@@ -128,10 +128,10 @@ class Follower:
                 return self._dropped(detail, now, Reason.CONNECTION_LOST)
             case Vanished(detail):
                 return self._dropped(detail, now, Reason.VANISHED)
-            case NotStarted(detail):
+            case NotStarted(detail, reason):
                 # The gate said running, so the only states left are those of a run; an exec that was refused
                 # ran nothing, which the reason says.
-                return self._outcome(RunState.FAILED, now, reason=Reason.EXEC_REFUSED, detail=detail)
+                return self._outcome(RunState.FAILED, now, reason=reason, detail=detail)
             case Detached():
                 self._heard = now
             case Idle():

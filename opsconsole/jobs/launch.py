@@ -15,12 +15,14 @@ from opsconsole.credentials.vault import Vault, job_place
 from opsconsole.db.console import Console
 from opsconsole.errors import ConfirmationRequired, Conflict, Forbidden
 from opsconsole.hostset import EmptyInventory, Resolution, evaluate, fold
+from opsconsole.jobs.becoming import RUN_AS_SECRET
 from opsconsole.jobs.guard import COUNTDOWN_MS, COUNTDOWN_SLACK_MS, confirmed
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.order import LaunchType, Order
 from opsconsole.jobs.states import JobState
 from opsconsole.jobs.survey import Prepared, Survey, fault
 from opsconsole.jobs.variables import render
+from opsconsole.secret import Secret
 from opsconsole.settings import Settings
 
 __all__ = ["PASSWORD_SECRET", "LaunchType", "Launcher", "Order"]
@@ -72,13 +74,18 @@ class Launcher(Survey):
         if order.watched and risk.counts_down:
             job.hold_ms = COUNTDOWN_MS + COUNTDOWN_SLACK_MS
         session.execute(insert(HostRun), [{"job_id": job.id, **row} for row in prepared.rows])
-        if order.password is not None:
-            place = job_place(job.id, PASSWORD_SECRET)
-            key_id, data = self._vault.seal(session, {place: order.password}, now=now)[place]
-            secret = JobSecret(job_id=job.id, name=PASSWORD_SECRET, key_id=key_id, sealed=data, created_at=now)
-            session.add(secret)
+        self._keep_secret(session, job, PASSWORD_SECRET, order.password, now)
+        self._keep_secret(session, job, RUN_AS_SECRET, order.run_as_password, now)
         _audit(session, actor, job, order, prepared, now)
         return job, True
+
+    def _keep_secret(self, session: Session, job: Job, name: str, typed: Secret | None, now: datetime) -> None:
+        """Keeps what was typed for the job, sealed, until the job ends."""
+        if typed is None:
+            return
+        place = job_place(job.id, name)
+        key_id, data = self._vault.seal(session, {place: typed}, now=now)[place]
+        session.add(JobSecret(job_id=job.id, name=name, key_id=key_id, sealed=data, created_at=now))
 
     def plan(self, session: Session, order: Order, actor: Actor) -> dict[str, Any]:
         """Returns what ``launch`` would do, host by host, as the JSON of ``POST /plan``. Nothing connects, nothing is

@@ -190,7 +190,8 @@ class Looker:
             return Sight(problem=session.detail)
         ended = False
         try:
-            sight = session.search(claim.mark, end=claim.limits.grace if asked.kill else None, seconds=_SEARCH_SECONDS)
+            end = claim.limits.grace if asked.kill else None
+            sight = session.search(claim.mark, end=end, seconds=_SEARCH_SECONDS, become=claim.become)
             ended = sight.problem is None
             return sight
         finally:

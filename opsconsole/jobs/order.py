@@ -12,6 +12,7 @@ from opsconsole.jobs.ports import Secret
 CIRCUMSTANCES = frozenset(
     {
         "password",
+        "run_as_password",
         "expect_count",
         "expect_digest",
         "expect_hosts",
@@ -41,11 +42,11 @@ class Order:
     ``skip_unknown``: what the inventory does not know is left out, instead of being refused or dialled by its name.
 
     ``credential`` is ``auto`` (what the host, its groups or the settings say, else the worker's own keys), ``ambient``,
-    ``key:<name>`` (a key file), ``cred:<name>`` (a stored credential) or ``password``. ``interpreter`` to ``env`` are
-    as in ``what.What``. ``expect_count``, ``expect_digest`` and ``expect_hosts`` (a list of hosts) repeat what the
-    preview said. ``asked`` is what the person asked for where the order was made from it: it decides whether two orders
-    with the same ``idempotency_key`` are the same. ``watched``: a person sees the job's page next, so that one of tier
-    1 gives them a moment to stop it.
+    ``key:<name>`` (a key file), ``cred:<name>`` (a stored credential) or ``password``. ``interpreter`` to
+    ``run_as_credential`` are as in ``what.What``. ``expect_count``, ``expect_digest`` and ``expect_hosts`` (a list of
+    hosts) repeat what the preview said. ``asked`` is what the person asked for where the order was made from it: it
+    decides whether two orders with the same ``idempotency_key`` are the same. ``watched``: a person sees the job's page
+    next, so that one of tier 1 gives them a moment to stop it.
     """
 
     targets: str
@@ -83,6 +84,10 @@ class Order:
     cwd: str | None = None
     umask: str | None = None
     env: Mapping[str, str] | None = None
+    run_as: str | None = None
+    run_as_method: str | None = None
+    run_as_credential: str | None = None
+    run_as_password: Secret | None = None
     priority: str = "normal"
     expect_count: int | None = None
     expect_digest: str | None = None

@@ -210,7 +210,7 @@ class Performer:
         if isinstance(session, Unreached):
             return Sight(problem=f"Whether the command ended is not known: {session.detail}")
         try:
-            return session.search(claim.mark, end=0.0, seconds=_ASK_ANEW_SECONDS)
+            return session.search(claim.mark, end=0.0, seconds=_ASK_ANEW_SECONDS, become=claim.become)
         finally:
             session.close(keep=False)
 

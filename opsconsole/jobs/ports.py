@@ -143,11 +143,29 @@ class Spool:
     stderr: int = 0
 
 
+class BecomeMethod(StrEnum):
+    """How a login comes to run something as another account of its host."""
+
+    SUDO = "sudo"
+    SU = "su"
+
+
+@dataclass(frozen=True, slots=True)
+class Become:
+    """The account of the host that a command runs as, and what searches for it too. Without a ``password`` it must be
+    let through unasked; with one it is given once."""
+
+    user: str
+    method: BecomeMethod = BecomeMethod.SUDO
+    password: Secret | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class RemoteCommand:
     """What to run: ``mark`` is exported as OPSC_RUN to find it by; ``script`` is fed over stdin, never an argument.
 
-    With a ``spool`` the command outlives the connection, and the mark must be the same at every attachment.
+    With a ``spool`` the command outlives the connection, and the mark must be the same at every attachment. With
+    ``become`` it runs as another account than the login's.
     """
 
     mark: str
@@ -155,6 +173,7 @@ class RemoteCommand:
     limit_seconds: int
     grace_seconds: int
     spool: Spool | None = None
+    become: Become | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,9 +263,10 @@ class Vanished:
 
 @dataclass(frozen=True, slots=True)
 class NotStarted:
-    """The server refused the exec request itself; the command certainly did not run."""
+    """The server refused the exec request itself, or the host the account; the command certainly did not run."""
 
     detail: str
+    reason: Reason = Reason.EXEC_REFUSED
 
 
 Event = Output | Skipped | Started | Idle | Detached | Exited | Dropped | Vanished | NotStarted
@@ -328,14 +348,14 @@ class Session(Protocol):
     def start(self, command: RemoteCommand) -> RemoteProcess:
         """Sends the exec request. Call only after the start gate is committed. Never raises for a remote failure."""
 
-    def search(self, mark: str, *, end: float | None, seconds: float) -> Sight:
+    def search(self, mark: str, *, end: float | None, seconds: float, become: Become | None = None) -> Sight:
         """Returns what on the host carries ``mark``, within ``seconds``; instead of ``start``, on a session of its own.
 
-        With ``end`` it gets TERM and, after that many seconds, KILL, and what is then alive is returned. Never raises
-        for a remote failure.
+        It looks as the account that the command runs as. With ``end`` what it finds gets TERM and, after that many
+        seconds, KILL, and what is then alive is returned. Never raises for a remote failure.
         """
 
-    def forget(self, mark: str) -> None:
+    def forget(self, mark: str, become: Become | None = None) -> None:
         """Has the host remove what it keeps of the durable run with ``mark``, whose result is stored. Never raises;
         what could not be removed now, a later durable run removes."""
 

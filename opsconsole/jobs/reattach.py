@@ -79,7 +79,7 @@ class Reattaching:
     def forget(self) -> None:
         """Has the host remove what it keeps of the command, whose result is stored."""
         if self.session is not None:
-            self.session.forget(self._command.mark)
+            self.session.forget(self._command.mark, self._command.become)
 
     def close(self, *, keep: bool) -> None:
         """Ends the connection there is, or gives it back."""

@@ -20,6 +20,7 @@ from opsconsole.jobs.models import Job, SavedCommand
 from opsconsole.jobs.order import CIRCUMSTANCES, Order
 from opsconsole.jobs.ports import Secret
 from opsconsole.jobs.survey import Survey
+from opsconsole.jobs.what import RunAs
 
 _MOST = 2000
 _NAME_CHARS = 100
@@ -145,8 +146,10 @@ def _set(
 
 def _checked(session: Session, survey: Survey, order: Order, actor: Actor, *, static: bool) -> str | None:
     """Returns the hosts that the order names now, folded. Raises ``Invalid`` for an order that could not be given."""
-    # The password is typed when the command is run.
+    # Passwords are typed when the command is run.
     asked = replace(order, password=_NO_PASSWORD) if order.credential == "password" else order
+    if order.run_as_credential == RunAs.TYPED:
+        asked = replace(asked, run_as_password=_NO_PASSWORD)
     try:
         return survey.prepare(session, asked, actor).found.resolution.folded
     except Invalid as error:

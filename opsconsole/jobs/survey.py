@@ -16,6 +16,7 @@ from opsconsole.hostset import fold
 from opsconsole.inventory.inherited import inherited
 from opsconsole.inventory.models import Host
 from opsconsole.inventory.ways import DIRECT, Way, find_ways
+from opsconsole.jobs import becoming
 from opsconsole.jobs.filling import example, fill
 from opsconsole.jobs.guard import PROTECTED_TAG_VALUE, Risk, assess
 from opsconsole.jobs.limits import Caps
@@ -117,6 +118,7 @@ class Survey:
         what = self.what_of(order)
         options = self._options(**chosen_of(order))
         auth = self._auth_of(order)
+        becoming.check(order, what, auth)
         priority = _priority(order.priority)
         found = self._find(session, actor, order)
         located = found.located
@@ -132,6 +134,7 @@ class Survey:
                 zip(located, logins, ways, placed.rank, placed.wave, keys, strict=True)
             )
         ]
+        becoming.check_stored(session, self._settings, what, located, rows)
         for row, values in zip(rows, fill(located, rows, command, what), strict=True):
             row["variables"] = values
         return Prepared(

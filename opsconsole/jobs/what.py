@@ -8,13 +8,16 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from typing import Any
 
 from opsconsole.errors import FieldError, Invalid
 from opsconsole.jobs.order import Order
+from opsconsole.jobs.ports import BecomeMethod
 
 _PROGRAM = re.compile(r"[A-Za-z0-9_./+][A-Za-z0-9_./+-]{0,199}")
 _UMASK = re.compile(r"0?[0-7]{3}")
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\$?")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
 # By these the guard finds what belongs to a run; another value would hide it.
 _RESERVED = frozenset({"OPSC_RUN", "OPSC_KEEPER"})
@@ -24,13 +27,23 @@ _MOST_WORDS = 200
 _MOST_PATH_CHARS = 4096
 
 
+class RunAs(StrEnum):
+    """What the other account is reached with, besides ``cred:<name>``: nothing, the password of the login, or one that
+    is typed for the job."""
+
+    UNASKED = "none"
+    LOGIN = "login"
+    TYPED = "password"
+
+
 @dataclass(frozen=True, slots=True)
 class What:
     """How a command's text is run; the plain ``What()`` means: by the login's ``/bin/sh``, as it is.
 
     With an ``interpreter`` (a program and its options) the text is a script that this program reads; without one
     ``args`` are the shell's ``$1`` and so on. ``stdin`` is what the command reads, ``cwd`` a folder, relative to the
-    one that the login starts in.
+    one that the login starts in. ``run_as`` is the account it runs as when that is not the login's, ``run_as_method``
+    how it becomes that, ``run_as_credential`` with what: see ``RunAs``; the password itself is never here.
     """
 
     interpreter: str | None = None
@@ -39,6 +52,9 @@ class What:
     cwd: str | None = None
     umask: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    run_as: str | None = None
+    run_as_method: str | None = None
+    run_as_credential: str | None = None
 
     @classmethod
     def of(cls, order: Order, *, max_stdin_bytes: int) -> "What":
@@ -50,6 +66,7 @@ class What:
             cwd=order.cwd or None,
             umask=order.umask or None,
             env=dict(order.env or {}),
+            **_run_as_of(order),
         )
         faults = [
             *_interpreter_faults(what.interpreter),
@@ -58,6 +75,7 @@ class What:
             *_cwd_faults(what.cwd),
             *_umask_faults(what.umask),
             *_env_faults(what.env),
+            *_run_as_faults(what),
         ]
         if faults:
             raise Invalid("; ".join(f"{fault.field}: {fault.message}" for fault in faults), errors=faults)
@@ -139,6 +157,34 @@ def _env_faults(env: Mapping[str, str]) -> list[FieldError]:
     if reserved := _RESERVED & env.keys():
         return [FieldError("env", f"{min(reserved)} belongs to the console.")]
     return _size_faults("env", [f"{name}={value}" for name, value in env.items()])
+
+
+def _run_as_of(order: Order) -> dict[str, str | None]:
+    if not order.run_as:
+        said = ("run_as_method", "run_as_credential")
+        return {name: getattr(order, name) or None for name in said}
+    typed = RunAs.TYPED if order.run_as_password is not None else None
+    return {
+        "run_as": order.run_as.strip(),
+        "run_as_method": order.run_as_method or BecomeMethod.SUDO.value,
+        "run_as_credential": order.run_as_credential or typed,
+    }
+
+
+def _run_as_faults(what: What) -> list[FieldError]:
+    faults = []
+    if what.run_as is None:
+        message = "It says how to become another account: name that as run_as."
+        said = {"run_as_method": what.run_as_method, "run_as_credential": what.run_as_credential}
+        return [FieldError(name, message) for name, value in said.items() if value]
+    if not _USER.fullmatch(what.run_as):
+        faults.append(FieldError("run_as", "Not a user name: letters, digits, dot, dash and underscore only."))
+    if what.run_as_method not in set(BecomeMethod):
+        faults.append(FieldError("run_as_method", f"Choose {' or '.join(BecomeMethod)}."))
+    choice = what.run_as_credential
+    if choice is not None and choice not in set(RunAs) and not choice.startswith("cred:"):
+        faults.append(FieldError("run_as_credential", "Choose none, login, password or cred:<name>."))
+    return faults
 
 
 def _size_faults(name: str, words: Sequence[str]) -> list[FieldError]:

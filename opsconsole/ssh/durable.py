@@ -24,6 +24,7 @@ from opsconsole.jobs.ports import (
     Vanished,
 )
 from opsconsole.ssh import lease, search, spool
+from opsconsole.ssh.passage import Passage
 from opsconsole.ssh.process import Request, SshProcess
 
 _STREAMS = {b"o": Stream.STDOUT, b"e": Stream.STDERR}
@@ -65,14 +66,15 @@ def request(command: RemoteCommand, kept: Spool) -> Request:
         str(kept.head),
         str(kept.tail),
     )
-    line = lease.boot_line("opsc", "@" + lease.plain(command.mark), *words)
+    passage = Passage.to(command.become)
+    line = lease.boot_line("opsc", "@" + lease.plain(command.mark), *words, passage=passage)
     stdin = lease.fed(_DOOR) + (b"" if kept.attach else lease.script_bytes(command))
-    return Request(line, stdin, command.mark, float(command.grace_seconds))
+    return Request(line, stdin, command.mark, float(command.grace_seconds), command.become, passage)
 
 
-def clean_line(mark: str) -> str:
+def clean_line(mark: str, passage: Passage | None = None) -> str:
     """Returns the exec request that removes what the host keeps of an ended run."""
-    return lease.shell_line(spool.CLEAN, lease.plain(mark))
+    return lease.shell_line(spool.CLEAN, lease.plain(mark), passage=passage)
 
 
 class Frames:

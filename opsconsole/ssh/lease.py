@@ -10,26 +10,31 @@ means the same to all of them, and the scripts come over standard input to the `
 
 import re
 import shlex
+from collections.abc import Sequence
 
 from opsconsole.jobs.ports import RemoteCommand, Started
+from opsconsole.ssh.passage import Passage
 
 # No INT: a shell has its background commands ignore it, and the command is one of them.
 ORDERS = frozenset({"TERM", "HUP", "KILL"})
 
+# With $5 it is told that it need not lead its process group: ``sudo`` and ``su`` may stand before it there.
 GUARD = r"""exec 3<&0 0</dev/null
 IFS= read -r n <&3 || exit 125
 if [ "$n" = line ]; then IFS= read -r s <&3 || exit 125
 else s=$(dd bs=1 count="$n" <&3 2>/dev/null; printf x); s=${s%x}; IFS= read -r e <&3 && [ -z "$e" ] || exit 125; fi
+p=$$; f() { p=$3; }
+[ -z "$5" ] || { read -r e <"/proc/$$/stat" && f ${e##*) } || p=$(($(ps -o pgid= -p "$$"))); } 2>/dev/null
 export OPSC_RUN="$1"; trap '' TERM INT HUP QUIT
 ( trap "" HUP INT TERM QUIT PIPE
-  while IFS= read -r l <&3; do case $l in TERM|INT|HUP|QUIT|USR1|KILL) kill -s "$l" -- "-$$";; esac; done
+  while IFS= read -r l <&3; do case $l in TERM|INT|HUP|QUIT|USR1|KILL) kill -s "$l" -- "-$p";; esac; done
   [ "$2" = keep ] && exit 0
-  kill -s TERM -- "-$$"; sleep "$3"; kill -s KILL -- "-$$" ) >/dev/null 2>&1 & g=$!
+  kill -s TERM -- "-$p"; sleep "$3"; kill -s KILL -- "-$p" ) >/dev/null 2>&1 & g=$!
 ( trap "" HUP INT TERM QUIT PIPE; exec 3<&-; trap 'kill -s KILL "$!"; exit' USR2
   l=$4; while [ "$l" -gt 0 ]; do t=5; [ "$l" -lt 5 ] && t=$l; sleep "$t" & wait "$!"; kill -s 0 "$$" || exit; l=$((l-t)); done
-  kill -s TERM -- "-$$"; sleep "$3" & wait "$!"; kill -s KILL -- "-$$" ) >/dev/null 2>&1 & w=$!
+  kill -s TERM -- "-$p"; sleep "$3" & wait "$!"; kill -s KILL -- "-$p" ) >/dev/null 2>&1 & w=$!
 exec 3<&-
-(trap - TERM INT HUP QUIT; printf '\036opsc %s %s\n' "$1" "$$"; eval "$s") & c=$!
+(trap - TERM INT HUP QUIT; printf '\036opsc %s %s\n' "$1" "$p"; eval "$s") & c=$!
 wait "$c" 2>/dev/null; rc=$?
 { kill -s USR2 "$w"; kill -s KILL "$g"; wait "$g" "$w"; } 2>/dev/null; exit "$rc"
 """  # noqa: E501 - a shell script, kept as it was tried.
@@ -49,12 +54,13 @@ _MAX_PID_DIGITS = 10
 _ONE_LINE = re.compile(rb"[\t -~]{1,2000}")
 
 
-def exec_line(command: RemoteCommand) -> str:
+def exec_line(command: RemoteCommand, passage: Passage | None = None) -> str:
     """Returns the exec request for ``command``. The script is not in it, so it is in no process list either.
 
     A mark that is not a plain word is a ``ValueError``.
     """
-    return boot_line("opsc", plain(command.mark), "kill", str(command.grace_seconds), str(limit_seconds(command)))
+    words = [plain(command.mark), "kill", str(command.grace_seconds), str(limit_seconds(command))]
+    return boot_line("opsc", *words, *(["joined"] if passage else []), passage=passage)
 
 
 def plain(mark: str) -> str:
@@ -64,12 +70,13 @@ def plain(mark: str) -> str:
     return mark
 
 
-def boot_line(*words: str) -> str:
+def boot_line(*words: str, passage: Passage | None = None) -> str:
     """Returns the exec request that runs the script of ours that comes first on stdin (see ``fed``).
 
-    ``words`` are its name and its arguments; each must be plain, see ``BOOT``.
+    ``words`` are its name and its arguments; each must be plain, see ``BOOT``. With a ``passage`` it runs as the
+    account behind that.
     """
-    return shlex.join(["exec", "/bin/sh", "-c", BOOT, *words])
+    return _line(["/bin/sh", "-c", BOOT, *words], passage)
 
 
 def fed(script: str) -> bytes:
@@ -77,9 +84,13 @@ def fed(script: str) -> bytes:
     return script.translate(_AS_LINE).encode("ascii") + b"\n"
 
 
-def shell_line(script: str, *words: str) -> str:
+def shell_line(script: str, *words: str, passage: Passage | None = None) -> str:
     """Returns the exec request for a short ``script`` of ours that reads nothing; ``words`` are its plain arguments."""
-    return shlex.join(["exec", "/bin/sh", "-c", _BOOT_FROM_WORD, script.translate(_AS_LINE), *words])
+    return _line(["/bin/sh", "-c", _BOOT_FROM_WORD, script.translate(_AS_LINE), *words], passage)
+
+
+def _line(program: Sequence[str], passage: Passage | None) -> str:
+    return shlex.join(["exec", *program]) if passage is None else passage.line(program)
 
 
 def limit_seconds(command: RemoteCommand) -> int:

@@ -3,9 +3,10 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from opsconsole.jobs.ports import (
+    Become,
     Dropped,
     Event,
     Exited,
@@ -14,8 +15,10 @@ from opsconsole.jobs.ports import (
     Output,
     Stream,
 )
+from opsconsole.jobs.states import Reason
 from opsconsole.ssh import failures, lease, search
 from opsconsole.ssh.channel import SEND_FAILURES, WINDOW, RunChannel
+from opsconsole.ssh.passage import Passage
 from opsconsole.ssh.sweep import Sweep
 from opsconsole.ssh.transport import ClientTransport
 
@@ -29,7 +32,10 @@ _DEAF_SECONDS = 1.0
 # What escaped the process group has at least this long between TERM and KILL; then the host has so long to answer.
 _LEAST_PATIENCE_SECONDS = 0.4
 _SEARCH_SECONDS = search.KILL_SECONDS + 3.0
+# How long ``sudo`` and what it asks may take to let us through, beyond the answer to the exec request.
+_PASSAGE_SECONDS = 30.0
 
+_TURNED_AWAY = "The other account could not be reached."
 _UNSENT = "The connection ended before the command was sent."
 _NO_SESSION = "The server did not open a session in time."
 _EXEC_REFUSED = "The server refused to run a command."
@@ -45,12 +51,17 @@ Outcome = Exited | Dropped | NotStarted
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is sent to run a command: the exec ``line``, then ``stdin``; its ``mark`` and ``grace`` in seconds."""
+    """What is sent to run a command: the exec ``line``, then ``stdin``; its ``mark`` and ``grace`` in seconds.
+
+    With a ``passage`` to the account ``become`` stdin waits until that let us through.
+    """
 
     line: str
     stdin: bytes
     mark: str
     grace: float
+    become: Become | None = None
+    passage: Passage | None = None
 
 
 class SshProcess:
@@ -66,6 +77,8 @@ class SshProcess:
         self._stdin_lock = threading.Lock()
         self._started = lease.StartedFilter(request.mark)
         self._mark = request.mark
+        self._become = request.become
+        self._passage = request.passage
         self._grace = request.grace
         self._kill_at: float | None = None
         self._early_orders = b""
@@ -142,6 +155,8 @@ class SshProcess:
 
     def _feed_stdin(self) -> None:
         with self._stdin_lock:
+            if self._shut:
+                return
             while self._stdin and self._sent and not self._channel.closed:
                 try:
                     count = self._channel.send(self._stdin)
@@ -175,8 +190,13 @@ class SshProcess:
         while budget > 0 and (piece := self._channel.take()):
             stream, data = piece
             budget -= len(data)
+            if self._passage is not None:
+                before, data = self._through(self._passage, stream, data)
+                if before:
+                    yield Output(stream, before)
             if stream is Stream.STDERR:
-                yield Output(stream, data)
+                if data:
+                    yield Output(stream, data)
                 continue
             before, started, after = self._started.feed(data)
             if before:
@@ -186,13 +206,55 @@ class SshProcess:
                 yield started
             if after:
                 yield Output(Stream.STDOUT, after)
+        if last and self._passage is not None and (held := self._passage.rest()):
+            yield Output(Stream.STDERR, held)
         if last and (held := self._started.rest()):
             yield Output(Stream.STDOUT, held)
+
+    def _through(self, passage: Passage, stream: Stream, data: bytes) -> tuple[bytes, bytes]:
+        """Takes output that may still be of the passage; returns what came before it and what is of the command."""
+        if passage.through and (stream is Stream.STDOUT or not passage.holds):
+            return b"", data
+        if stream is Stream.STDERR:
+            shown, answer = passage.err(data)
+            if answer:
+                # A window is open from the start, and a password fits in it.
+                self._try_send(lambda: self._channel.sendall(answer))
+            return shown, b""
+        before, after = passage.out(data)
+        if passage.through:
+            self._feed_stdin()
+        return before, after
+
+    @property
+    def _shut(self) -> bool:
+        """Whether the way to the other account is not open (yet): nothing was sent to it, so nothing ran."""
+        return self._passage is not None and not self._passage.through
+
+    def _turned_away(self) -> Outcome | None:
+        """Returns the outcome once what should let us through has ended."""
+        channel = self._channel
+        if self._exited_at is None:
+            self._exited_at = time.monotonic()
+        ended = bool(channel.eof_received or channel.closed or not self._transport.is_active())
+        if not ended and time.monotonic() < self._exited_at + _EOF_WAIT_SECONDS:
+            return None
+        return NotStarted(_TURNED_AWAY, Reason.RUN_AS)
+
+    def _held_up(self, passage: Passage, now: float) -> Outcome | None:
+        """Returns the outcome when it will not let us through, or we wait no longer."""
+        if self._kill_at is not None and now >= self._kill_at:
+            return self._give_up(Exited(None, "KILL"))
+        if passage.refusal is not None:
+            return self._give_up(NotStarted(passage.refusal, Reason.RUN_AS))
+        if now >= self._answer_by + _PASSAGE_SECONDS:
+            return self._give_up(NotStarted(passage.why_not(None, None), Reason.RUN_AS))
+        return None
 
     def _verdict(self) -> Outcome | None:
         channel = self._channel
         if channel.exit_code is not None or channel.exit_signal is not None:
-            return self._exited()
+            return self._turned_away() if self._shut else self._exited()
         if not self._sent:
             return self._not_started()
         if channel.exec_accepted is False:
@@ -209,11 +271,15 @@ class SshProcess:
         if self._kill_at is not None and now >= self._kill_at + _DEAF_SECONDS:
             # The guard itself may have been stopped or killed; the search then ends what it no longer can.
             self._swept()
-        return None
+        return self._held_up(self._passage, now) if self._passage and self._shut else None
 
     def _truthful(self, outcome: Outcome) -> Outcome:
         """An exit without the guard's line is somebody else's exit: the line is written before the script begins."""
-        if not isinstance(outcome, Exited) or self._runs:
+        if isinstance(outcome, NotStarted) and self._passage is not None and self._exited_at is not None:
+            # What it said was read since.
+            why = self._passage.why_not(self._channel.exit_code, self._channel.exit_signal)
+            return replace(outcome, detail=why)
+        if not isinstance(outcome, Exited) or self._runs or self._shut:
             return outcome
         how = f"signal {outcome.signal}" if outcome.signal else f"exit status {outcome.status}"
         return NotStarted(f"The host ended the session before the command began ({how}). {_HINT}")
@@ -245,6 +311,7 @@ class SshProcess:
                 seconds=_SEARCH_SECONDS,
                 group=self.group,
                 run=self._channel,
+                become=self._become,
             )
         return self._sweep.done()
 
@@ -266,7 +333,7 @@ class SshProcess:
             return NotStarted(_NO_SESSION)
         return None
 
-    def _give_up(self, outcome: Dropped) -> Dropped:
+    def _give_up(self, outcome: Outcome) -> Outcome:
         self._transport.abort()
         return outcome
 

@@ -12,6 +12,7 @@ import shlex
 from opsconsole.jobs.output import display
 from opsconsole.jobs.ports import LeftProcess, Sight
 from opsconsole.ssh import lease
+from opsconsole.ssh.passage import Passage
 
 # $1 and $2 are the mark's first character and the rest: whole it would be among the searchers' own words. $3 is the
 # process group that the guard has told already, 0 for none. $4 is -1 to look only, else tenths of a second from TERM
@@ -53,13 +54,14 @@ _NOT_OURS = "The host did not search for what the command left: its login shell,
 _NOT_OURS += "not run what it is given."
 
 
-def line(mark: str, *, end: float | None, group: int = 0) -> str:
+def line(mark: str, *, end: float | None, group: int = 0, passage: Passage | None = None) -> str:
     """Returns the exec request that searches for ``mark``, and with ``end`` ends what it finds (seconds to KILL).
 
     ``group`` is the process group that has had its TERM already. A mark is two characters at least.
     """
     patience = "-1" if end is None else str(math.ceil(end * 10))
-    return shlex.join(["exec", "/bin/sh", "-c", SEARCH, "opsc-search", mark[0], mark[1:], str(group), patience])
+    words = ["/bin/sh", "-c", SEARCH, "opsc-search", mark[0], mark[1:], str(group), patience]
+    return shlex.join(["exec", *words]) if passage is None else passage.line(words)
 
 
 def read(said: bytes, exit_code: int | None) -> Sight:

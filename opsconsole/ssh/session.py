@@ -1,9 +1,10 @@
 """An authenticated connection lent to one run."""
 
-from opsconsole.jobs.ports import ConnectionFacts, RemoteCommand, RemoteProcess, Sight
+from opsconsole.jobs.ports import Become, ConnectionFacts, RemoteCommand, RemoteProcess, Sight
 from opsconsole.ssh import durable, lease
 from opsconsole.ssh.channel import SEND_FAILURES, RunChannel
 from opsconsole.ssh.deadline import Deadline
+from opsconsole.ssh.passage import Passage
 from opsconsole.ssh.pool import Kept, Pool
 from opsconsole.ssh.process import Request, SshProcess
 from opsconsole.ssh.sweep import Sweep
@@ -31,29 +32,31 @@ class SshSession:
         """Sends the exec request, or lets the process send it as soon as the server has opened the session."""
         if command.spool is not None:
             return durable.DurableProcess(self._process(durable.request(command, command.spool)), command.spool)
-        line, stdin = lease.exec_line(command), lease.stdin_bytes(command)
-        return self._process(Request(line, stdin, command.mark, float(command.grace_seconds)))
+        passage = Passage.to(command.become)
+        line, stdin = lease.exec_line(command, passage), lease.stdin_bytes(command)
+        return self._process(Request(line, stdin, command.mark, float(command.grace_seconds), command.become, passage))
 
     def _process(self, request: Request) -> SshProcess:
         return SshProcess(self._kept.transport, self._channel, request, self._answer_seconds)
 
-    def forget(self, mark: str) -> None:
+    def forget(self, mark: str, become: Become | None = None) -> None:
         """See ``opsconsole.jobs.ports.Session``. The run's own channel has ended by then."""
         if not self._channel_ended():
             return
         give_up = Deadline(_FORGET_SECONDS)
+        passage = Passage.to(become)
         try:
             channel = self._kept.transport.open_run_channel()
             if channel.wait_for(channel.answered, give_up.left) and channel.opened:
-                channel.request_exec(durable.clean_line(mark))
-                channel.wait_for(lambda: channel.exit_code is not None or channel.closed, give_up.left)
+                channel.request_exec(durable.clean_line(mark, passage))
+                _see_through(channel, passage, give_up)
                 channel.close()
         except SEND_FAILURES:
             self._kept.transport.abort()
 
-    def search(self, mark: str, *, end: float | None, seconds: float) -> Sight:
+    def search(self, mark: str, *, end: float | None, seconds: float, become: Become | None = None) -> Sight:
         """Returns what on the host carries ``mark``; see ``opsconsole.jobs.ports.Session``."""
-        sweep = Sweep(self._kept.transport, mark, end=end, seconds=seconds, channel=self._channel)
+        sweep = Sweep(self._kept.transport, mark, end=end, seconds=seconds, channel=self._channel, become=become)
         return sweep.wait()
 
     def close(self, *, keep: bool) -> None:
@@ -76,3 +79,18 @@ class SshSession:
         except SEND_FAILURES:
             return False
         return self._channel.wait_for(lambda: self._channel.peer_closed, _CLOSE_WAIT_SECONDS)
+
+
+def _see_through(channel: RunChannel, passage: Passage | None, give_up: Deadline) -> None:
+    """Waits until the program on ``channel`` has ended, and gives the password when it is asked for."""
+    while not _ended(channel) and give_up.left > 0:
+        channel.wake.clear()
+        while piece := channel.take():
+            if passage is not None and not passage.through:
+                passage.answer(channel, *piece)
+        if not _ended(channel):
+            channel.wake.wait(give_up.left)
+
+
+def _ended(channel: RunChannel) -> bool:
+    return channel.exit_code is not None or bool(channel.closed)

@@ -3,9 +3,10 @@
 import threading
 import time
 
-from opsconsole.jobs.ports import Sight, Stream
+from opsconsole.jobs.ports import Become, Sight, Stream
 from opsconsole.ssh import search
 from opsconsole.ssh.channel import SEND_FAILURES, RunChannel
+from opsconsole.ssh.passage import Passage
 from opsconsole.ssh.transport import ClientTransport
 
 _REFUSED_SECONDS = 2.0
@@ -29,11 +30,13 @@ class Sweep:
         group: int = 0,
         run: RunChannel | None = None,
         channel: RunChannel | None = None,
+        become: Become | None = None,
     ) -> None:
         self._transport = transport
         self._run = run
         self._wake = run.wake if run is not None else channel.wake if channel is not None else threading.Event()
-        self._line = search.line(mark, end=end, group=group)
+        self._passage = Passage.to(become)
+        self._line = search.line(mark, end=end, group=group, passage=self._passage)
         self._said = b""
         self._sent = False
         self._ended = False
@@ -48,6 +51,8 @@ class Sweep:
         channel = self._channel
         if channel is None or channel.open_refusal is not None:
             return Sight(problem=_REFUSED)
+        if self._passage is not None and not self._passage.through:
+            return Sight(problem=self._passage.refusal or self._passage.why_not(channel.exit_code, None))
         return search.read(self._said, channel.exit_code)
 
     def done(self) -> bool:
@@ -79,8 +84,12 @@ class Sweep:
         # Asked before the output is read: what came before the end is then read before the end is told.
         ended = channel.exit_code is not None and bool(channel.eof_received or channel.peer_closed)
         while piece := channel.take():
+            if self._passage is not None and not self._passage.through:
+                self._passage.answer(channel, *piece)
             if piece[0] is Stream.STDOUT:
                 self._said = (self._said + piece[1])[: search.MOST_BYTES]
+        if self._passage is not None and self._passage.refusal is not None:
+            return True
         return ended or channel.exec_accepted is False or bool(channel.closed) or not self._transport.is_active()
 
     def _stays_refused(self) -> bool:

@@ -185,6 +185,7 @@ def reason_text(reason: str | None) -> str:
         "host_certificate": _("The host's certificate does not prove who it is, so nothing was sent to it."),
         "credential": _("The credential could not be used, so nothing ran."),
         "jump": _("A jump host on the way could not be reached or did not let us through, so nothing ran."),
+        "run_as": _("The host did not let the login become the other account, so nothing ran."),
         "exec_refused": _("The host let us in but refused to run a command."),
         "command_timeout": _("The command was ended because it took longer than its time limit."),
         "idle_timeout": _("The command was ended because it printed nothing for too long."),

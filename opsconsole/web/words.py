@@ -12,7 +12,7 @@ from flask_babel import ngettext as gettext_of
 from opsconsole.inventory.ways import DIRECT
 from opsconsole.jobs.options import Gate, RunOptions
 from opsconsole.jobs.states import JobState, PauseReason, StopReason
-from opsconsole.jobs.what import What
+from opsconsole.jobs.what import RunAs, What
 from opsconsole.web.view_models import duration, number
 
 # A wave as the contract tells it: {"kind": "canary" | "wave", "size": hosts}.
@@ -225,12 +225,25 @@ def option_facts(job: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, str(text)) for name, text in facts if text]
 
 
+def _run_as(what: What) -> str:
+    if what.run_as is None:
+        return ""
+    choice = what.run_as_credential or RunAs.UNASKED.value
+    how = {
+        RunAs.UNASKED.value: _("unasked"),
+        RunAs.LOGIN.value: _("with the password of the login"),
+        RunAs.TYPED.value: _("with a password typed for the job"),
+    }.get(choice, _("with %(credential)s", credential=choice))
+    return _("%(user)s, by %(method)s %(how)s", user=what.run_as, method=what.run_as_method, how=how)
+
+
 def what_facts(what: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     """Returns how a job's command is run, name and value; what was not asked for is left out."""
     said = What.from_json(what)
     facts = [
         (_("Read by"), said.interpreter),
         (_("Arguments"), shlex.join(said.args)),
+        (_("Runs as"), _run_as(said)),
         (_("Folder"), said.cwd),
         (_("Umask"), said.umask),
         (_("Environment"), "\n".join(f"{name}={shlex.quote(value)}" for name, value in said.env.items())),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from opsconsole.jobs.ports import (
     Auth,
+    Become,
     ConnectionFacts,
     Event,
     Idle,
@@ -68,12 +69,12 @@ class FakeSession:
             raise self.fault
         return self.process
 
-    def search(self, mark: str, *, end: float | None, seconds: float) -> Sight:
+    def search(self, mark: str, *, end: float | None, seconds: float, become: Become | None = None) -> Sight:
         """Returns what was set, and keeps the question."""
         self.searched.append((mark, end))
         return self.sight
 
-    def forget(self, mark: str) -> None:
+    def forget(self, mark: str, become: Become | None = None) -> None:
         """Keeps which run the host need not remember any more."""
         self.forgotten.append(mark)
 

@@ -81,6 +81,7 @@ def rerun(job_id: int, json: questions.Rerun) -> tuple[Response, int]:
     order = replace(
         order,
         password=secret(json.password),
+        run_as_password=secret(json.run_as_password),
         confirm=json.confirm,
         reason=json.reason,
         expect_count=json.expect.count,

@@ -36,6 +36,7 @@ def order_of(json: questions.NewJob) -> Order:
         **{name: getattr(json, name) for name in (*_ORDER, *_WHAT)},
         **how_of(json),
         password=secret(json.password),
+        run_as_password=secret(json.run_as_password),
         expect_count=json.expect.count,
         expect_digest=json.expect.digest,
         expect_hosts=json.expect.hosts,

@@ -11,8 +11,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, f
 from opsconsole.accounts.permissions import Scope
 
 MAX_WAIT_SECONDS = 25
-_NOT_YET = ("script", "template_id", "params", "run_as", "notify")
-_OF_A_LAUNCH = ("password", "expect", "confirm", "reason")
+_NOT_YET = ("script", "template_id", "params", "notify")
+_OF_A_LAUNCH = ("password", "run_as_password", "expect", "confirm", "reason")
 _MAX_SECONDS_MS = 7 * 86_400_000
 _MAX_JOB_MS = 30 * 86_400_000
 
@@ -96,6 +96,11 @@ class What(How):
     cwd: Text | None = Field(None, description="Folder it runs in.", max_length=4096)
     umask: Text | None = Field(None, description="Such as `027`.", max_length=4)
     env: dict[Text, Text] | None = Field(None, description="Variables of its environment.", max_length=200)
+    run_as: Text | None = Field(None, description="Account it runs as, when not the login's.", max_length=65)
+    run_as_method: Literal["sudo", "su"] | None = Field(None, description="How it becomes that; `sudo`.")
+    run_as_credential: Text | None = Field(
+        None, description="With what: `none` (unasked), `login`, `password` or `cred:<name>`.", max_length=80
+    )
 
 
 _SKIP_UNKNOWN: Any = Field(False, description="Leave out what the inventory does not know.")
@@ -134,6 +139,9 @@ class NewJob(What):
     )
     password: SecretStr | None = Field(
         None, description="Only with credential `password`; kept sealed until the job ends.", max_length=1024
+    )
+    run_as_password: SecretStr | None = Field(
+        None, description="Only with run_as_credential `password`; kept sealed until the job ends.", max_length=1024
     )
     priority: Literal["low", "normal", "high"] = Field("normal", description="`high` is for approvers and admins.")
     expect: Expect = Expect()
@@ -178,6 +186,7 @@ class RunSaved(Body):
     """What belongs to one launch alone, as for `POST /jobs`."""
 
     password: SecretStr | None = Field(None, max_length=1024)
+    run_as_password: SecretStr | None = Field(None, max_length=1024)
     expect: Expect = Expect()
     confirm: NumberOrText | None = None
     reason: Text | None = Field(None, max_length=1000)
@@ -191,6 +200,7 @@ class Rerun(Body):
     )
     hosts: Hosts = None
     password: SecretStr | None = Field(None, max_length=1024)
+    run_as_password: SecretStr | None = Field(None, max_length=1024)
     confirm: NumberOrText | None = None
     reason: Text | None = Field(None, max_length=1000)
     expect: Expect = Expect()

@@ -100,6 +100,7 @@ def run(saved_id: int, json: questions.RunSaved) -> tuple[Response, int]:
     order = replace(
         order,
         password=secret(json.password),
+        run_as_password=secret(json.run_as_password),
         confirm=json.confirm,
         reason=json.reason,
         expect_count=json.expect.count,

@@ -66,7 +66,7 @@ def start() -> Response:
     if action == "save":
         return _saved(form)
     try:
-        order = form.to_order(request.form.get("password", ""))
+        order = form.to_order(request.form.get("password", ""), request.form.get("run_as_password", ""))
         job_id = launch(_on_one_host(order) if action == "try" else order)
     except (Invalid, TooLarge, ConfirmationRequired, Conflict) as error:
         return _again(form, error)
@@ -156,7 +156,7 @@ def _planned(form: RunForm) -> Response:
     with read() as database:
         try:
             # Nothing logs in anywhere, so the password need not be typed (again) for a dry run.
-            order = form.to_order(_NO_PASSWORD)
+            order = form.to_order(_NO_PASSWORD, _NO_PASSWORD)
             told = orders.launcher().plan(database, order, actor())
             page = _page(database, form, preview=_preview(database, form), plan=told)
         except (Invalid, TooLarge) as error:
@@ -197,6 +197,7 @@ def _page(
             name: getattr(usual, name) for name in ("concurrency", "connect_timeout", "command_timeout", "credential")
         },
         credentials=_credentials(database),
+        becoming=_becoming(database),
         remote_user=settings.remote_user,
         groups=inventory.groups(database)[:_GROUPS_SHOWN],
         saved=saved.offered(database),
@@ -208,6 +209,12 @@ def _page(
         plan_waves=_PLAN_WAVES,
         **more,
     )
+
+
+def _becoming(database: Session) -> list[tuple[str, str]]:
+    stored = [(f"cred:{item.name}", _("credential %(name)s", name=item.name)) for item in credentials(database)]
+    login, typed = ("login", _("the password of the login")), ("password", _("a password for this job"))
+    return [("", _("nothing, unasked")), login, typed, *stored]
 
 
 def _credentials(database: Session) -> list[tuple[str, str]]:

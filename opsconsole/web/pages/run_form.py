@@ -27,7 +27,7 @@ _OF_WAVES = ("waves", "wave_pause", "wave_jitter", "wave_gate", "canary_match", 
 _TEXTS = ("max_failures", "at_stop", "limit_per", "jump")
 _ADDRESS = (
     *("targets", "exclude", "command", "title", "user", "credential", "concurrency", "max_failures", "retries"),
-    *("interpreter", "args", "stdin", "cwd", "umask", "env"),
+    *("interpreter", "args", "stdin", "cwd", "umask", "env", "run_as", "run_as_method", "run_as_credential"),
     *("waves", "wave_pause", "wave_gate", "canary_match", "canary_gate", "limit_per", "jump"),
     *("priority", "job_timeout"),
 )
@@ -76,6 +76,9 @@ class RunForm:
     cwd: str = ""
     umask: str = ""
     env: str = ""
+    run_as: str = ""
+    run_as_method: str = ""
+    run_as_credential: str = ""
     confirm: str = ""
     reason: str = ""
     expect_count: str = ""
@@ -156,7 +159,7 @@ class RunForm:
         placed = self.order not in {"", plain.order} or bool(self.limit_per.strip() or self.jump.strip())
         return bool(unusual or timed or placed or self.ignore_unreachable or self.durable)
 
-    def to_order(self, password: str) -> Order:
+    def to_order(self, password: str, run_as_password: str = "") -> Order:
         """Returns the order. Raises ``Invalid`` naming each field that should hold a number and does not."""
         faults: list[FieldError] = []
         pace = self.pace or (WAVES if self.waves.strip() or self.canary_mode else ALL)
@@ -178,6 +181,7 @@ class RunForm:
             user=self.user.strip() or None,
             credential=self.credential or "auto",
             password=Secret(password) if self.credential == "password" else None,
+            run_as_password=Secret(run_as_password) if self.asks_to_become else None,
             concurrency=1 if pace == ONE else _whole("concurrency", self.concurrency, faults),
             canary=canary,
             order=self._order_text(),
@@ -202,6 +206,11 @@ class RunForm:
         return order
 
     @property
+    def asks_to_become(self) -> bool:
+        """Whether the password of another account is to be typed."""
+        return bool(self.run_as.strip()) and self.run_as_credential == "password"
+
+    @property
     def surrounded(self) -> bool:
         """Whether anything under "Arguments, input and environment" is filled in."""
         return any((self.args.strip(), self.stdin, self.cwd.strip(), self.umask.strip(), self.env.strip()))
@@ -215,6 +224,7 @@ class RunForm:
             "cwd": self.cwd.strip() or None,
             "umask": self.umask.strip() or None,
             "env": run_what.variables(self.env, faults),
+            **run_what.becoming(self.run_as, self.run_as_method, self.run_as_credential),
         }
 
     def _order_text(self) -> str | None:

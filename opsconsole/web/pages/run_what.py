@@ -8,6 +8,7 @@ from opsconsole.jobs.order import Order
 
 # What a person writes: lines for the remote shell, or a script for a program.
 COMMAND, SCRIPT = "command", "script"
+_BECOMING = ("run_as", "run_as_method", "run_as_credential")
 
 
 def fields_of(order: Order) -> dict[str, str]:
@@ -19,6 +20,7 @@ def fields_of(order: Order) -> dict[str, str]:
         "stdin": order.stdin or "",
         "cwd": order.cwd or "",
         "umask": order.umask or "",
+        **{name: getattr(order, name) or "" for name in _BECOMING},
         "env": "\n".join(f"{name}={_shown(value)}" for name, value in (order.env or {}).items()),
     }
 
@@ -52,6 +54,12 @@ def variables(text: str, faults: list[FieldError]) -> dict[str, str] | None:
             value = _unquoted(value, lines, faults)
         found[name.strip()] = value
     return found or None
+
+
+def becoming(user: str, method: str, credential: str) -> dict[str, str | None]:
+    """Returns what the fields of another account mean; the form always says how, which counts once a name is there."""
+    said = (user.strip(), method, credential.strip()) if user.strip() else (None, None, None)
+    return dict(zip(_BECOMING, (text or None for text in said), strict=True))
 
 
 def _shown(value: str) -> str:

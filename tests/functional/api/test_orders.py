@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import func, select
 
 from opsconsole.accounts.permissions import Role
+from opsconsole.credentials.models import JobSecret
 from opsconsole.db.database import Database
 from opsconsole.jobs.models import Job
 from opsconsole.jobs.states import RunState
@@ -257,3 +258,30 @@ def test_each_host_gets_its_own_values_and_keeps_them(program: Callable[..., Pro
     assert admin.patch("inventory/hosts/web2", {"tags": {"rack": "other"}}).status_code == 200
     rows = operator.get(f"jobs/{job}/hosts").json["rows"]
     assert rows[1]["variables"]["tag.rack"] == "~r2"
+
+
+def test_another_account_is_kept_without_its_password(
+    program: Callable[..., Program], operator: Program, play: Callable[[int], Play], database: Database
+) -> None:
+    order = {"targets": "web1", "command": "id", "run_as": "root"}
+    job = operator.post("jobs", {**order, "run_as_password": "hunter2"}).json["id"]
+    what = {"run_as": "root", "run_as_method": "sudo", "run_as_credential": "password"}
+    assert operator.get(f"jobs/{job}").json["what"] == what
+    with database.read() as session:
+        (name,) = session.scalars(select(JobSecret.name).where(JobSecret.job_id == job))
+    assert name == "run_as_password"
+    play(job).start(0)
+    play(job).end(0, state=RunState.FAILED)
+    refused = operator.post(f"jobs/{job}/rerun", {"states": ["f"]}).json
+    assert (refused["errors"][0]["field"], refused["errors"][0]["code"]) == ("run_as_password", "missing")
+    again = operator.post(f"jobs/{job}/rerun", {"states": ["f"], "run_as_password": "hunter2"})
+    assert (again.status_code, again.json["what"]) == (201, what)
+    for fields, field in (
+        ({"run_as": "a b"}, "run_as"),
+        ({"run_as": ""}, "run_as_method"),
+        ({"run_as_credential": "cred:nosuch"}, "run_as_credential"),
+        ({"run_as_credential": "other"}, "run_as_credential"),
+        ({"run_as_credential": "none", "run_as_password": "x"}, "run_as_password"),
+    ):
+        refused = operator.post("jobs", {**order, "run_as_method": "su", **fields}).json
+        assert refused["errors"][0]["field"] == field, refused

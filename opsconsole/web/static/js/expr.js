@@ -78,7 +78,7 @@ const FLAGS = [
   ["--waves", "waves"], ["--wave-pause", "wave_pause"], ["--wave-jitter", "wave_jitter"], ["--wave-gate", "wave_gate"],
   ["--order", "order"], ["--limit-per", "limit_per"], ["--jump", "jump"], ["--retries", "retries"], ["--retry-pause", "retry_pause"],
   ["--priority", "priority"], ["--durable", "durable"], ["--user", "user"], ["--reason", "reason"],
-  ["--interpreter", "interpreter"], ["--cwd", "cwd"], ["--umask", "umask"], ["--stdin", "stdin"],
+  ["--interpreter", "interpreter"], ["--cwd", "cwd"], ["--umask", "umask"], ["--stdin", "stdin"], ["--run-as", "run_as"],
 ];
 const SWITCHES = new Set(["skip_unknown", "ignore_unreachable", "durable"]);
 
@@ -97,6 +97,9 @@ export function commandLine(order, usual) {
   }
   for (const word of order.args ?? []) words.push("--arg", quote(word));
   for (const [name, value] of Object.entries(order.env ?? {})) words.push("--env", quote(`${name}=${value}`));
+  if (order.run_as_method === "su") words.push("--run-as-method", "su");
+  if (order.run_as_credential === "password") words.push("--ask-run-as-password");
+  else if (order.run_as_credential) words.push("--run-as-credential", quote(order.run_as_credential));
   if (order.credential === "password") words.push("--ask-password");
   else if (order.credential && order.credential !== usual.credential) words.push("--credential", quote(order.credential));
   return [...words, "--", quote(order.command)].join(" ");

@@ -13,7 +13,7 @@ const PLAN_WITHIN_MS = 60_000;
 const MOST_EXPECTED = 50_000;
 const MOST_ADDED = 2000;
 /** Fields of the order whose faults are shown as they are typed, and where they stand when not under their own name. */
-const ASKED = ["targets", "exclude", "command", "concurrency", "max_failures", "canary", "canary_match", "waves", "wave_pause", "wave_jitter", "retries", "order", "limit_per", "jump", "retry_pause", "priority", "interpreter", "args", "stdin", "cwd", "umask", "env"];
+const ASKED = ["targets", "exclude", "command", "concurrency", "max_failures", "canary", "canary_match", "waves", "wave_pause", "wave_jitter", "retries", "order", "limit_per", "jump", "retry_pause", "priority", "interpreter", "args", "stdin", "cwd", "umask", "env", "run_as", "run_as_credential"];
 /** @type {Record<string, string>} */
 const PLACE = { canary: "canary_of", order: "order-by" };
 const form = /** @type {HTMLFormElement} */ (byId("order"));
@@ -254,7 +254,7 @@ function editor() {
   byId("password").disabled = !password;
 }
 
-const HARMLESS = new Set(["save_name", "save_notes", "save_static", "title", "confirm", "reason", "user", "password", "credential", "connect_timeout", "command_timeout"]);
+const HARMLESS = new Set(["save_name", "save_notes", "save_static", "title", "confirm", "reason", "user", "password", "run_as_password", "credential", "connect_timeout", "command_timeout"]);
 form.addEventListener("input", (event) => {
   editor();
   if (!HARMLESS.has(/** @type {HTMLInputElement} */ (event.target).name)) ask();
@@ -309,6 +309,7 @@ byId("plan-button").addEventListener("click", async (/** @type {MouseEvent} */ e
   event.preventDefault();
   const body = new FormData(form);
   body.delete("password");
+  body.delete("run_as_password");
   body.set("action", "plan");
   const place = byId("plan-place");
   byId("plan-button").setAttribute("aria-busy", "true");

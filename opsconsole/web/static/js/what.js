@@ -1,54 +1,31 @@
 // What is run besides the command's text, as the Run form says it: in the names of an order.
 
 /** The form's fields that this module reads. */
-export const FIELDS = ["kind", "interpreter", "args", "stdin", "cwd", "umask", "env"];
-
-/** @typedef {{interpreter?: string, args?: string[], stdin?: string, cwd?: string, umask?: string, env?: Record<string, string>}} What */
+export const FIELDS = ["kind", "interpreter", "args", "stdin", "cwd", "umask", "env", "run_as", "run_as_method", "run_as_credential"];
 
 /**
  * Returns what the fields mean; what is not said is left out. The server reads the form by the same rules (run_what.py).
  * @param {Record<string, string>} form
- * @returns {What}
+ * @returns {Record<string, any>}
  */
-export function what(form) {
-  const said = {
-    interpreter: form.kind === "script" ? (form.interpreter ?? "").trim() : "",
-    args: words(form.args ?? "") ?? [],
-    stdin: (form.stdin ?? "").replaceAll("\r\n", "\n"),
-    cwd: (form.cwd ?? "").trim(),
-    umask: (form.umask ?? "").trim(),
-    env: variables(form.env ?? ""),
-  };
-  return Object.fromEntries(Object.entries(said).filter(([, value]) => (typeof value === "object" ? Object.keys(value).length : value)));
+export function what({ kind, stdin, ...form }) {
+  /** @type {Record<string, any>} */
+  const said = Object.fromEntries(FIELDS.map((name) => [name, (form[name] ?? "").trim()]));
+  said.stdin = (stdin ?? "").replaceAll("\r\n", "\n");
+  if (kind !== "script") said.interpreter = "";
+  if (!said.run_as) said.run_as_method = said.run_as_credential = "";
+  said.args = words(said.args) ?? [];
+  said.env = variables(said.env);
+  return Object.fromEntries(Object.entries(said).filter(([, value]) => (value.trim ? value : Object.keys(value).length)));
 }
+
+const WORD = /(?:[^\s'"\\]|\\[^]|'[^']*'|"(?:[^"\\]|\\[^])*")+/g;
 
 /** Returns the words of a text as a shell splits them, null while a quote is open. @param {string} text @returns {string[] | null} */
 export function words(text) {
-  /** @type {string[]} */
-  const found = [];
-  let word = "";
-  let open = "";
-  let begun = false;
-  for (let at = 0; at < text.length; at++) {
-    const one = text[at];
-    if (open) {
-      if (one === open) open = "";
-      else if (one === "\\" && open === '"' && "\\\"".includes(text[at + 1] ?? " ")) word += text[++at];
-      else word += one;
-    } else if (one === "'" || one === '"') {
-      open = one;
-      begun = true;
-    } else if (/\s/.test(one)) {
-      if (begun) found.push(word);
-      word = "";
-      begun = false;
-    } else {
-      word += one === "\\" ? (text[++at] ?? "") : one;
-      begun = true;
-    }
-  }
-  if (begun) found.push(word);
-  return open ? null : found;
+  if (text.replace(WORD, "").trim()) return null;
+  return (text.match(WORD) ?? []).map((word) => word.replace(/'([^']*)'|"((?:[^"\\]|\\[^])*)"|\\([^])/g,
+    (_all, one, two, three) => one ?? two?.replace(/\\(["\\])/g, "$1") ?? three));
 }
 
 /** Returns the variables that lines of `NAME=value` say. @param {string} text @returns {Record<string, string>} */
