@@ -38,6 +38,30 @@ def add(admin: Program, name: str = "web", **values: Any) -> Any:
     return admin.post("credentials", body)
 
 
+@pytest.mark.parametrize(
+    ("kind", "parts", "public"),
+    [
+        ("agent", {}, {}),
+        ("keyboard_interactive", {"answers": f"{CANARY}\nsecond"}, {}),
+        (
+            "external",
+            {"source": "vault", "path": "secret/ops/web", "holds": "password"},
+            {"source": "vault", "path": "secret/ops/web", "holds": "password", "field": "password", "role": None},
+        ),
+    ],
+)
+def test_kinds_tell_where_they_are_and_no_secret(
+    admin: Program, kind: str, parts: dict[str, str], public: dict[str, Any]
+) -> None:
+    made = add(admin, kind=kind, secrets=parts)
+    assert made.status_code == 201, made.json
+    assert made.json["public"] == public
+    assert CANARY not in made.text
+    refused = add(admin, "other", kind=kind, secrets={**parts, "surplus": CANARY})
+    assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, "surplus")
+    assert CANARY not in refused.text
+
+
 def test_a_credential_is_made_used_and_removed(admin: Program, operator: Program) -> None:
     made = add(admin, notes="for the shop", user="deploy")
     assert made.status_code == 201, made.json
