@@ -2,17 +2,18 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from opsconsole.inventory import hostkey_desk, hostkeys
 from opsconsole.inventory.hostkey_desk import KeyRef
 from opsconsole.inventory.service import upsert_host
-from opsconsole.jobs import queries
+from opsconsole.jobs import look, queries
 from opsconsole.settings import Settings
 from tests.integration.jobs.conftest import options
 from tests.support.clock import START
-from tests.support.console import Console, embedded_broker, running_console
+from tests.support.console import Console, embedded_broker, processes_of_runs, running_console, until
 from tests.support.sshd import Sshd, running_sshd
 
 BASTION = "127.0.9.1"
@@ -54,12 +55,8 @@ def test_a_fleet_behind_a_bastion(guarded: Console, sshd: Sshd, bastion: Sshd) -
     with guarded.database.transaction() as session:
         job = queries.get_job(session, body["id"], guarded.actor)
         (offered,) = queries.offered_keys(session, job)
-        assert (offered["i"], offered["host"], offered["address"], offered["port"]) == (
-            0,
-            "gate",
-            BASTION,
-            bastion.port,
-        )
+        place = (offered["host"], offered["address"], offered["port"])
+        assert place == ("gate", BASTION, bastion.port)
         assert queries.refused_by_key(session, run) == ["127.0.5.1"]
         key = KeyRef(BASTION, bastion.port, offered["fingerprint"])
         hostkey_desk.trust(session, [key], actor=guarded.actor, now=START)
@@ -82,3 +79,34 @@ def test_a_fleet_behind_a_bastion(guarded: Console, sshd: Sshd, bastion: Sshd) -
     assert run.reason == "command_timeout"
     assert "confirmed" in (run.detail or "")
     assert logins(bastion) == 1
+
+
+def test_a_bastion_that_dies_under_its_runs(guarded: Console, bastion: Sshd) -> None:
+    with guarded.database.transaction() as session:
+        key = bastion.known_key()
+        hostkeys.seed_known_hosts(session, f"[{BASTION}]:{bastion.port} {key.algorithm} {key.key}\n", now=START)
+    order: dict[str, Any] = {"credential": "key:test", "jump": "gate"}
+    durable = guarded.launch("127.0.5.4", "echo one; sleep 4; echo two", durable=True, **order)
+    plain = guarded.launch("127.0.5.5", "exec sleep 600", **order)
+    for job_id in (durable, plain):
+        guarded.until_counts(job_id, r=1)
+    for process in bastion.servers():
+        process.kill()
+    # The one is lost, and a look at its host through the bastion ends what is left there.
+    assert guarded.follow(plain)["counts"]["l"] == 1
+    (run,) = guarded.runs(plain)
+    assert run.reason == "connection_lost"
+    with guarded.database.transaction() as session:
+        look.ask(session, queries.get_job(session, plain, guarded.actor), guarded.actor, now=START, kill=True)
+    guarded.dispatcher.nudge()
+    told = until(lambda: _looked(guarded, plain), 60, "a look at the host")
+    assert told == look.Look.GONE
+    assert processes_of_runs([run]) == []
+    # The other went on, and is followed to its end.
+    body = guarded.follow(durable)
+    assert (body["state"], guarded.runs(durable)[0].lines) == ("succeeded", 2)
+
+
+def _looked(console: Console, job_id: int) -> str | None:
+    (run,) = console.runs(job_id)
+    return run.look if run.look != look.Look.ASKED else None
