@@ -15,13 +15,15 @@ from opsconsole.cli.edge import edge
 from opsconsole.cli.exit_codes import ExitCode
 from opsconsole.cli.hosts import confirmed
 from opsconsole.cli.terminal import harmless
-from opsconsole.credentials.kinds import SECRET_FIELDS, Kind
+from opsconsole.credentials.kinds import PLAIN_FIELDS, SECRET_FIELDS, Kind
 from opsconsole.errors import Invalid
 from opsconsole.settings import Settings
 
 # What is asked for on a terminal when no file was given.
 _ASKED = {Kind.PASSWORD: "password"}
 _MOST_BYTES = 256 * 1024
+_READ = [name for name in SECRET_FIELDS if name not in PLAIN_FIELDS]
+_WRITTEN = [name for name in SECRET_FIELDS if name in PLAIN_FIELDS]
 
 
 @click.group()
@@ -35,12 +37,19 @@ def _change_options(command: Callable[..., Any]) -> Callable[..., Any]:
     command = click.option(
         "--scope", multiple=True, metavar="EXPRESSION", help="Used on these hosts alone; repeat for more. '*' is all."
     )(command)
+    command = click.option(
+        "--set",
+        "written",
+        multiple=True,
+        metavar="FIELD=VALUE",
+        help=f"Of the kind external, where the secret is: {', '.join(_WRITTEN)}. Repeat for more.",
+    )(command)
     return click.option(
         "--file",
         "files",
         multiple=True,
         metavar="FIELD=PATH",
-        help=f"Read a secret part from a file, - is stdin: {', '.join(SECRET_FIELDS)}. Repeat for more.",
+        help=f"Read a secret part from a file, - is stdin: {', '.join(_READ)}. Repeat for more.",
     )(command)
 
 
@@ -52,7 +61,7 @@ def list_(*, as_json: bool) -> int:
     with open_client(Settings.load()) as client:
         for item in client.get("credentials")["credentials"]:
             used = f"used {item['last_used_at'][:16]}" if item["last_used_at"] else "never used"
-            text = f"{item['name']:<24} {item['kind']:<12} {item['user'] or '':<12} {item['covers']:>6} hosts  {used}"
+            text = f"{item['name']:<24} {item['kind']:<20} {item['user'] or '':<12} {item['covers']:>6} hosts  {used}"
             click.echo(json.dumps(item) if as_json else harmless(text))
     return ExitCode.OK
 
@@ -94,7 +103,7 @@ def add(name: str, *, kind: str, **options: Any) -> int:
 
     A password is asked for when no file is given; a secret is never an argument, which others could see.
     """
-    secrets = _secrets(options.pop("files"))
+    secrets = _secrets(options.pop("files"), options.pop("written"))
     asked = _ASKED.get(Kind(kind))
     if asked is not None and asked not in secrets:
         secrets[asked] = _typed(asked)
@@ -112,7 +121,7 @@ def add(name: str, *, kind: str, **options: Any) -> int:
 @edge
 def update(name: str, *, rename: str | None, ask_password: bool, **options: Any) -> int:
     """Change the credential NAME. Secret parts that are given replace all it has; its kind stays."""
-    secrets = _secrets(options.pop("files"))
+    secrets = _secrets(options.pop("files"), options.pop("written"))
     if ask_password:
         secrets["password"] = _typed("password")
     values = _values(options) | ({"name": rename} if rename else {}) | ({"secrets": secrets} if secrets else {})
@@ -178,15 +187,16 @@ def _values(options: dict[str, Any]) -> Body:
     return values
 
 
-def _secrets(files: Sequence[str]) -> Body:
-    return {name: _content(name, Path(path)) for name, path in map(_part, files)}
+def _secrets(files: Sequence[str], written: Sequence[str]) -> Body:
+    read = {name: _content(name, Path(path)) for name, path in (_part("file", text, _READ) for text in files)}
+    return read | dict(_part("set", text, _WRITTEN) for text in written)
 
 
-def _part(text: str) -> tuple[str, str]:
-    name, equals, path = text.partition("=")
-    if not equals or name not in SECRET_FIELDS:
-        raise Invalid(f"Write --file FIELD=PATH, where FIELD is one of {', '.join(SECRET_FIELDS)}.")
-    return name, path
+def _part(option: str, text: str, fields: Sequence[str]) -> tuple[str, str]:
+    name, equals, rest = text.partition("=")
+    if not equals or name not in fields:
+        raise Invalid(f"Write --{option} FIELD=..., where FIELD is one of {', '.join(fields)}.")
+    return name, rest
 
 
 def _content(name: str, path: Path) -> str:

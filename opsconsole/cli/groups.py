@@ -14,7 +14,7 @@ from opsconsole.cli.terminal import harmless
 from opsconsole.errors import NotFound
 from opsconsole.settings import Settings
 
-_FIELDS = ("jump", "profile", "host_key_policy", "notes")
+_FIELDS = ("credential", "jump", "profile", "host_key_policy", "notes")
 
 
 @click.group()
@@ -47,7 +47,7 @@ def show(name: str, *, as_json: bool) -> int:
         click.echo(json.dumps(group))
         return ExitCode.OK
     click.echo(f"{group['total']} hosts in all, {len(group['hosts'])} of its own")
-    said = {"jump": "jump hosts", "profile": "algorithms", "host_key_policy": "host keys"}
+    said = {"credential": "credential", "jump": "jump hosts", "profile": "algorithms", "host_key_policy": "host keys"}
     for field, words in said.items():
         if group[field]:
             click.echo(harmless(f"{words} of its hosts: {group[field]}"))
@@ -61,6 +61,7 @@ def show(name: str, *, as_json: bool) -> int:
 @click.argument("name")
 @click.option("-w", "expression", metavar="EXPRESSION", help="Its own hosts, all of them; '' for none.")
 @click.option("--child", "children", multiple=True, metavar="NAME", help="A group in it; all of them, repeat for more.")
+@click.option("--credential", help="cred:NAME or the name of a key file, for its hosts; '' leaves it to the console.")
 @click.option("--jump", help="Jump hosts to its hosts: user@bastion:22,inner; '' leaves it to the console.")
 @click.option("--profile", help="modern or legacy, for its hosts.")
 @click.option("--host-key-policy", help="strict, accept_new or pinned, for its hosts; '' leaves it to the console.")

@@ -237,5 +237,12 @@ _READERS: dict[Kind, tuple[Callable[[Given], Material], frozenset[str]]] = {
     Kind.KEYBOARD_INTERACTIVE: (_keyboard_interactive, frozenset({"answers"})),
     Kind.EXTERNAL: (_external, frozenset(_EXTERNAL)),
 }
+# What of it is no secret: it may be an argument of a command, and is shown again.
+PLAIN_FIELDS = frozenset(_EXTERNAL)
 # The fields of secrets that people can give, over all kinds.
 SECRET_FIELDS = tuple(dict.fromkeys(name for _reader, takes in _READERS.values() for name in sorted(takes)))
+
+
+def fields_of(kind: Kind) -> frozenset[str]:
+    """Returns the fields of secrets that a kind takes."""
+    return _READERS[kind][1]

@@ -33,7 +33,7 @@ HOST_FIELDS = (
     "notes",
 )
 # What a group says beside its members; all but the notes is for its hosts, where they say nothing themselves.
-GROUP_FIELDS = ("jump", "profile", "host_key_policy", "notes")
+GROUP_FIELDS = ("credential", "jump", "profile", "host_key_policy", "notes")
 _TRUE = {"1", "true", "yes", "y", "on", "x", "frozen", "disabled"}
 _FALSE = {"", "0", "false", "no", "n", "off", "enabled"}
 

@@ -33,6 +33,7 @@ class GroupView:
 
     name: str
     notes: str | None
+    credential: str | None
     jump: str | None
     profile: str | None
     host_key_policy: str | None
@@ -130,6 +131,7 @@ def get_group(session: Session, name: str) -> GroupView:
     return GroupView(
         group.name,
         group.notes,
+        group.credential,
         group.jump,
         group.profile,
         group.host_key_policy,

@@ -8,13 +8,15 @@ from sqlalchemy.orm import Session
 
 from opsconsole.accounts.permissions import Actor
 from opsconsole.credentials import rotation, scope
-from opsconsole.credentials.choice import STORED
+from opsconsole.credentials.choice import AUTO, STORED
 from opsconsole.credentials.models import Credential
 from opsconsole.credentials.vault import Vault
-from opsconsole.hostset import evaluate, fold
+from opsconsole.hostset import HostSpec, evaluate, fold
 from opsconsole.inventory.models import Host, HostGroup
 from opsconsole.inventory.resolver import InventoryResolver
 from opsconsole.jobs import queries
+from opsconsole.jobs.logins import Login, Logins
+from opsconsole.jobs.placing import Located
 from opsconsole.jobs.targets import TargetResolver
 from opsconsole.web.unit_of_work import runtime
 
@@ -47,6 +49,18 @@ def told(session: Session, stored: Sequence[Credential]) -> list[dict[str, Any]]
         }
         for row in stored
     ]
+
+
+def choices(session: Session) -> list[str]:
+    """Returns what a host or a group may name: stored credentials, then key files of the settings."""
+    stored = session.scalars(select(Credential.name).order_by(Credential.name))
+    return [*(f"{STORED}:{name}" for name in stored), *runtime().settings.key_files]
+
+
+def usual_login(session: Session, host: Host) -> Login:
+    """Returns what a job that says nothing logs in to ``host`` with, and who says so."""
+    nothing = {"kind": AUTO, "name": None, "user": None}
+    return Logins(session, runtime().settings, nothing).of([Located(HostSpec(host.name), host)])[0]
 
 
 def named_by(session: Session, name: str) -> dict[str, Any]:

@@ -207,6 +207,32 @@ def reason_text(reason: str | None) -> str:
     return sentences.get(reason or "", "")
 
 
+def credential_kind(kind: str) -> str:
+    """Returns the word for a kind of credentials."""
+    words = {
+        "password": _("password"),
+        "private_key": _("private key"),
+        "certificate": _("certificate"),
+        "agent": _("agent of the worker"),
+        "keyboard_interactive": _("answers to prompts"),
+        "external": _("kept elsewhere"),
+    }
+    return str(words.get(kind, kind))
+
+
+def login_origin(origin: str) -> str:
+    """Returns in words who says what a host is logged in to with."""
+    if origin.startswith("group "):
+        return str(_("as @%(name)s says", name=origin.removeprefix("group ")))
+    words = {
+        "job": _("as the job says"),
+        "host": _("as the host says"),
+        "setting": _("as the console's setting says"),
+        "worker": _("for neither host, group nor setting says another"),
+    }
+    return str(words.get(origin, origin))
+
+
 def visible(text: str) -> str:
     """Returns a line of host output without escape sequences, with what could deceive shown by its name.
 

@@ -39,7 +39,7 @@ class CredentialChange(Body):
     notes: Text | None = Field(None, max_length=4000)
     secrets: dict[Annotated[Text, Field(max_length=32)], _Part] | None = Field(
         None,
-        description="Its secret parts, all of them: `password`; or `private_key` and, if it has one, `passphrase`.",
+        description="What its kind consists of, all of it, by field: `password`; `private_key` and `passphrase`; ...",
     )
     version: int | None = Field(None, description="What was seen; 409 when it is no longer so. As `If-Match`.")
 

@@ -187,6 +187,7 @@ def _group(session: Session, group: GroupView, status: int = 200) -> Response:
     response = jsonify(
         name=group.name,
         notes=group.notes,
+        credential=group.credential,
         jump=group.jump,
         profile=group.profile,
         host_key_policy=group.host_key_policy,

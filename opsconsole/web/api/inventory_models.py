@@ -35,7 +35,9 @@ class HostChange(Body):
     address: Name | None = Field(None, description="Dialled instead of the name.")
     port: int | None = Field(None, ge=1, le=65535)
     user: Text | None = Field(None, max_length=64)
-    credential: Text | None = Field(None, max_length=64)
+    credential: Text | None = Field(
+        None, description="A key file of the settings by its name, or `cred:<name>`, a stored one.", max_length=64
+    )
     jump: Text | None = Field(None, description="Jump hosts: `user@bastion:22,inner` or `none`.", max_length=1000)
     profile: Text | None = Field(None, description="`modern`, or `legacy` for old devices.", max_length=16)
     host_key_policy: Text | None = Field(
@@ -74,6 +76,7 @@ class GroupChange(Body):
     name: Word | None = Field(None, description="Another name for it.")
     hosts: Names | None = Field(None, description="Exactly its own hosts, in order.")
     children: list[Word] | None = Field(None, description="Exactly the groups in it.", max_length=5000)
+    credential: Text | None = Field(None, description="For its hosts that say none themselves.", max_length=64)
     jump: Text | None = Field(None, description="For its hosts that say nothing themselves.", max_length=1000)
     profile: Text | None = Field(None, description="The same: `modern` or `legacy`.", max_length=16)
     host_key_policy: Text | None = Field(
@@ -170,6 +173,7 @@ class GroupItem(Answer):
 
     name: str
     notes: str | None
+    credential: str | None
     jump: str | None
     profile: Profile | None
     host_key_policy: HostKeyPolicy | None

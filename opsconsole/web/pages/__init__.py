@@ -11,6 +11,7 @@ from opsconsole.jobs.notices import Notice, notices
 from opsconsole.web import view_models, words
 from opsconsole.web.pages import (
     control,
+    credentials,
     groups,
     host_keys,
     host_run,
@@ -29,6 +30,7 @@ from opsconsole.web.unit_of_work import read, runtime
 
 __all__ = [
     "control",
+    "credentials",
     "groups",
     "host_keys",
     "host_run",

@@ -14,6 +14,7 @@ from opsconsole.inventory import groups as inventory_groups
 from opsconsole.inventory.resolver import InventoryResolver
 from opsconsole.web import inventory
 from opsconsole.web.auth import actor, requires
+from opsconsole.web.credentials import choices
 from opsconsole.web.pages.routes import pages
 from opsconsole.web.unit_of_work import now, read, transaction
 
@@ -99,6 +100,7 @@ def _group(database: Session, name: str, *, error: OpsconsoleError | None = None
         "name": view.name,
         "hosts": fold(view.hosts) if view.hosts else "",
         "children": " ".join(view.children),
+        "credential": view.credential or "",
         "jump": view.jump or "",
         "profile": view.profile or "",
         "host_key_policy": view.host_key_policy or "",
@@ -113,6 +115,7 @@ def _group(database: Session, name: str, *, error: OpsconsoleError | None = None
         error=error,
         faults={item.field: item for item in error.errors} if error else {},
         saved=request.args.get("saved"),
+        credentials=choices(database),
         may_edit=actor().may(Permission.EDIT_INVENTORY),
     )
     return make_response(page, error.status if error else 200)

@@ -13,6 +13,7 @@ from opsconsole.inventory import fields, groups, hostkey_desk, service
 from opsconsole.jobs.queries import by_host
 from opsconsole.web import inventory
 from opsconsole.web.auth import actor, requires
+from opsconsole.web.credentials import choices, usual_login
 from opsconsole.web.pages.routes import pages
 from opsconsole.web.unit_of_work import now, read, runtime, transaction
 
@@ -190,9 +191,10 @@ def _host(database: Session, name: str, *, error: OpsconsoleError | None = None)
         error=error,
         faults={item.field: item for item in error.errors} if error else {},
         saved=request.args.get("saved"),
+        login=usual_login(database, entry),
         keys=[key for key in keys if (key.address, key.port) == (address.lower(), port)],
         runs=by_host.recent(database, actor(), [entry.name], limit=_HISTORY).get(entry.name, []),
-        credentials=list(settings.key_files),
+        credentials=choices(database),
         remote_user=settings.remote_user,
         ssh_port=settings.ssh_port,
         may_edit=actor().may(Permission.EDIT_INVENTORY),
@@ -202,12 +204,14 @@ def _host(database: Session, name: str, *, error: OpsconsoleError | None = None)
 
 def _form_page(form: dict[str, Any], error: OpsconsoleError | None) -> Response:
     settings = runtime().settings
+    with read() as database:
+        known = choices(database)
     page = render_template(
         "hosts/new.html",
         form=form,
         error=error,
         faults={item.field: item for item in error.errors} if error else {},
-        credentials=list(settings.key_files),
+        credentials=known,
         remote_user=settings.remote_user,
         ssh_port=settings.ssh_port,
     )

@@ -186,9 +186,12 @@ def test_what_allowed_it_at_launch_is_asked_again_when_it_is_claimed(
             set_group(session, "web", ["web2"])
         if meanwhile == "swapped":
             other = session.scalars(
-                select(CredentialSecret.sealed).join(Credential).where(Credential.name == "fleet")
+                select(CredentialSecret.sealed)
+                .join(Credential)
+                .where(Credential.name == "fleet", CredentialSecret.field == "password")
             ).one()
-            session.execute(update(CredentialSecret).values(sealed=other))
+            mine = update(CredentialSecret).where(CredentialSecret.field == "password")
+            session.execute(mine.values(sealed=other))
         if meanwhile == "no data key":
             session.execute(delete(service.DataKeyWrap))
     claim = hand.take(desk.runs(job_id)[0].id)
