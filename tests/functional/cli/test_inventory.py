@@ -1,7 +1,7 @@
 """``opsconsole hosts``, ``groups`` and ``inventory`` against the real web application."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,17 +17,13 @@ Call = Callable[..., Result]
 
 
 @pytest.fixture
-def cli(settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch, call: Call) -> Call:
+def cli(settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch, call: Call) -> Iterator[Call]:
     with database.transaction() as session:
         token = make_token(session, make_user(session, "root", Role.ADMIN))
-
-    def run(*args: str) -> Result:
-        with serve(settings, database) as live, monkeypatch.context() as patched:
-            patched.setenv("OPSCONSOLE_URL", live.url)
-            patched.setenv("OPSCONSOLE_TOKEN", token)
-            return call(*args)
-
-    return run
+    with serve(settings, database) as live:
+        monkeypatch.setenv("OPSCONSOLE_URL", live.url)
+        monkeypatch.setenv("OPSCONSOLE_TOKEN", token)
+        yield call
 
 
 def test_a_file_is_looked_at_then_imported_then_exported(cli: Call, tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from opsconsole.cli.main import main
 from opsconsole.inventory import known_hosts
 from tests.support.sshd import make_key, running_sshd
 
@@ -49,6 +51,23 @@ def _wait_for(path: Path, process: "subprocess.Popen[bytes]") -> None:
 
 @pytest.fixture
 def cli(environment: dict[str, str]) -> Run:
+    """The command line within the test: a process of its own takes most of a second to import what it needs."""
+    # What the caller's environment has and the console's has not is taken away.
+    chosen = {name: environment.get(name) for name in {*os.environ, *environment}}
+
+    def run(*args: str) -> "subprocess.CompletedProcess[str]":
+        result = CliRunner(env=chosen).invoke(main, args)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return subprocess.CompletedProcess(args, result.exit_code, result.stdout, result.stderr)
+
+    return run
+
+
+@pytest.fixture
+def process(environment: dict[str, str]) -> Run:
+    """The command line as a person has it: a process, read through pipes."""
+
     def run(*args: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "opsconsole", *args]
         return subprocess.run(
@@ -58,8 +77,8 @@ def cli(environment: dict[str, str]) -> Run:
     return run
 
 
-def test_who_differs_is_seen_at_a_glance(cli: Run) -> None:
-    done = cli("run", "-b", "--yes=12", "-w", "@demo", "--", "cat os-release | grep VERSION_ID")
+def test_who_differs_is_seen_at_a_glance(process: Run) -> None:
+    done = process("run", "-b", "--yes=12", "-w", "@demo", "--", "cat os-release | grep VERSION_ID")
     assert done.returncode == 3, done.stderr
     assert 'demo[01-04,06-10,12] (10)\n---------------\nVERSION_ID="12"\n' in done.stdout
     assert 'demo05 (1)\n---------------\nVERSION_ID="11"\n' in done.stdout
@@ -67,8 +86,8 @@ def test_who_differs_is_seen_at_a_glance(cli: Run) -> None:
     assert "11 ok, 1 unreachable of 12" in done.stderr
 
 
-def test_streams_codes_and_logs(cli: Run) -> None:
-    done = cli("run", "-L", "-S", "-w", "demo[01-02]", "--", "echo out; echo err >&2; exit 42")
+def test_streams_codes_and_logs(cli: Run, process: Run) -> None:
+    done = process("run", "-L", "-S", "-w", "demo[01-02]", "--", "echo out; echo err >&2; exit 42")
     assert done.returncode == 42
     assert sorted(done.stdout.splitlines()) == ["demo01: out", "demo02: out"]
     assert "demo01: err\n" in done.stderr
@@ -78,8 +97,8 @@ def test_streams_codes_and_logs(cli: Run) -> None:
     assert cli("rerun", str(job), "--states", "f").returncode == 1
 
 
-def test_hostile_and_long_output_arrives_whole_in_a_pipe(cli: Run) -> None:
-    done = cli("run", "-b", "-w", "demo01", "--", "seq 1 12345; printf 'a\\033[31mb\\n'")
+def test_hostile_and_long_output_arrives_whole_in_a_pipe(process: Run) -> None:
+    done = process("run", "-b", "-w", "demo01", "--", "seq 1 12345; printf 'a\\033[31mb\\n'")
     assert done.stdout.splitlines()[3:] == [*map(str, range(1, 12346)), "a\x1b[31mb"]
 
 
@@ -118,9 +137,11 @@ def test_cancel_ends_the_command_and_says_so(cli: Run, environment: dict[str, st
         (("-w", "demo01", "x" * 120_000, "y" * 120_000, "z" * 60_000), "bytes"),
     ],
 )
-def test_bad_input_is_named_and_starts_nothing(cli: Run, args: tuple[str, ...], said: str) -> None:
+def test_bad_input_is_named_and_starts_nothing(cli: Run, process: Run, args: tuple[str, ...], said: str) -> None:
     before = json.loads(cli("jobs", "--json", "-n", "1").stdout or '{"id": 0}')["id"]
-    done = cli("run", *args[:2], "--", *args[2:])
+    # How much a command line may hold is the system's to say.
+    called = process if len(args[-1]) > 1000 else cli
+    done = called("run", *args[:2], "--", *args[2:])
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
     assert json.loads(cli("jobs", "--json", "-n", "1").stdout or '{"id": 0}')["id"] == before
