@@ -14,7 +14,8 @@ export function createCountdown() {
 
   function tick() {
     const left = Math.max(0, startsAt - performance.now());
-    byId("countdown-left").textContent = String(Math.ceil(left / 1000));
+    // The leader looks once a second, so it may start a little later than told, and never earlier.
+    byId("countdown-left").textContent = String(Math.max(1, Math.ceil(left / 1000)));
     byId("countdown-bar").value = left;
   }
 
