@@ -65,9 +65,30 @@ def _add_host_keys() -> None:
         sa.UniqueConstraint("patterns", "fingerprint", name=op.f("uq_host_authorities_patterns_fingerprint")),
         sqlite_autoincrement=True,
     )
+    op.create_table(
+        "host_key_scans",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("batch", sa.String(length=32), nullable=False),
+        sa.Column("host", sa.String(length=320), nullable=False),
+        sa.Column("address", sa.String(length=255), nullable=False),
+        sa.Column("port", sa.Integer(), nullable=False),
+        sa.Column("jump", sa.String(length=1000), nullable=True),
+        sa.Column("host_key_policy", sa.String(length=16), nullable=True),
+        sa.Column("requested_by", sa.String(length=150), nullable=False),
+        sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("next_publish_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("done_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("found", sa.Integer(), nullable=True),
+        sa.Column("detail", sa.String(length=500), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_host_key_scans")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_host_key_scans_batch", "host_key_scans", ["batch"])
+    op.create_index("ix_host_key_scans_done_at", "host_key_scans", ["done_at"])
 
 
 def _drop_host_keys() -> None:
+    op.drop_table("host_key_scans")
     op.drop_table("host_authorities")
     op.drop_index("ix_host_keys_status", "host_keys")
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -21,6 +22,7 @@ _ALARM = "alarm"
 # What one request of the API takes.
 _AT_ONCE = 1000
 _MOST_CHARS = 20_000
+_POLL_SECONDS = 0.5
 
 
 @click.group(name="host-keys")
@@ -89,6 +91,26 @@ def remove(wanted: tuple[str, ...], *, yes: bool) -> int:
 def import_(file: Path, **options: Any) -> int:
     """Read a known_hosts FILE (- is stdin): say what changes, ask, then do exactly that."""
     return inventory.bring(file, wanted="known-hosts", prune=False, skip_faulty=False, **options)
+
+
+@host_keys.command()
+@click.argument("expression")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line and host.")
+@edge
+def scan(expression: str, *, as_json: bool) -> int:
+    """Have the workers collect the keys of EXPRESSION's hosts, as ssh-keyscan does, through jump hosts too.
+
+    What they show awaits a decision: see list --status waiting, and trust. Exit code 3 when a host showed none.
+    """
+    with open_client(Settings.load()) as client:
+        told = client.post("host-keys/scan", {"targets": expression})
+        while told["done"] < told["count"]:
+            time.sleep(_POLL_SECONDS)
+            told = client.get(f"host-keys/scans/{told['scan']}")
+    for host in told["hosts"]:
+        keys = f"keys: {host['found']}" if host["found"] else host["detail"] or "no key"
+        click.echo(json.dumps(host) if as_json else harmless(f"{host['host']:<32} {keys}"))
+    return ExitCode.OK if all(host["found"] for host in told["hosts"]) else ExitCode.UNREACHED
 
 
 @host_keys.group()

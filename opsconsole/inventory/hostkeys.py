@@ -22,6 +22,7 @@ __all__ = [
     "Address",
     "Known",
     "Source",
+    "collect",
     "fingerprint",
     "known",
     "offer",
@@ -45,6 +46,7 @@ class Source(StrEnum):
     IMPORT = "import"
     ACCEPT_NEW = "accept_new"
     DEMO = "demo"
+    SCAN = "scan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,26 +91,49 @@ def known(session: Session, wanted: Collection[Address]) -> dict[Address, Known]
     return {place: Known(*(tuple(by[kind]) for kind in kinds)) for place, by in found.items()}
 
 
-def offer(session: Session, address: str, port: int, key: KnownKey, *, now: datetime) -> None:
+def collect(session: Session, address: str, port: int, shown: Collection[KnownKey], *, now: datetime) -> None:
+    """Keeps all keys that a host showed when it was asked for each kind, for a person to decide.
+
+    One kind more than those trusted is no change; another key of a trusted kind is, and so is none of the trusted ones.
+    """
+    trusted = known(session, [(address, port)]).get((address, port), Known()).trusted
+    kinds = {key.algorithm for key in trusted}
+    gone = bool(trusted) and not set(trusted).intersection(shown)
+    for key in shown:
+        changed = gone or (key.algorithm in kinds and key not in trusted)
+        offer(session, address, port, key, source=Source.SCAN, alarm=changed, now=now)
+
+
+def offer(
+    session: Session,
+    address: str,
+    port: int,
+    key: KnownKey,
+    *,
+    now: datetime,
+    source: Source = Source.HOST,
+    alarm: bool = True,
+) -> None:
     """Keeps a key that a host showed and nobody trusts, for a person to decide; a decided key stays as it is.
 
-    Where another key is trusted it is an alarm: nothing connects there any more until a person has decided.
+    Where another key is trusted it is an alarm, unless ``alarm`` is false: nothing connects there any more until a
+    person has decided.
     """
     place = _Place.of(address, port)
     stored = list(session.scalars(select(HostKey).where(*_at(place)).order_by(HostKey.id).with_for_update()))
     same = next((row for row in stored if (row.algorithm, row.key) == (key.algorithm, key.key)), None)
     if same is not None and same.status != KeyStatus.OFFERED:
         return
-    changed = any(row.status == KeyStatus.TRUSTED for row in stored)
+    changed = alarm and any(row.status == KeyStatus.TRUSTED for row in stored)
     status = KeyStatus.ALARM if changed else KeyStatus.OFFERED
     if same is None:
-        if not _insert(session, [_row(place, key, status, Source.HOST, now)]):
+        if not _insert(session, [_row(place, key, status, source, now)]):
             return
         waiting = [row.id for row in stored if row.status in _UNDECIDED]
         surplus = waiting[: max(0, len(waiting) + 1 - _OFFERS_KEPT)]
         if surplus:
             session.execute(delete(HostKey).where(HostKey.id.in_(surplus)))
-    elif same.status != status:
+    elif changed:
         same.status = status
     else:
         return

@@ -162,3 +162,27 @@ class HostAuthority(Base):
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
     decided_by: Mapped[str | None] = mapped_column(String(150))
     decided_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+
+class HostKeyScan(Base):
+    """One host whose keys a worker is asked to collect, with those asked for together (``batch``).
+
+    ``found`` is how many keys it showed, ``detail`` why it showed none; both are empty until a worker was there.
+    """
+
+    __tablename__ = "host_key_scans"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    batch: Mapped[str] = mapped_column(String(32), index=True)
+    host: Mapped[str] = mapped_column(String(320))
+    address: Mapped[str] = mapped_column(String(255))
+    port: Mapped[int]
+    jump: Mapped[str | None] = mapped_column(String(1000))
+    host_key_policy: Mapped[str | None] = mapped_column(String(16))
+    requested_by: Mapped[str] = mapped_column(String(150))
+    requested_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    next_publish_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    done_at: Mapped[datetime | None] = mapped_column(UTCDateTime, index=True)
+    found: Mapped[int | None]
+    detail: Mapped[str | None] = mapped_column(String(500))

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -177,7 +178,7 @@ class ClaimReader:
         stored = self._authenticator.stored(session, choices, now=now)
         names = {run.id: parse_host(run.host).name.lower() for run in runs}
         profiles = profiles_of(session, names.values())
-        ways = {run.id: self._hops(run, routes[run.jump], trusted, stored) for run in runs}
+        ways = {run.id: self._hops(partial(self._hop_choice, run), routes[run.jump], trusted, stored) for run in runs}
         return {
             run.id: self._claim(run, trusted[place], ways[run.id], stored, profiles.get(names[run.id], Profile.MODERN))
             for run, place in zip(runs, places, strict=True)
@@ -284,20 +285,42 @@ class ClaimReader:
     def _hop_choice(self, run: Delivered, step: Step) -> Choice:
         """Returns what a jump host is logged in to with: its own credential, never what was typed for the hosts behind
         it; one that has none is shown the key that was chosen for the job, or what the settings say."""
+        job = self._jobs[run.job_id]
+        if step.choice is None and job.kind == KEY:
+            return Choice(job.kind, job.name)
+        return self._usual_hop_choice(step)
+
+    def _usual_hop_choice(self, step: Step) -> Choice:
         if step.choice is not None:
             return step.choice
-        job = self._jobs[run.job_id]
-        if job.kind == KEY:
-            return Choice(job.kind, job.name)
         return Choice.of_host(self._settings.credential) if self._settings.credential else Choice(AMBIENT)
 
-    def _hops(self, run: Delivered, route: Route, trusted: Mapping[Place, Trust], stored: Stored) -> _Way:
+    def target(
+        self, session: Session, place: Place, jump: str | None, now: datetime
+    ) -> tuple[Target, Unreached | None]:
+        """Returns where a place is to be looked at without logging in to it, and why it cannot be if so."""
+        route = read_routes(session, self._settings, {jump})[jump]
+        trusted = self._trust.read(session, [place, *(step.place for step in route)], now)
+        stored = self._authenticator.stored(session, map(self._usual_hop_choice, route), now=now)
+        hops, problem = self._hops(self._usual_hop_choice, route, trusted, stored)
+        trust = trusted[place]
+        name = parse_host(place.host).name.lower()
+        profile = profiles_of(session, [name]).get(name, Profile.MODERN)
+        keys, policy = trust.known_keys, trust.host_key_policy
+        user = self._settings.remote_user
+        target = Target(place.host, place.address, place.port, user, keys, policy, profile=profile, via=hops)
+        return target, trust.blocked or problem
+
+    def _hops(
+        self, choose: Callable[[Step], Choice], route: Route, trusted: Mapping[Place, Trust], stored: Stored
+    ) -> _Way:
         hops: list[Hop] = []
         for step in route:
             trust = trusted[step.place]
-            user = step.user or self._authenticator.user_of(self._hop_choice(run, step), stored)
+            choice = choose(step)
+            user = step.user or self._authenticator.user_of(choice, stored)
             user = user or self._settings.remote_user
-            auth, problem = self._hop_login(run, step, user, stored)
+            auth, problem = self._hop_login(choice, step, user, stored)
             problem = trust.blocked or problem
             if problem is not None:
                 return (), Unreached(Reason.JUMP, f"Jump host {step.host}: {problem.detail}")
@@ -306,8 +329,7 @@ class ClaimReader:
             hops.append(replace(hop, authorities=trust.authorities, revoked_keys=trust.revoked_keys))
         return tuple(hops), None
 
-    def _hop_login(self, run: Delivered, step: Step, user: str, stored: Stored) -> Login:
-        choice = self._hop_choice(run, step)
+    def _hop_login(self, choice: Choice, step: Step, user: str, stored: Stored) -> Login:
         if choice.kind == STORED and step.port != step.usual_port:
             # Anybody with an account on the jump host may listen on another port of it.
             text = f"The credential {choice.name!r} is for port {step.usual_port} of this host alone."

@@ -369,6 +369,10 @@ class Connector(Protocol):
     def connect(self, target: Target, auth: Auth, limits: Limits) -> "Session | Unreached":
         """Returns an authenticated session within ``limits.connect`` seconds, or why there is none."""
 
+    def scan(self, target: Target, limits: Limits) -> "tuple[KnownKey, ...] | Unreached":
+        """Returns the host keys that the server has, of each kind that can be used, or why none was shown; within
+        ``limits.connect`` seconds. Nothing of a login is sent to it."""
+
     def close(self) -> None:
         """Closes every kept connection and helper thread."""
 
@@ -381,6 +385,9 @@ class Dispatcher(Protocol):
 
     def publish_looks(self, run_ids: Sequence[int]) -> None:
         """Sends one message per run whose host is to be looked at. Raises ``Unavailable`` as ``publish`` does."""
+
+    def publish_scans(self, scan_ids: Sequence[int]) -> None:
+        """Sends one message per host whose keys are to be collected. Raises ``Unavailable`` as ``publish`` does."""
 
     def attach(self, runs: Sequence[tuple[int, int]]) -> None:
         """Sends one message per ``(host_run_id, fence)`` of running commands that nobody follows. Raises

@@ -126,7 +126,7 @@ class Survey:
         places = place_hosts(session, located, options, ways=ways, caps=Caps.parse(self._settings.limits))
         placed, keys = places.placement, places.limit_keys
         logins = Logins(session, self._settings, auth).of(located)
-        policies = _host_key_policies(session, located)
+        policies = self._policies(session, located)
         rows = [
             self._run_row(i, item, auth, login)
             | {**policies[i], "jump": way.text, "rank": rank, "wave": wave, "limit_keys": limits}
@@ -182,6 +182,15 @@ class Survey:
     def _ways(self, session: Session, located: Sequence[Located], options: RunOptions) -> list[Way]:
         hosts = [(item.spec.name, item.entry) for item in located]
         return find_ways(session, hosts, chosen=options.jump, default=self._settings.jump)
+
+    def _policies(self, session: Session, located: Sequence[Located]) -> list[dict[str, Any]]:
+        """Returns the column that says how each host's key is judged, where its host or the nearest group says it."""
+        entries = [item.entry for item in located]
+        asking = [entry.id for entry in entries if entry is not None and entry.host_key_policy is None]
+        groups = inherited(session, asking, "host_key_policy")
+        of_group = {host_id: found.value for host_id, found in groups.items()}
+        own = [entry and (entry.host_key_policy or of_group.get(entry.id)) for entry in entries]
+        return [{"host_key_policy": policy} for policy in own]
 
     def _checked_command(self, command: str) -> str:
         if not command.strip():
@@ -289,16 +298,6 @@ def _priority(word: str) -> Priority:
         return Priority[word.upper()]
     except KeyError:
         raise fault("priority", "Choose low, normal or high.") from None
-
-
-def _host_key_policies(session: Session, located: Sequence[Located]) -> list[dict[str, Any]]:
-    """Returns the column that says how each host's key is judged, where its host or the nearest group says it."""
-    entries = [item.entry for item in located]
-    asking = [entry.id for entry in entries if entry is not None and entry.host_key_policy is None]
-    groups = inherited(session, asking, "host_key_policy")
-    of_group = {host_id: found.value for host_id, found in groups.items()}
-    own = [entry and (entry.host_key_policy or of_group.get(entry.id)) for entry in entries]
-    return [{"host_key_policy": policy} for policy in own]
 
 
 def _by_tag(located: Sequence[Located]) -> dict[str, dict[str, int]]:

@@ -5,7 +5,8 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
-from opsconsole.jobs.ports import Auth, ConnectionFacts, Limits, Target, Unreached
+from opsconsole.jobs.ports import Auth, ConnectionFacts, KnownKey, Limits, Target, Unreached
+from opsconsole.jobs.states import Reason
 from opsconsole.ssh import failures, hostkeys
 from opsconsole.ssh.channel import SEND_FAILURES, RunChannel
 from opsconsole.ssh.deadline import Deadline
@@ -14,6 +15,7 @@ from opsconsole.ssh.jump import Bastions, Passage, still_trusted
 from opsconsole.ssh.keys import KeyRing, Offload, Proofs
 from opsconsole.ssh.networks import Network, NetworkPolicy
 from opsconsole.ssh.pool import Kept, Key, Pool
+from opsconsole.ssh.scanning import kinds_of, shown_key
 from opsconsole.ssh.session import SshSession
 from opsconsole.ssh.sockets import dial
 from opsconsole.ssh.transport import ClientTransport, quiet_paramiko
@@ -66,6 +68,27 @@ class ParamikoConnector:
             return failures.no_credential(auth, proofs)
         key = (self._identity(target, auth, proofs), self._bastions.identity(target.via))
         return self._reuse(key, target, deadline) or self._connect(key, target, auth, proofs, deadline)
+
+    def scan(self, target: Target, limits: Limits) -> tuple[KnownKey, ...] | Unreached:
+        """Returns the host keys that the server has, of each kind, or why none was shown; see ``ports.Connector``."""
+        deadline = Deadline(limits.connect)
+        found: list[KnownKey] = []
+        problem: Unreached | None = None
+        for kinds in kinds_of(target.profile):
+            passage = self._passage(target, deadline)
+            shown = (
+                passage
+                if isinstance(passage, Unreached)
+                else shown_key(passage.line, self._tick_seconds, target, kinds, deadline)
+            )
+            if isinstance(shown, KnownKey):
+                found.append(shown)
+                continue
+            problem = problem or shown
+            # Only that it has no such key is a reason to ask for another kind.
+            if shown.reason is not Reason.PROTOCOL or shown.retryable:
+                break
+        return tuple(found) or problem or ()
 
     def close(self) -> None:
         """Ends every kept connection; those in use end with their runs, or with the jump host they go through."""

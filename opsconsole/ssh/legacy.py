@@ -20,7 +20,7 @@ from paramiko.message import Message
 from opsconsole.ssh.transport import ClientTransport
 from opsconsole.ssh.wire import Wire
 
-_SHA1_RSA = "ssh-rsa"
+SHA1_RSA = "ssh-rsa"
 
 
 class KexGroup14SHA1(KexGroup14SHA256):
@@ -36,7 +36,7 @@ class Sha1RSAKey(RSAKey):
     def verify_ssh_sig(self, data: bytes, msg: Message) -> bool:
         """Returns whether ``msg`` holds this key's signature of ``data``."""
         reading = Message(msg.asbytes())
-        if reading.get_text() != _SHA1_RSA:
+        if reading.get_text() != SHA1_RSA:
             return super().verify_ssh_sig(data, msg)
         signature = reading.get_binary()
         public = self.key.public_key() if isinstance(self.key, RSAPrivateKey) else self.key
@@ -53,7 +53,7 @@ class LegacyTransport(ClientTransport):
     """A connection that takes the old algorithms where the server has no modern one."""
 
     _kex_info: ClassVar[dict[str, Any]] = {**ClientTransport._kex_info, KexGroup14SHA1.name: KexGroup14SHA1}
-    _key_info: ClassVar[dict[str, Any]] = {**ClientTransport._key_info, _SHA1_RSA: Sha1RSAKey}
+    _key_info: ClassVar[dict[str, Any]] = {**ClientTransport._key_info, SHA1_RSA: Sha1RSAKey}
     _preferred_kex = (*ClientTransport._preferred_kex, KexGroup14SHA1.name)
     _preferred_ciphers = (*ClientTransport._preferred_ciphers, "aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc")
     _preferred_macs = (*ClientTransport._preferred_macs, "hmac-sha1")
@@ -64,4 +64,4 @@ class LegacyTransport(ClientTransport):
         # A key of RSA that is known is asked for in its new form first; the old form comes before other kinds of key,
         # which nobody trusted yet.
         at = max((place + 1 for place, name in enumerate(modern) if name.startswith("rsa-")), default=len(modern))
-        self._preferred_keys = (*modern[:at], _SHA1_RSA, *modern[at:])
+        self._preferred_keys = (*modern[:at], SHA1_RSA, *modern[at:])

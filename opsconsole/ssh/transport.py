@@ -118,6 +118,10 @@ class ClientTransport(Transport):
         packets: Packets = self.packetizer  # type: ignore[assignment]
         return packets.greeting
 
+    def ask_only(self, kinds: Sequence[str]) -> None:
+        """Asks the server for host keys of these algorithms alone; call before ``negotiate``."""
+        self._preferred_keys = tuple(kinds)
+
     def negotiate(self) -> None:
         """Starts the key exchange; ``ready`` is set when it is done, or when the connection has ended."""
         self.start_client(event=self.ready)

@@ -15,6 +15,7 @@ RUN_TASK = "opsconsole.run"
 ATTACH_TASK = "opsconsole.attach"
 DISPATCH_TASK = "opsconsole.dispatch"
 LOOK_TASK = "opsconsole.look"
+SCAN_TASK = "opsconsole.scan"
 TICK_TASK = "opsconsole.tick"
 _TICK_SECONDS = 60.0
 

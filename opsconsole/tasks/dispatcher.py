@@ -15,7 +15,7 @@ from kombu.utils.json import dumps
 from opsconsole import crash
 from opsconsole.crash import CrashPoint
 from opsconsole.errors import Unavailable
-from opsconsole.tasks.app import ATTACH_TASK, DISPATCH_TASK, LOOK_TASK, QUEUE, RUN_TASK
+from opsconsole.tasks.app import ATTACH_TASK, DISPATCH_TASK, LOOK_TASK, QUEUE, RUN_TASK, SCAN_TASK
 
 _log = structlog.get_logger(__name__)
 # A nudge that nobody could take within this long is of no use: the sweep was faster.
@@ -62,10 +62,17 @@ class CeleryDispatcher:
 
     def publish_looks(self, run_ids: Sequence[int]) -> None:
         """Sends one message per run whose host is to be looked at. Raises ``Unavailable`` as ``publish`` does."""
+        self._send_each(LOOK_TASK, run_ids)
+
+    def publish_scans(self, scan_ids: Sequence[int]) -> None:
+        """Sends one message per host whose keys are to be collected. Raises ``Unavailable`` as ``publish`` does."""
+        self._send_each(SCAN_TASK, scan_ids)
+
+    def _send_each(self, task: str, numbers: Sequence[int]) -> None:
         try:
             with self._app.producer_or_acquire() as producer:
-                for run_id in run_ids:
-                    self._app.send_task(LOOK_TASK, (run_id,), producer=producer, queue=QUEUE, retry=False)
+                for number in numbers:
+                    self._app.send_task(task, (number,), producer=producer, queue=QUEUE, retry=False)
         except self._faults as error:
             raise Unavailable(f"The broker does not answer: {type(error).__name__}", code="broker") from error
 

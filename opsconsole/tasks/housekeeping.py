@@ -15,7 +15,7 @@ import opsconsole
 from opsconsole.clock import Clock
 from opsconsole.db.database import Database
 from opsconsole.errors import Unavailable
-from opsconsole.jobs import dispatch, handover, look, recover, timekeeping
+from opsconsole.jobs import dispatch, handover, keyscan, look, recover, timekeeping
 from opsconsole.jobs.limits import Caps
 from opsconsole.jobs.perform import Performer
 from opsconsole.jobs.ports import Dispatcher
@@ -75,6 +75,7 @@ class Housekeeping:
         self._refuses = False
         self._caps = Caps.parse(settings.limits)
         self._looks: list[int] = []
+        self._scans: list[int] = []
         self.live_slots = 0
         self._thread = threading.Thread(target=self._loop, name="housekeeping", daemon=True)
         self._drainer: threading.Thread | None = None
@@ -157,6 +158,8 @@ class Housekeeping:
                     self._dispatcher.publish(published)
                 if self._looks:
                     self._dispatcher.publish_looks(self._looks)
+                if self._scans:
+                    self._dispatcher.publish_scans(self._scans)
                 if self._unattended:
                     self._dispatcher.attach(self._unattended)
                 silent = False
@@ -199,6 +202,7 @@ class Housekeeping:
                 # The broker was away: what waits for it must not wait for its turn in the back-off as well.
                 dispatch.republish_soon(session, now)
             self._looks = look.due(session, now) if leads or kicked else []
+            self._scans = keyscan.due(session, now) if leads or kicked else []
             return dispatch.sweep(session, now, slots=self.live_slots, caps=self._caps) if leads or kicked else []
 
     def _lead(self, monotonic: float) -> bool:

@@ -44,6 +44,7 @@ class Postbox:
         # A run's message need not wait here twice, however often it is handed in while the broker is away.
         self._waiting: dict[Message, None] = {}
         self._looks: dict[int, None] = {}
+        self._scans: dict[int, None] = {}
         self._to_attach: dict[Message, None] = {}
         self._lock = threading.Lock()
         self._wanted = threading.Event()
@@ -82,6 +83,12 @@ class Postbox:
             self._looks.update(dict.fromkeys(run_ids))
         self._wanted.set()
 
+    def publish_scans(self, scan_ids: Sequence[int]) -> None:
+        """Takes questions about host keys to be sent soon. Never blocks and never raises."""
+        with self._lock:
+            self._scans.update(dict.fromkeys(scan_ids))
+        self._wanted.set()
+
     def attach(self, runs: Sequence[Message]) -> None:
         """Takes messages about commands that nobody follows, as ``publish`` does."""
         with self._lock:
@@ -113,9 +120,11 @@ class Postbox:
         with self._lock:
             runs, self._waiting = list(self._waiting), {}
             looks, self._looks = list(self._looks), {}
+            scans, self._scans = list(self._scans), {}
             unattended, self._to_attach = list(self._to_attach), {}
         self._try(runs, self._dispatcher.publish)
         self._try(looks, self._dispatcher.publish_looks)
+        self._try(scans, self._dispatcher.publish_scans)
         self._try(unattended, self._dispatcher.attach)
 
     def _try(self, messages: Sequence[Kind], send: Callable[[Sequence[Kind]], None]) -> None:

@@ -15,6 +15,7 @@ from opsconsole.credentials.vault import Vault
 from opsconsole.db.database import Database
 from opsconsole.db.schema import require_current
 from opsconsole.jobs.claims import ClaimReader
+from opsconsole.jobs.keyscan import KeyScanner
 from opsconsole.jobs.ledger import Ledger
 from opsconsole.jobs.limits import Caps
 from opsconsole.jobs.look import Looker
@@ -25,7 +26,7 @@ from opsconsole.jobs.states import BrokerFault
 from opsconsole.jobs.tide import Tide
 from opsconsole.runtime import Runtime
 from opsconsole.settings import Settings
-from opsconsole.tasks.app import ATTACH_TASK, DISPATCH_TASK, LOOK_TASK, RUN_TASK, TICK_TASK, make_celery
+from opsconsole.tasks.app import ATTACH_TASK, DISPATCH_TASK, LOOK_TASK, RUN_TASK, SCAN_TASK, TICK_TASK, make_celery
 from opsconsole.tasks.broker_look import make_look
 from opsconsole.tasks.chores import refresh_sources, tidy
 from opsconsole.tasks.dispatcher import CeleryDispatcher
@@ -106,6 +107,15 @@ class Services:
             sources=sources,
         )
 
+        self.scanner = KeyScanner(
+            self._databases[0],
+            self._claim_reader(runtime),
+            connector,
+            now=runtime.clock.now,
+            kick=self.housekeeping.kick,
+            offload=self._housekeeping_offload,
+        )
+
     def _claim_reader(self, runtime: Runtime) -> ClaimReader:
         """Returns a reader of its own for each thread that reads claims: it remembers."""
         return ClaimReader(
@@ -142,6 +152,7 @@ class Services:
         called from a signal handler."""
         self.performer.draining.set()
         self.looker.draining.set()
+        self.scanner.draining.set()
         self._ledger.leave()
 
     def stop(self) -> None:
@@ -150,6 +161,7 @@ class Services:
         self.drain()
         self.performer.await_idle()
         self.looker.await_idle()
+        self.scanner.await_idle()
         self.terminate()
 
     def terminate(self) -> None:
@@ -208,6 +220,7 @@ def make_worker_app(runtime: Runtime, connector: Connector) -> Celery:
     app.steps["worker"].add(ServicesStep)
     app.steps["consumer"].add(BrokerIsBackStep)
     _add_tasks(app, running)
+    _add_questions(app, running)
 
     @worker_shutting_down.connect(weak=False)
     def on_shutting_down(**_: object) -> None:
@@ -234,15 +247,22 @@ def _add_tasks(app: Celery, running: list[Services]) -> None:
             services.orders.kick()
             services.housekeeping.kick()
 
+    @app.task(name=TICK_TASK, shared=False)
+    def tick() -> None:
+        for services in running:
+            services.tidy()
+
+
+def _add_questions(app: Celery, running: list[Services]) -> None:
     @app.task(name=LOOK_TASK, shared=False)
     def look(*words: object, **named: object) -> None:
         for services, (run_id,) in product(running, _numbers(1, words, named)):
             services.looker.look(run_id)
 
-    @app.task(name=TICK_TASK, shared=False)
-    def tick() -> None:
-        for services in running:
-            services.tidy()
+    @app.task(name=SCAN_TASK, shared=False)
+    def scan(*words: object, **named: object) -> None:
+        for services, (scan_id,) in product(running, _numbers(1, words, named)):
+            services.scanner.scan(scan_id)
 
 
 def _numbers(count: int, words: tuple[object, ...], named: object) -> list[tuple[int, ...]]:

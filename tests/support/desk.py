@@ -36,6 +36,7 @@ class Post:
     def __init__(self) -> None:
         self.sent: list[tuple[int, int]] = []
         self.looks: list[int] = []
+        self.scans: list[int] = []
         self.attached: list[tuple[int, int]] = []
         self.nudges = 0
         self.away = False
@@ -49,6 +50,11 @@ class Post:
         if self.away:
             raise Unavailable("The broker does not answer.", code="broker")
         self.looks.extend(run_ids)
+
+    def publish_scans(self, scan_ids: Sequence[int]) -> None:
+        if self.away:
+            raise Unavailable("The broker does not answer.", code="broker")
+        self.scans.extend(scan_ids)
 
     def attach(self, runs: Sequence[tuple[int, int]]) -> None:
         if self.away:

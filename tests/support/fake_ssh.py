@@ -10,6 +10,7 @@ from opsconsole.jobs.ports import (
     ConnectionFacts,
     Event,
     Idle,
+    KnownKey,
     Limits,
     RemoteCommand,
     Session,
@@ -89,12 +90,19 @@ class FakeConnector:
     def __init__(self, answer: FakeSession | Unreached) -> None:
         self.answer = answer
         self.connects: list[tuple[Target, Auth, Limits]] = []
+        self.scans: list[Target] = []
+        self.keys: tuple[KnownKey, ...] = ()
 
     def connect(self, target: Target, auth: Auth, limits: Limits) -> Session | Unreached:
         """Returns the answer."""
         self.connects.append((target, auth, limits))
         self.before()
         return self.answer
+
+    def scan(self, target: Target, _limits: Limits) -> tuple[KnownKey, ...] | Unreached:
+        """Returns the keys that were set, or the answer when it is a failure."""
+        self.scans.append(target)
+        return self.answer if isinstance(self.answer, Unreached) else self.keys
 
     def before(self) -> None:
         """What happens while the connection is made."""

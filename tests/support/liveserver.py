@@ -33,6 +33,9 @@ class NoWorkers:
     def publish_looks(self, run_ids: Sequence[int]) -> None:
         raise AssertionError("the web never publishes")
 
+    def publish_scans(self, scan_ids: Sequence[int]) -> None:
+        raise AssertionError("the web never publishes")
+
     def nudge(self) -> None:
         pass
 

@@ -155,6 +155,26 @@ class HostAuthorities(Answer):
     authorities: list[HostAuthorityItem]
 
 
+class ScannedHost(Answer):
+    """One host of a scan: how many keys it showed, or in words why none, once it was asked."""
+
+    host: str
+    address: str
+    port: int
+    done: bool
+    found: int | None
+    detail: str | None
+
+
+class HostKeyScan(Answer):
+    """A scan: ``done`` of ``count`` hosts were asked. What they showed is in the list of host keys."""
+
+    scan: str
+    count: int
+    done: int
+    hosts: list[ScannedHost]
+
+
 class RemovedHostKeys(Answer):
     """How many host keys were forgotten."""
 

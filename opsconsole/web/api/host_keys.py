@@ -5,11 +5,13 @@ from flask import Blueprint, Response, jsonify
 from opsconsole.accounts.permissions import Permission
 from opsconsole.inventory import host_authorities, hostkey_desk
 from opsconsole.inventory.hostkey_desk import KeyRef
+from opsconsole.jobs import keyscan
+from opsconsole.jobs.keyscan import KeyScans
 from opsconsole.web import host_keys
 from opsconsole.web.api import console_replies, questions
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.auth import actor, requires
-from opsconsole.web.unit_of_work import now, read, transaction
+from opsconsole.web.unit_of_work import now, read, runtime, transaction
 
 blueprint = Blueprint("host_keys", __name__)
 _TAGS = ("host keys",)
@@ -105,6 +107,33 @@ def remove_authority(authority_id: int) -> Response:
     with transaction() as session:
         host_authorities.remove(session, authority_id, actor=actor(), now=now())
     return Response(status=204)
+
+
+@blueprint.post("/host-keys/scan")
+@requires(Permission.RUN)
+@spec.validate(
+    resp=answers(HTTP_202=console_replies.HostKeyScan, also=(413,)), tags=_TAGS, operation_id="scan_host_keys"
+)
+def scan_host_keys(json: questions.NewHostKeyScan) -> Response:
+    """Collect the keys of hosts, as ssh-keyscan does: by the workers, on the way that runs would take.
+
+    What they show awaits a decision, as `GET /host-keys?status=waiting` lists it.
+    """
+    with transaction() as session:
+        batch = KeyScans(runtime().settings).ask(session, json.targets, actor(), now=now())
+        answer = jsonify(keyscan.told(session, batch))
+    runtime().dispatcher.nudge()
+    answer.status_code = 202
+    return answer
+
+
+@blueprint.get("/host-keys/scans/<scan>")
+@requires(Permission.VIEW)
+@spec.validate(resp=answers(HTTP_200=console_replies.HostKeyScan, also=(404,)), tags=_TAGS, operation_id="key_scan")
+def key_scan(scan: str) -> Response:
+    """How far a scan is; it is kept for a day."""
+    with read() as session:
+        return jsonify(keyscan.told(session, scan))
 
 
 def _refs(json: questions.HostKeyNames) -> list[KeyRef]:

@@ -267,6 +267,12 @@ class HostKeyNames(Body):
     keys: list[HostKeyName] = Field(min_length=1, max_length=1000)
 
 
+class NewHostKeyScan(Body):
+    """The hosts whose keys are to be collected."""
+
+    targets: Text = Field(description="A target expression.", max_length=262_144)
+
+
 class NewHostAuthority(Body):
     """Who may vouch for hosts by certificates, as an `@cert-authority` line of known_hosts; or an `@revoked` one."""
 

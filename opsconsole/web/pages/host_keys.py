@@ -1,20 +1,25 @@
 """All host keys: what awaits a decision, what is trusted, what is revoked; and the decisions."""
 
+from typing import Any
+
 from flask import make_response, redirect, render_template, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from opsconsole.accounts.permissions import Permission
-from opsconsole.errors import Conflict, Invalid, NotFound, OpsconsoleError
+from opsconsole.errors import Conflict, Invalid, NotFound, OpsconsoleError, TooLarge
 from opsconsole.inventory import host_authorities, hostkey_desk, hostkeys
 from opsconsole.inventory.hostkey_desk import KeyRef
 from opsconsole.inventory.models import KeyStatus
+from opsconsole.jobs import keyscan
+from opsconsole.jobs.keyscan import KeyScans
 from opsconsole.web import host_keys
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.pages.routes import pages
-from opsconsole.web.unit_of_work import now, read, transaction
+from opsconsole.web.unit_of_work import now, read, runtime, transaction
 
 _PAGE = 200
+_SILENT_TOLD = 5
 _FILTERS = (host_keys.WAITING, "trusted", "revoked", "all")
 _DECISIONS = {"trust": hostkey_desk.trust, "revoke": hostkey_desk.revoke, "remove": hostkey_desk.remove}
 
@@ -46,6 +51,21 @@ def decide_host_keys() -> Response:
         with read() as database:
             return _list(database, status, q, error=error)
     return redirect(url_for("pages.all_host_keys", status=status or None, q=q or None, decided=len(wanted)), 303)
+
+
+@pages.post("/host-keys/scan")
+@requires(Permission.RUN)
+def scan_keys() -> Response:
+    """Has the keys of hosts collected, and tells how far that is."""
+    try:
+        with transaction() as database:
+            wanted = request.form.get("targets", "")
+            batch = KeyScans(runtime().settings).ask(database, wanted, actor(), now=now())
+    except (Invalid, TooLarge) as error:
+        with read() as database:
+            return _list(database, "", "", error=error)
+    runtime().dispatcher.nudge()
+    return redirect(url_for("pages.all_host_keys", scan=batch), 303)
 
 
 @pages.post("/host-keys/authorities")
@@ -105,6 +125,16 @@ def _ref(text: str) -> KeyRef:
     return KeyRef(address, int(port), fingerprint)
 
 
+def _scan(database: Session, batch: str) -> dict[str, Any] | None:
+    """Returns how far a scan is, with some of the hosts that showed no key; ``None`` for one that is not there."""
+    try:
+        told = keyscan.told(database, batch)
+    except NotFound:
+        return None
+    silent = [host for host in told["hosts"] if host["done"] and not host["found"]]
+    return told | {"silent": len(silent), "some": silent[:_SILENT_TOLD]}
+
+
 def _list(database: Session, status: str, q: str, *, error: OpsconsoleError | None = None) -> Response:
     status = status if status in _FILTERS else _FILTERS[0]
     offset = max(request.args.get("offset", 0, type=int), 0)
@@ -114,8 +144,11 @@ def _list(database: Session, status: str, q: str, *, error: OpsconsoleError | No
     trusted = hostkeys.trusted_keys(database, alarmed)
     counts = hostkey_desk.counts(database)
     shown = {name: counts.get(KeyStatus(name), 0) for name in ("trusted", "revoked")}
+    batch = request.args.get("scan", "")
     page = render_template(
         "hosts/host_keys.html",
+        scan=_scan(database, batch) if batch else None,
+        targets=request.form.get("targets", ""),
         rows=rows[:_PAGE],
         status=status,
         q=q,
@@ -128,6 +161,7 @@ def _list(database: Session, status: str, q: str, *, error: OpsconsoleError | No
         after=offset + _PAGE if len(rows) > _PAGE else None,
         decided=request.args.get("decided", type=int),
         error=error,
+        may_scan=actor().may(Permission.RUN),
         may_trust=actor().may(Permission.TRUST_HOST_KEYS),
     )
     return make_response(page, error.status if error else 200)

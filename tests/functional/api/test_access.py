@@ -87,6 +87,8 @@ API = {
     "api.host_keys.trust_host_keys": Permission.TRUST_HOST_KEYS,
     "api.host_keys.revoke_host_keys": Permission.TRUST_HOST_KEYS,
     "api.host_keys.remove_host_keys": Permission.TRUST_HOST_KEYS,
+    "api.host_keys.scan_host_keys": Permission.RUN,
+    "api.host_keys.key_scan": Permission.VIEW,
     "api.host_keys.list_authorities": Permission.VIEW,
     "api.host_keys.add_authority": Permission.TRUST_HOST_KEYS,
     "api.host_keys.revoke_authority": Permission.TRUST_HOST_KEYS,

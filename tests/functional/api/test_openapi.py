@@ -147,6 +147,10 @@ def test_real_answers_are_as_described(
     for _ in range(2):
         check(admin.post("/api/v1/host-keys/authorities", authority), "add_authority")
     check(operator.get("host-keys/authorities"), "list_authorities")
+    scan = operator.post("host-keys/scan", {"targets": "web[1-2]"})
+    check(scan, "scan_host_keys")
+    check(operator.get(f"host-keys/scans/{scan.json['scan']}"), "key_scan")
+    check(operator.get("host-keys/scans/none"), "key_scan")
     check(admin.post("/api/v1/host-keys/authorities/1/revoke", {}), "revoke_authority")
     made = admin.post("/api/v1/tokens", {"name": "ci"})
     check(made, "make_token")

@@ -213,6 +213,10 @@ def test_an_unknown_host_key_is_shown_and_trusted(cli: Run) -> None:
         assert fingerprint not in cli("host-keys", "list").stdout
         assert cli("host-keys", "trust", fingerprint, "--yes").returncode == 2
 
+        collected = cli("host-keys", "scan", place)
+        assert (collected.returncode, collected.stdout.split()[-2:]) == (0, ["keys:", "1"])
+        assert fingerprint in cli("host-keys", "list", "--status", "offered").stdout
+
         made = cli("host-keys", "authorities", "add", "*.example.com", str(server.client_key) + ".pub")
         number = made.stdout.split()[0]
         cli("host-keys", "authorities", "revoke", number)

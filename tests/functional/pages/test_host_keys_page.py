@@ -105,3 +105,12 @@ def test_authorities_are_added_revoked_and_removed(admin: Person, database: Data
 def test_an_operator_changes_no_authority(operator: Person) -> None:
     assert "No authority vouches" in operator.text("/host-keys/authorities")
     assert operator.send("/host-keys/authorities", {"action": "remove:1"}).status_code == 403
+
+
+def test_keys_are_asked_for_and_the_page_tells_how_far_that_is(operator: Person) -> None:
+    answer = operator.send("/host-keys", {"targets": "web[1-3]"}, to="/host-keys/scan")
+    assert answer.status_code == 303
+    assert "0 of 3 hosts were asked for their keys." in operator.text(answer.headers["Location"])
+    wrong = operator.send("/host-keys", {"targets": "web["}, to="/host-keys/scan")
+    assert (wrong.status_code, "Nothing was changed." in wrong.get_data(as_text=True)) == (422, True)
+    assert operator.get("/host-keys?scan=none").status_code == 200

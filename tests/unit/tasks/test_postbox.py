@@ -31,6 +31,8 @@ class Broker:
     def publish_looks(self, run_ids: Sequence[int]) -> None:
         self.publish([(run_id, 0) for run_id in run_ids])
 
+    publish_scans = publish_looks
+
     def nudge(self) -> None:
         pass
 
