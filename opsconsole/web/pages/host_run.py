@@ -49,7 +49,7 @@ def pane_context(database: Session, job: Job, run: HostRun, *, lines: bool = Tru
     first = max(request.args.get("line", 1, type=int), 1)
     output = results.output(database, run, from_line=first, limit=_LINES) if lines else None
     asks = run.reason in _KEY_REASONS
-    offered = [key for key in queries.offered_keys(database, job) if key["i"] == run.i] if asks else []
+    offered = _offered(database, job, run) if asks or run.reason == Reason.JUMP else []
     return {
         "job_id": job.id,
         "job_active": job.finished_at is None,
@@ -74,6 +74,14 @@ def _command_on(job: Job, run: HostRun) -> str:
     if run.variables is None:
         return job.command
     return render(job.command, What.from_json(job.what), run.variables)[0]
+
+
+def _offered(database: Session, job: Job, run: HostRun) -> list[dict[str, Any]]:
+    """Returns the keys to decide on that kept ``run`` from its host: the host's own, or a jump host's on the way."""
+    found = queries.offered_keys(database, job)
+    if run.reason == Reason.JUMP:
+        return [key for key in found if key["fingerprint"] == run.host_key]
+    return [key for key in found if key["i"] == run.i]
 
 
 def _now_trusted(database: Session, run: HostRun) -> bool:

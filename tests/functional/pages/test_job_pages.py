@@ -305,6 +305,32 @@ def test_an_administrator_trusts_a_key_and_reruns(
     assert "No key of this job" in admin.text(f"/jobs/{job}/keys")
 
 
+def test_a_jump_hosts_key_is_trusted_once_for_all_behind_it(
+    admin: Person, play: Players, database: Database, clock: FakeClock
+) -> None:
+    job = admin.job("web[1-3]", jump="gate,inner")
+    key = make_key()
+    shown = hostkeys.fingerprint(key)
+    with database.transaction() as session:
+        hostkeys.offer(session, "192.0.2.7", 2222, key, now=clock.now())
+    workers = play(job)
+    for place in (0, 1):
+        workers.refuse(place, reason=Reason.JUMP.value, host_key=shown)
+    workers.refuse(2, reason=Reason.DNS.value)
+    assert "1 host showed a key" in admin.text(f"/jobs/{job}")
+    page = admin.text(f"/jobs/{job}/keys")
+    assert page.count(shown) == 2  # Once to tick and once to read.
+    assert "gate,inner" in page
+    assert "through gate,inner" in admin.text(f"/jobs/{job}/h/web2")
+    assert "Trust this key and rerun" in admin.text(f"/jobs/{job}/h/web2")
+    answer = admin.send(f"/jobs/{job}/keys", {"key": f"0|{shown}"})
+    assert answer.headers["Location"] == f"/jobs/{job + 1}"
+    with database.read() as session:
+        assert hostkeys.trusted_keys(session, [("192.0.2.7", 2222)])
+    again = admin.text(f"/jobs/{job + 1}?view=hosts")
+    assert [host for host in ("web1", "web2", "web3") if f">{host}<" in again] == ["web1", "web2"]
+
+
 def test_an_operator_sees_the_key_and_cannot_trust_it(
     operator: Person, play: Players, database: Database, clock: FakeClock
 ) -> None:
