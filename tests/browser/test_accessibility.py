@@ -13,6 +13,7 @@ from tests.support.liveserver import LiveServer
 
 PATHS = ["/run?targets=web[1-200]&command=uptime", "/jobs", "/jobs/1", "/jobs/1?view=hosts", "/jobs/1?view=groups",
          "/jobs/1?view=details", "/jobs/1/h/web2", "/jobs/1/keys", "/me", "/workers", "/queue", "/stop",
+         "/credentials", "/credentials/new?kind=private_key", "/credentials/new?kind=external",
          "/run?targets=web[1-9]&command=uptime&canary=1&waves=2", "/jobs/2", "/jobs/2?view=hosts",
          "/nothing"]  # fmt: skip
 

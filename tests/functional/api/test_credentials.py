@@ -83,6 +83,13 @@ def test_a_credential_is_made_used_and_removed(admin: Program, operator: Program
     refused = operator.post("jobs", {"targets": "db1", "command": "id", "credential": "cred:web"})
     assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, "credential")
     assert operator.launch("web1", credential="cred:web") == 1
+    # What a group says counts for its hosts that say nothing.
+    for wrong in ("vault:web", "cred:", "cred:a b"):
+        assert admin.patch("inventory/groups/web", {"credential": wrong}).json["errors"][0]["field"] == "credential"
+    assert admin.patch("inventory/groups/web", {"credential": "cred:web"}).json["credential"] == "cred:web"
+    plan = operator.post("plan", {"targets": "web2", "command": "id"}).json
+    assert (plan["hosts"][0]["credential"], plan["hosts"][0]["credential_from"]) == ("credential web", "group web")
+    assert operator.get("credentials/web").json["named_by"]["groups"] == ["web"]
     assert admin.delete("credentials/web", headers={"If-Match": '"v7"'}).status_code == 409
     assert admin.delete("credentials/web", headers={"If-Match": '"v1"'}).status_code == 204
     assert operator.get("credentials/web").status_code == 404
