@@ -11,6 +11,7 @@ from opsconsole.cli.terminal import Terminal
 _RULE = "-" * 15
 _PAGE = 10_000
 _STDERR = 2
+_REFUSED = {"run_as": "not let become the other account", "exec_refused": "refused to run it"}
 _WHY = {
     "k": "timed out",
     "u": "unreachable",
@@ -127,19 +128,27 @@ class Gathered:
         self._terminal.line(_RULE)
 
 
+def _end(group: Body) -> str:
+    if signal := group.get("signal"):
+        return f"killed by {signal}"
+    if group["exit"] is not None:
+        return f"exit {group['exit']}"
+    reason = str(group.get("reason") or "failed")
+    return _REFUSED.get(reason, reason.replace("_", " "))
+
+
 def trouble_line(group: Body, said: str = "") -> str:
     """Returns ``opsconsole: NAMES (COUNT): what went wrong[: detail]`` for a group that is not ok."""
     parts = [f"opsconsole: {group['folded']} ({group['count']})"]
     if group["state"] == "f":
-        signal = group.get("signal")
-        parts.append(f"killed by {signal}" if signal else f"exit {group['exit']}")
+        parts.append(_end(group))
     else:
         parts.append(_WHY.get(group["state"], "not finished"))
     if said:
         parts.append(said)
-    elif group["state"] == "u":
+    elif group["state"] == "u" or group.get("reason") in _REFUSED:
         # Nothing ran, so the head is no output but the reason in words.
-        parts.append(str(group.get("head") or group.get("reason") or "").replace("_", " "))
+        parts.append(str(group.get("head") or str(group.get("reason") or "").replace("_", " ")))
     elif group["state"] != "f" and group.get("reason"):
         parts.append(str(group["reason"]).replace("_", " "))
     return ": ".join(part for part in parts if part)

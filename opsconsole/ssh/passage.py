@@ -20,8 +20,11 @@ _FIRST = 'unset LC_MESSAGES; echo "$0"; exec "$@"'
 _SU_PROMPTS = (b"Password: ", b"Password:")
 _MOST_SAID = 4096
 
-_UNASKED = "{program} wants a password for {user}: give one with the order (run_as_password or run_as_credential)."
-_WRONG = "{program} did not accept the password for {user}. It was given once and is not tried again."
+_UNASKED = (
+    "{program} wants a password before it runs anything as {user}: give one with the order (run_as_password or "
+    "run_as_credential)."
+)
+_WRONG = "{program} did not accept the password of {whose}. It was given once and is not tried again."
 _SAID: tuple[tuple[tuple[bytes, ...], str], ...] = (
     (
         (b"not in the sudoers", b"is not allowed to", b"may not run sudo", b"I'm afraid I can't"),
@@ -135,6 +138,11 @@ class Passage:
         held, self._err = self._err, b""
         return held
 
+    def unheard(self) -> bytes:
+        """Returns what was held back of standard output for a word that never came."""
+        held, self._out = self._out, b""
+        return held
+
     def why_not(self, status: int | None, signal: str | None) -> str:
         """Returns one sentence on why nobody got through, by what was said and how the program ended, if it did."""
         for clues, words in _SAID:
@@ -152,4 +160,7 @@ class Passage:
         return next((prompt for prompt in _SU_PROMPTS if self._err.endswith(prompt)), b"")
 
     def _words(self, text: str) -> str:
-        return text.format(program=self._become.method.value, user=self._become.user)
+        user, method = self._become.user, self._become.method
+        # sudo asks for the password of who is logged in, su for that of the other account.
+        whose = "the login" if method is BecomeMethod.SUDO else user
+        return text.format(program=method.value, user=user, whose=whose)

@@ -206,8 +206,8 @@ class SshProcess:
                 yield started
             if after:
                 yield Output(Stream.STDOUT, after)
-        if last and self._passage is not None and (held := self._passage.rest()):
-            yield Output(Stream.STDERR, held)
+        if last and self._passage is not None:
+            yield from self._held_back(self._passage)
         if last and (held := self._started.rest()):
             yield Output(Stream.STDOUT, held)
 
@@ -225,6 +225,11 @@ class SshProcess:
         if passage.through:
             self._feed_stdin()
         return before, after
+
+    def _held_back(self, passage: Passage) -> Iterator[Event]:
+        for stream, held in ((Stream.STDOUT, passage.unheard()), (Stream.STDERR, passage.rest())):
+            if held:
+                yield Output(stream, held)
 
     @property
     def _shut(self) -> bool:

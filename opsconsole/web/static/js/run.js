@@ -100,7 +100,7 @@ function waves(list) {
   byId("waves-sizes").textContent = list.length > 1 ? waveSizes(list) : "";
 }
 
-/** What the first host would be given, where the order has variables. @param {{host: string, command: string, values: string} | null | undefined} one */
+/** What the first host would be given. @param {{host: string, command: string, values: string} | null | undefined} one */
 function example(one) {
   byId("example").hidden = !one;
   byId("example-host").textContent = one ? t("On {host}", { host: one.host }) : "";

@@ -1,10 +1,9 @@
-// What is run besides the command's text, as the Run form says it: in the names of an order.
+// How the command is run, from the Run form to the names of an order.
 
-/** The form's fields that this module reads. */
 export const FIELDS = ["kind", "interpreter", "args", "stdin", "cwd", "umask", "env", "run_as", "run_as_method", "run_as_credential"];
 
 /**
- * Returns what the fields mean; what is not said is left out. The server reads the form by the same rules (run_what.py).
+ * Returns what the fields mean, without what is not said.
  * @param {Record<string, string>} form
  * @returns {Record<string, any>}
  */
