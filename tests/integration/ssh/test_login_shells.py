@@ -77,3 +77,21 @@ def test_every_login_shell_runs_it(
     session.forget(kept.mark)
     session.close(keep=False)
     assert not any(folder.exists() for folder in folders)
+
+
+def test_one_session_and_a_forced_command_that_lets_the_order_through(connector: ParamikoConnector) -> None:
+    forced = 'printf "for the audit: %s\\n" "$USER" >&2; exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"'
+    with running_sshd(options={"ForceCommand": forced, "MaxSessions": "1"}) as server:
+        result = run(connector, server.target(), server.auth(), _MEANS_THE_SAME, keep=True)
+        assert (result.stdout.decode(), result.end) == (_SAID, Exited(7))
+        assert result.stderr.startswith(b"for the audit: ")
+        # The search for what escaped takes a session of its own.
+        session = connect(connector, server.target(), server.auth())
+        running = session.start(command("setsid sleep 300 & sleep 300", grace=1))
+        events = running.events(0.2)
+        until_started(events)
+        running.signal("TERM")
+        end = collect(events).end
+        assert isinstance(end, Exited)
+        assert end.status == 143
+        session.close(keep=False)
