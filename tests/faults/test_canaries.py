@@ -20,6 +20,7 @@ from opsconsole.credentials.cipher import Cipher
 from opsconsole.inventory.formats import EXPORTS
 from opsconsole.jobs.masking import Masker
 from opsconsole.jobs.models import OutputChunk
+from opsconsole.jobs.output import STDOUT
 from opsconsole.runtime import Runtime
 from opsconsole.web.app import create_app
 from opsconsole.web.sse import streams_of
@@ -28,6 +29,7 @@ from tests.support.accounts import accounts, change_password
 from tests.support.console import Console, until
 from tests.support.requirements import not_run
 from tests.support.sshd import Sshd, make_key, running_sshd, sign_user_key
+from tests.support.vault import TOKEN, FakeVault, running_vault
 from tests.support.web_process import running_web
 
 MakeConsole = Callable[..., Console]
@@ -116,30 +118,33 @@ def everything(console: Console) -> Iterator[Callable[..., bytes]]:
 
 
 @contextmanager
-def hosts(folder: Path) -> Iterator[tuple[Sshd, str, str]]:
-    """Runs a server that takes every way to log in, with an account for passwords and one for answers."""
-    make_key(folder / "authority")
+def hosts(folder: Path, vault: FakeVault) -> Iterator[tuple[Sshd, str, str, str]]:
+    """Runs a server that takes every way to log in, with accounts for a password, for answers and for a file's."""
+    make_key(folder / "signing")
+    authorities = (folder / "signing.pub", Path(f"{vault.authority}.pub"))
+    (folder / "authorities").write_text("".join(path.read_text() for path in authorities))
     options = {
-        "TrustedUserCAKeys": str(folder / "authority.pub"),
+        "TrustedUserCAKeys": str(folder / "authorities"),
         "UsePAM": "yes",
         "PasswordAuthentication": "yes",
         "KbdInteractiveAuthentication": "yes",
     }
-    with accounts(("dash", "bash")) as names, running_sshd(options=options) as server:
-        first, second = (name for name in names if "-user-" in name)
-        change_password(first, _PASSWORD)
-        change_password(second, _ANSWER)
-        yield server, first, second
+    with accounts(("dash", "bash", "sh")) as names, running_sshd(options=options) as server:
+        first, second, third = (name for name in names if "-user-" in name)
+        for name, password in ((first, _PASSWORD), (second, _ANSWER), (third, _IN_FILE)):
+            change_password(name, password)
+        yield server, first, second, third
 
 
 @pytest.mark.faults
 def test_a_secret_of_every_kind_is_nowhere_else(make_console: MakeConsole, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         not_run("root, to make accounts", "run the tests as root")
-    with hosts(tmp_path) as (server, first, second):
+    with running_vault(tmp_path) as vault, hosts(tmp_path, vault) as (server, first, second, third):
         files = tmp_path / "files"
         files.mkdir()
         (files / "password").write_text(_IN_FILE)
+        (files / "token").write_text(TOKEN)
         shared = tmp_path / "shared"
         shared.mkdir()
         for path in (tmp_path, *tmp_path.parents):
@@ -148,17 +153,18 @@ def test_a_secret_of_every_kind_is_nowhere_else(make_console: MakeConsole, tmp_p
         shared.chmod(0o777)
         (shared / "seen").touch()
         (shared / "seen").chmod(0o666)
-        keys = {name: _key(tmp_path / name) for name in ("plain", "locked", "signed")}
-        server.authorized_keys.write_text(
-            "".join((tmp_path / f"{name}.pub").read_text() for name in ("plain", "locked"))
-        )
-        line = sign_user_key(tmp_path / "authority", tmp_path / "signed", principals="root")
+        keys = {name: _key(tmp_path / name) for name in ("plain", "locked", "signed", "vaulted")}
+        known = [(tmp_path / f"{name}.pub").read_text() for name in ("plain", "locked", "vaulted")]
+        server.authorized_keys.write_text("".join(known))
+        vaulted = _locked(keys["vaulted"])
+        vault.secrets["secret/ops"] = {"private_key": vaulted, "passphrase": _PASSPHRASE}
+        line = sign_user_key(tmp_path / "signing", tmp_path / "signed", principals="root")
         locked = _locked(keys["locked"])
         # The first line of every key in OpenSSH's format is the same.
-        bodies = ["\n".join(pem.splitlines()[2:-1]) for pem in (*keys.values(), locked)]
-        secrets = [_PASSWORD, _ANSWER, _PASSPHRASE, _IN_FILE, *bodies]
+        bodies = ["\n".join(pem.splitlines()[2:-1]) for pem in (*keys.values(), locked, vaulted)]
+        secrets = [_PASSWORD, _ANSWER, _PASSPHRASE, _IN_FILE, TOKEN, *bodies]
         # What a run logged in with lies on its host: only that can be known to be a secret there.
-        for user, secret in ((first, _PASSWORD), (second, _ANSWER), ("root", "nothing")):
+        for user, secret in ((first, _PASSWORD), (second, _ANSWER), (third, _IN_FILE), ("root", "nothing")):
             (shared / user).write_text(f"user:{secret}\n")
         given = {
             "password": ("password", first, {"password": _PASSWORD}),
@@ -166,12 +172,16 @@ def test_a_secret_of_every_kind_is_nowhere_else(make_console: MakeConsole, tmp_p
             "locked": ("private_key", "root", {"private_key": locked, "passphrase": _PASSPHRASE}),
             "signed": ("certificate", "root", {"private_key": keys["signed"], "certificate": line}),
             "answers": ("keyboard_interactive", second, {"answers": _ANSWER}),
-            "elsewhere": ("external", first, {"source": "file", "path": "password", "holds": "password"}),
+            "file": ("external", third, {"source": "file", "path": "password", "holds": "password"}),
+            "vault": ("external", "root", {"source": "vault", "path": "secret/ops"}),
+            "signature": ("external", "root", {"source": "vault_ssh", "path": "ssh-client-signer", "role": "ops"}),
         }
         console = make_console(
             ssh_port=server.port,
             log_level="DEBUG",
             credential_files_dir=files,
+            vault_url=vault.url,
+            vault_token_file=files / "token",
             key_files={},
             allow_unlisted_hosts=False,
         )
@@ -197,10 +207,8 @@ def test_a_secret_of_every_kind_is_nowhere_else(make_console: MakeConsole, tmp_p
                 said.append(answer.content)
                 jobs.append(int(answer.json()["id"]))
             states = [until(partial(_ended, console, job_id), 60, f"job {job_id} ends") for job_id in jobs]
-            expected = ["succeeded"] * 7
-            # The file's password is none of that account: it was shown to the host, and refused.
-            expected[5] = "unreachable"
-            assert states == expected, [run.detail for job_id in jobs for run in console.runs(job_id)]
+            details = [run.detail for job_id in jobs for run in console.runs(job_id)]
+            assert states == ["succeeded"] * len(orders), details
             said.append(fetch(job_id=jobs, name=list(given), host=["canary"], i=[0]))
             said.append(wire.stop())
             assert len(wire.said) > len(jobs), "the broker was listened to"
@@ -216,10 +224,12 @@ def test_a_secret_of_every_kind_is_nowhere_else(make_console: MakeConsole, tmp_p
             dump = "\n".join(session.connection().connection.driver_connection.iterdump())  # type: ignore[union-attr]
         _nowhere(secrets, dump.encode(), "dump of the database")
         assert "credential_secrets" in dump
-        told = [_said_by(console, job_id) for job_id in jobs]
-        assert told[0] == told[6] == b"user:***\n" + told[0].splitlines()[1] + b"\nend\n"
-        assert b"***" in told[0].splitlines()[1]
-        assert told[4].startswith(b"user:***\n")
+        told = dict(zip((*given, "typed"), (_said_by(console, job_id) for job_id in jobs), strict=True))
+        for name in ("password", "typed", "answers", "file"):
+            clear, *encoded, end = told[name].splitlines()
+            assert (clear, end) == (b"user:***", b"end"), told
+            assert b"***" in b"".join(encoded), told
+        assert told["signature"].startswith(b"user:nothing")
 
 
 def _ended(console: Console, job_id: int) -> str | None:
@@ -229,7 +239,8 @@ def _ended(console: Console, job_id: int) -> str | None:
 
 def _said_by(console: Console, job_id: int) -> bytes:
     (run,) = console.runs(job_id)
-    query = select(OutputChunk.data).where(OutputChunk.host_run_id == run.id).order_by(OutputChunk.offset)
+    stdout = OutputChunk.host_run_id == run.id, OutputChunk.fd == STDOUT
+    query = select(OutputChunk.data).where(*stdout).order_by(OutputChunk.offset)
     with console.database.read() as session:
         return b"".join(session.scalars(query))
 
