@@ -3,11 +3,12 @@
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from opsconsole.jobs.ports import Exited, Spool
+from opsconsole.jobs.ports import Become, BecomeMethod, Exited, Spool
 from opsconsole.ssh import ParamikoConnector
 from tests.support.accounts import accounts
 from tests.support.requirements import not_run
@@ -34,7 +35,7 @@ def server() -> Iterator[Sshd]:
 
 @pytest.fixture(scope="module")
 def logins(server: Sshd) -> Iterator[dict[str, str]]:
-    """Plain accounts by the name of their login shell."""
+    """Accounts by ``user`` or ``root``, and the name of their login shell."""
     if os.geteuid() != 0:
         not_run("root, to make accounts", "run the tests as root")
     shells = [shutil.which(shell) for shell in _SHELLS if shell != "ash"]
@@ -44,16 +45,16 @@ def logins(server: Sshd) -> Iterator[dict[str, str]]:
         ash.symlink_to(busybox)
         shells.append(str(ash))
     with accounts([shell for shell in shells if shell]) as names:
-        yield {name.split("-")[2]: name for name in names if "-user-" in name}
+        yield {"-".join(name.split("-")[1:3]): name for name in names}
 
 
 @pytest.mark.parametrize("shell", _SHELLS)
 def test_every_login_shell_runs_it(
     connector: ParamikoConnector, server: Sshd, logins: dict[str, str], shell: str
 ) -> None:
-    if shell not in logins:
+    if f"user-{shell}" not in logins:
         not_run(shell, f"apt-get install {shell}")
-    target = server.target(user=logins[shell])
+    target = server.target(user=logins[f"user-{shell}"])
     result = run(connector, target, server.auth(), _MEANS_THE_SAME, keep=True)
     assert (result.stdout.decode(), result.end) == (_SAID, Exited(7))
     # fish says there that it cannot write to these accounts' home, and would say the same to ssh.
@@ -68,7 +69,7 @@ def test_every_login_shell_runs_it(
     session.close(keep=True)
 
     kept = command(_MEANS_THE_SAME)
-    durable = type(kept)(kept.mark, kept.script, kept.limit_seconds, kept.grace_seconds, Spool(1024, 1024))
+    durable = replace(kept, spool=Spool(1024, 1024))
     session = connect(connector, target, server.auth())
     result = collect(session.start(durable).events(0.5))
     assert (result.stdout.decode(), result.stderr, result.end) == (_SAID.replace(" 4", " 0"), b"", Exited(7))
@@ -77,6 +78,19 @@ def test_every_login_shell_runs_it(
     session.forget(kept.mark)
     session.close(keep=False)
     assert not any(folder.exists() for folder in folders)
+
+
+@pytest.mark.parametrize("shell", _SHELLS)
+def test_every_login_shell_leads_to_another_account(
+    connector: ParamikoConnector, server: Sshd, logins: dict[str, str], shell: str
+) -> None:
+    if f"root-{shell}" not in logins:
+        not_run(shell, f"apt-get install {shell}")
+    session = connect(connector, server.target(user=logins[f"root-{shell}"]), server.auth())
+    order = replace(command("id -un; echo 'a!b'; exit 7"), become=Become("nobody", BecomeMethod.SU))
+    result = collect(session.start(order).events(0.5))
+    session.close(keep=False)
+    assert (result.stdout, result.end) == (b"nobody\na!b\n", Exited(7))
 
 
 def test_one_session_and_a_forced_command_that_lets_the_order_through(connector: ParamikoConnector) -> None:
