@@ -6,15 +6,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from opsconsole.inventory.inherited import inherited
-from opsconsole.inventory.models import Host, HostGroup
+from opsconsole.inventory.models import Host
 from opsconsole.inventory.profile import Profile
 from opsconsole.inventory.service import in_parts
 
 
 def profiles_of(session: Session, names: Collection[str]) -> dict[str, Profile]:
-    """Returns the profiles of those hosts for which the inventory says one, by their lower-case name."""
-    if not _any_said(session):
-        return {}
+    """Returns the profiles of those hosts for which the inventory says one, by their lower-case name.
+
+    Asked at every claim: two queries by key for those that are in the inventory.
+    """
     keys = list({name.lower() for name in names})
     found: dict[str, Profile] = {}
     for part in in_parts(keys):
@@ -25,9 +26,3 @@ def profiles_of(session: Session, names: Collection[str]) -> dict[str, Profile]:
             if said is not None:
                 found[key] = Profile(said)
     return found
-
-
-def _any_said(session: Session) -> bool:
-    hosts = select(Host.id).where(Host.profile.is_not(None)).limit(1)
-    groups = select(HostGroup.id).where(HostGroup.profile.is_not(None)).limit(1)
-    return any(session.scalar(query) is not None for query in (groups, hosts))

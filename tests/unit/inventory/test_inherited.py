@@ -6,6 +6,8 @@ from opsconsole.db.database import Database
 from opsconsole.inventory.groups import set_group
 from opsconsole.inventory.inherited import Inherited, inherited
 from opsconsole.inventory.models import GroupLink, HostGroup
+from opsconsole.inventory.profile import Profile
+from opsconsole.inventory.profiles import profiles_of
 from tests.support.factories import make_host
 
 
@@ -35,3 +37,15 @@ def test_the_nearest_group_counts_and_of_equally_near_ones_the_first_by_name(dat
             ids["d"]: Inherited("south", "africa"),
         }
         assert inherited(session, list(ids.values()), "profile") == {}
+
+
+def test_a_profile_comes_from_the_host_or_its_group(database: Database) -> None:
+    with database.transaction() as session:
+        for name in ("old", "new", "plain"):
+            make_host(session, name)
+        make_host(session, "own").profile = "legacy"
+        _group(session, "switches", ["old", "own"]).profile = "legacy"
+        _group(session, "servers", ["new"]).profile = "modern"
+        session.flush()
+        found = profiles_of(session, ["OLD", "new", "plain", "own", "unlisted"])
+        assert found == {"old": Profile.LEGACY, "new": Profile.MODERN, "own": Profile.LEGACY}
