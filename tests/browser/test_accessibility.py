@@ -7,14 +7,17 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from opsconsole.jobs.launch import Order
+from opsconsole.jobs.models import WorkerProcess
 from opsconsole.jobs.states import Reason, RunState
 from tests.functional.api.play import Play
+from tests.support.clock import START
 from tests.support.liveserver import LiveServer
 
 PATHS = ["/run?targets=web[1-200]&command=uptime", "/jobs", "/jobs/1", "/jobs/1?view=hosts", "/jobs/1?view=groups",
          "/jobs/1?view=details", "/jobs/1/h/web2", "/jobs/1/keys", "/me", "/workers", "/queue", "/stop",
          "/credentials", "/credentials/new?kind=private_key", "/credentials/new?kind=external",
          "/run?targets=web[1-9]&command=uptime&canary=1&waves=2", "/jobs/2", "/jobs/2?view=hosts",
+         "/saved", "/saved/1", "/run?saved=1", "/jobs/3",
          "/nothing"]  # fmt: skip
 
 
@@ -24,6 +27,11 @@ def test_pages_have_no_serious_finding(
 ) -> None:
     job = live.launch(Order(targets="web[1-30]", command="uptime", max_failures="50%"))
     waved = live.launch(Order(targets="web[1-30]", command="uptime", canary="1", waves="5", max_failures="50%"))
+    watched = live.launch(Order(targets="web[1-12]", command="uptime", watched=True))
+    live.keep("disks", Order(targets="web[1-30]", command="df -h", env={"LC_ALL": "C"}))
+    with live.database.transaction() as session:
+        session.add(WorkerProcess(id="w", name="w", pid=1, version="1", slots=9, beat_at=START, started_at=START))
+    assert (job, waved, watched) == (1, 2, 3)
     play(waved).start(0)
     play(waved).end(0, state=RunState.LOST, reason=Reason.WORKER_LOST.value)
     workers = play(job)
