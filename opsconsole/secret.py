@@ -32,4 +32,6 @@ _known: WeakValueDictionary[int, Secret] = WeakValueDictionary()
 
 def known_secrets() -> frozenset[Secret]:
     """Returns the secrets that this process holds at the moment, for what has to keep them out of its logs."""
-    return frozenset(_known.values())
+    # The references are listed at once: other threads make secrets meanwhile.
+    held = (reference() for reference in _known.valuerefs())
+    return frozenset(secret for secret in held if secret is not None)

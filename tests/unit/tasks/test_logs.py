@@ -4,6 +4,7 @@ import base64
 import json
 import logging
 import sys
+import threading
 
 import pytest
 
@@ -45,3 +46,23 @@ def test_of_two_that_are_equal_one_may_go() -> None:
     assert pair[0] in known_secrets()
     pair.clear()
     assert "twice the same" not in {secret.reveal() for secret in known_secrets()}
+
+
+def test_threads_make_secrets_while_they_are_listed() -> None:
+    stop = threading.Event()
+
+    def make() -> None:
+        kept: list[Secret] = []
+        while not stop.is_set():
+            kept = [*kept[-50:], Secret("made meanwhile")]
+
+    makers = [threading.Thread(target=make) for _ in range(4)]
+    for maker in makers:
+        maker.start()
+    try:
+        for _ in range(300):
+            known_secrets()
+    finally:
+        stop.set()
+        for maker in makers:
+            maker.join()
