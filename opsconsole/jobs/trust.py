@@ -73,11 +73,11 @@ class TrustReader:
             authorities = vouchers.authorities(names, place.port)
             if not keys and self._settings.use_ambient_keys:
                 keys = self._seed_from_known_hosts(session, place.address, place.port, now)
-        if policy is HostKeyPolicy.ACCEPT_NEW and (known.revoked or authorities):
+        revoked = (*known.revoked, *vouchers.revoked(names, place.port))
+        if policy is HostKeyPolicy.ACCEPT_NEW and (revoked or authorities):
             # Where a key was revoked an unseen one is no first meeting: it may be the revoked one. And where hosts have
             # certificates, one without is not taken at its word.
             policy = HostKeyPolicy.STRICT
-        revoked = (*known.revoked, *vouchers.revoked(names, place.port))
         return Trust(keys, policy, authorities, revoked, _blocked(known))
 
     def _own_known_hosts(self) -> KnownHosts:

@@ -190,6 +190,19 @@ def test_who_may_vouch_for_a_host_and_what_is_revoked_for_it(
     assert set(target.revoked_keys) == {mine, gone}
 
 
+def test_after_an_authority_is_revoked_no_key_is_accepted_unasked(
+    database: Database, trusting: Settings, ledger: Ledger
+) -> None:
+    boss = Actor(1, "boss", Role.ADMIN)
+    with database.transaction() as session:
+        line = f"{OTHER.algorithm} {OTHER.key}"
+        row = host_authorities.add(session, "web*", line, revoked=False, source="page", actor=boss, now=START)
+        host_authorities.revoke(session, row.id, actor=boss, now=START)
+    target = claim(database, trusting, ledger).target
+    assert (target.authorities, target.revoked_keys) == ((), (OTHER,))
+    assert target.host_key_policy is HostKeyPolicy.STRICT
+
+
 def test_only_whole_lines_make_an_authority(database: Database) -> None:
     key = f"{KEY.algorithm} {KEY.key}"
     boss, li = Actor(1, "boss", Role.ADMIN), Actor(2, "li.wei", Role.OPERATOR)
