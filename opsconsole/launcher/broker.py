@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from opsconsole.errors import Unavailable
 from opsconsole.launcher.folder import broker_dir, write_private
@@ -15,6 +17,7 @@ from opsconsole.settings import Settings
 _OLDEST = (6, 2)
 # A machine that is busy for a moment must not cost a broker that only waits for its turn.
 _SILENT_LOOKS = 3
+_LOOK_SECONDS = 0.5
 # Nothing is kept on disk: the rows are the truth, and a full disk must not stop the broker and with it the workers.
 _CONFIG = """\
 port 0
@@ -66,7 +69,13 @@ def command(settings: Settings, program: BrokerProgram) -> tuple[str, ...]:
 
 def answers(settings: Settings) -> bool:
     """Returns whether the embedded server takes commands: it is up and has read its queue from disk."""
-    client = redis.Redis(unix_socket_path=str(settings.broker_socket), socket_timeout=0.5, socket_connect_timeout=0.5)
+    client = redis.Redis(
+        unix_socket_path=str(settings.broker_socket),
+        socket_timeout=_LOOK_SECONDS,
+        socket_connect_timeout=_LOOK_SECONDS,
+        # By itself the library tries ten times more, while the supervisor stands still.
+        retry=Retry(NoBackoff(), 0),
+    )
     try:
         return bool(client.ping())
     except redis.RedisError:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from opsconsole.errors import Unavailable
 from opsconsole.settings import Settings
@@ -103,8 +105,10 @@ def _reach(settings: Settings) -> None:
 def _look_at_redis(settings: Settings) -> BrokerReport:
     place = broker_place(settings)
     url = settings.broker.replace("redis+socket://", "unix://", 1)
+    # By itself the library tries ten times more.
+    once = Retry(NoBackoff(), 0)
     try:
-        with closing(redis.Redis.from_url(url, socket_timeout=_ANSWER_SECONDS)) as client:
+        with closing(redis.Redis.from_url(url, socket_timeout=_ANSWER_SECONDS, retry=once)) as client:
             server = client.info("server")
             policy = _eviction_policy(client)
     except redis.RedisError as error:

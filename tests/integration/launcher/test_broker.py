@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,7 +63,10 @@ def test_one_that_is_frozen_is_given_up_after_a_few_looks(tmp_path: Path) -> Non
         os.kill(pid, signal.SIGCONT)
         assert watch.alive(pid)
         os.kill(pid, signal.SIGSTOP)
+        started = time.monotonic()
         assert [watch.alive(pid) for _ in range(3)] == [True, True, False]
+        # The supervisor looks at nothing else meanwhile.
+        assert time.monotonic() - started < 5
         os.kill(pid, signal.SIGCONT)
 
 
