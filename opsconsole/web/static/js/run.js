@@ -188,6 +188,7 @@ function confirmed() {
 function lock() {
   const blocked = seen && (!seen.count || seen.unknown_blocks);
   button.disabled = Boolean(blocked) || !confirmed();
+  byId("enter").disabled = button.disabled;
   byId("try").disabled = Boolean(blocked);
   const label = byId("go-label");
   label.textContent = seen?.count ? plural(seen.count, "Run on {n} host", "Run on {n} hosts") : t("Run");
