@@ -12,7 +12,7 @@ export function createChoice({ job, name, onChange, onStatus }) {
   const chosen = new Set();
   const bar = byId("chosen");
   let last = -1;
-  // Without script the bar stands there for the ticked boxes; with it, once something is chosen.
+  // Without script the bar stands there for the ticked boxes.
   if (bar) bar.hidden = true;
   const names = () => [...chosen].sort((a, b) => a - b).map(name);
 

@@ -67,23 +67,23 @@ const LISTEN_AGAIN_MS = 30_000;
 const NOTICES_EVERY_MS = 5000;
 const ANSWER_WITHIN_MS = 10_000;
 
-/** What everybody should know comes and goes by itself: by a stream, and without one by asking. */
+/** What everybody should know: by a stream, else by asking. */
 const board = byId("notices");
 /** @type {EventSource | null} */
 let source = null;
 let listenTimer = 0;
-/** Whether the stream has spoken; something on the way may swallow it. */
+/** The stream has spoken: something on the way may swallow it. */
 let hearing = false;
-/** Whether another stream of this page tells the notices. */
+/** Another stream of this page tells it. */
 let covered = false;
 
-/** Shows the notices that a stream tells, when they are others than those shown. @param {{code: string, text: string}[]} told */
+/** @param {{code: string, text: string}[]} told */
 export function notices(told) {
   const shown = [...board.querySelectorAll("[data-code]")].map((node) => `${node.getAttribute("data-code")} ${node.querySelector("span").textContent}`);
   if (JSON.stringify(shown) !== JSON.stringify(told.map(({ code, text }) => `${code} ${text}`))) renew(board, "/notices").catch(() => {});
 }
 
-/** Leaves the notices to another stream of this page, or takes them back. @param {boolean} on */
+/** @param {boolean} on */
 export function cover(on) {
   if (on === covered) return;
   covered = on;
@@ -112,7 +112,7 @@ function listen() {
     notices(JSON.parse(message.data).notices);
   });
   opened.addEventListener("bye", (message) => again(JSON.parse(message.data).retry_ms));
-  // A refusal closes the source for good; a broken line it mends by itself.
+  // A refusal closes it for good.
   opened.addEventListener("error", () => {
     hearing = false;
     if (source === opened && opened.readyState === EventSource.CLOSED) again(LISTEN_AGAIN_MS);
