@@ -24,7 +24,8 @@ from opsconsole.hostset import GroupResolver, parse_host
 from opsconsole.secret import Secret
 
 _MAX_NOTES = 4000
-# Sealed with every credential, so that the row of one without any secret cannot be changed unnoticed either.
+# Sealed with every credential: which secrets it has. So none can be taken away, and the row of one without any cannot
+# be changed unnoticed either.
 _ROW = "row"
 # So often at most the time of the last use is written: it is for people.
 _USED_EVERY = timedelta(minutes=1)
@@ -205,7 +206,7 @@ def _open(vault: Vault, head: Credential, parts: Iterable[tuple[str, Sealed, byt
         clear = {field: vault.open(sealed, wrapped, place=place(head, field)) for field, sealed, wrapped in parts}
     except Unavailable as error:
         return error
-    if clear.pop(_ROW, None) is None:
+    if clear.pop(_ROW, None) != _fields(clear):
         return tampered()
     return Opened(head.id, head.name, Kind(head.kind), head.user, head.public, tuple(head.scope), head.version, clear)
 
@@ -223,9 +224,13 @@ def _kept(session: Session, vault: Vault, row: Credential, values: Mapping[str, 
     return Material(dict(present.secrets), dict(present.public))
 
 
+def _fields(clear: Iterable[str]) -> Secret:
+    return Secret(" ".join(sorted(clear)))
+
+
 def _seal(session: Session, vault: Vault, row: Credential, clear: Mapping[str, Secret], now: datetime) -> None:
     session.execute(delete(CredentialSecret).where(CredentialSecret.credential_id == row.id))
-    parts = {**clear, _ROW: Secret(_ROW)}
+    parts = {**clear, _ROW: _fields(clear)}
     sealed = vault.seal(session, {place(row, field): secret for field, secret in parts.items()}, now=now)
     for field in parts:
         key_id, data = sealed[place(row, field)]

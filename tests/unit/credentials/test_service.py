@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.orm import Session
 
 from opsconsole.accounts.permissions import Actor, Role, Scope
@@ -104,6 +104,18 @@ def test_two_rows_that_were_swapped_open_for_nobody(database: Database, admin: A
             found = opened(session, name)
             assert isinstance(found, Unavailable)
             assert found.code == "secret_tampered"
+
+
+def test_a_secret_that_was_taken_away_is_noticed(database: Database, admin: Actor) -> None:
+    with database.transaction() as session:
+        row = add(session, admin)
+        session.execute(
+            delete(CredentialSecret).where(CredentialSecret.credential_id == row.id, CredentialSecret.field != "row")
+        )
+    with database.read() as session:
+        found = opened(session, "web")
+        assert isinstance(found, Unavailable)
+        assert found.code == "secret_tampered"
 
 
 @pytest.mark.parametrize(
