@@ -44,7 +44,7 @@ def test_from_nothing_to_hosts_by_pasting_them(page: Page, live: LiveServer) -> 
     page.click(".invrows >> text=db1")
     expect(page.locator("#address")).to_have_value("10.0.0.9")
     page.fill("#tags", "dc=us role=db")
-    page.click("text=Save")
+    page.click("main button >> text=Save")
     expect(page.locator("body")).to_contain_text("Saved.")
 
 
