@@ -169,11 +169,11 @@ def test_continue_after_a_wave_that_does_not_exist_or_is_not_reached_is_refused(
     operator: Program, database: Database
 ) -> None:
     job = operator.launch()
-    _waves(database, job, wave=0, hold_ms=60_000)
+    _waves(database, job, wave=1, hold_ms=60_000)
     answer = _post(operator, f"jobs/{job}/continue", {"wave": 7}, status=422)
     assert answer["errors"][0]["field"] == "wave"
     assert "the waves 0 to 2" in answer["detail"]
-    assert _post(operator, f"jobs/{job}/continue", {"wave": 1}, status=409)["code"] == "wave_not_reached"
+    assert _post(operator, f"jobs/{job}/continue", {"wave": 2}, status=409)["code"] == "wave_not_reached"
     assert operator.get(f"jobs/{job}").json["waves"]["hold_ms"] == 60_000
     assert _audited(database, "job.continue") == []
 

@@ -97,7 +97,7 @@ def test_the_gate_between_waves(desk: Desk, hand: Hand, gate: str, outcome: Outc
         assert desk.sweep() == []
         with desk.database.transaction() as session:
             assert transitions.move_job(session, job_id, JobState.RUNNING, {"pause_reason": None})
-            stages.next_wave(session, job_id)
+            stages.next_wave(session, job_id, desk.clock.now())
     finish_all(hand, start_all(desk, hand))
     assert desk.job(job_id).state in {"succeeded", "partial"}
 
