@@ -101,7 +101,7 @@ def test_the_same_key_is_the_same_job(
         ({"targets": "web1", "command": "uptime", "user": "a b"}, 422, "user"),
         ({"targets": "web1", "command": "uptime", "password": "hunter2"}, 422, "password"),
         ({"targets": "web1", "command": "uptime", "timeouts": {"connect_ms": -1}}, 422, "timeouts.connect_ms"),
-        ({"targets": "web1", "command": "uptime", "become": "root"}, 422, "body"),
+        ({"targets": "web1", "command": "uptime", "become": "root"}, 422, "become"),
         ({"targets": "web1", "command": "uptime", "waves": [1, 2]}, 422, "waves"),
     ],
 )
