@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key a
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from opsconsole.jobs.ports import Auth, KnownKey, Target
-from tests.support.requirements import need_sshd
+from tests.support.requirements import need_ssh, need_sshd
 
 _START_SECONDS = 15.0
 _STOP_SECONDS = 5.0
@@ -236,7 +236,8 @@ def make_key(path: Path, kind: str = "ed25519") -> str:
 
 def sign_user_key(authority: Path, key: Path, *, principals: str, validity: str = "always:forever") -> str:
     """Returns the line of a user certificate for the public key beside ``key``, also written to ``<key>-cert.pub``."""
-    words = ["ssh-keygen", "-q", "-s", str(authority), "-I", "test certificate", "-n", principals, "-V", validity]
+    _, program = need_ssh()
+    words = [str(program), "-q", "-s", str(authority), "-I", "test certificate", "-n", principals, "-V", validity]
     subprocess.run([*words, f"{key}.pub"], check=True, stdin=subprocess.DEVNULL, capture_output=True)
     return key.with_name(key.name + "-cert.pub").read_text()
 

@@ -12,6 +12,7 @@ from opsconsole.errors import Invalid, Unavailable
 from opsconsole.jobs.ports import Auth, Exited, PrivateKey, Secret
 from opsconsole.settings import Settings
 from opsconsole.ssh import ParamikoConnector
+from tests.support.requirements import need_ssh
 from tests.support.runs import run
 from tests.support.sshd import make_key, running_sshd, sign_user_key
 from tests.support.vault import ROLE_ID, SECRET_ID, TOKEN, FakeVault, running_vault
@@ -141,6 +142,10 @@ class TestSecrets:
 
 
 class TestSignatures:
+    @pytest.fixture(autouse=True)
+    def _signer(self) -> None:
+        need_ssh()
+
     def test_a_key_made_for_the_run_logs_in(self, vault: FakeVault, sources: ExternalSources, tmp_path: Path) -> None:
         connector = ParamikoConnector(allow_loopback=True, home=tmp_path)
         with running_sshd(options={"TrustedUserCAKeys": f"{vault.authority}.pub"}) as server:

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
 from opsconsole.ssh.keyformats import UnusableKey, certificate, certified, private_key, public_key_of
+from tests.support.requirements import need_ssh
 from tests.support.sshd import make_key, sign_user_key
 
 PASSPHRASE = "open ünder würfel"
@@ -23,7 +24,8 @@ def test_what_ssh_keygen_writes_is_read(tmp_path: Path, kind: str, form: str, pa
     path = tmp_path / "key"
     # Few rounds: how long a derivation takes is not what is looked at.
     size = ["-b", "2048"] if kind == "rsa" else []
-    words = ["ssh-keygen", "-q", "-t", kind, *size, "-m", form, "-N", passphrase, "-C", "", "-a", "1", "-f", str(path)]
+    _, program = need_ssh()
+    words = [str(program), "-q", "-t", kind, *size, "-m", form, "-N", passphrase, "-C", "", "-a", "1", "-f", str(path)]
     subprocess.run(words, check=True, stdin=subprocess.DEVNULL)
     key = private_key(path.read_bytes(), passphrase or None)
     assert key.get_base64() == path.with_name("key.pub").read_text().split()[1]
