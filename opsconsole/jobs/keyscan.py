@@ -4,9 +4,8 @@ A person asks; the rows keep the question until a worker has answered it, so tha
 the hosts show waits for a decision like any other key.
 """
 
+import contextlib
 import secrets
-import threading
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +20,7 @@ from opsconsole.errors import Forbidden, NotFound, Unavailable
 from opsconsole.hostset import fold
 from opsconsole.inventory import hostkeys
 from opsconsole.inventory.models import HostKeyScan
+from opsconsole.jobs.answering import Answerer
 from opsconsole.jobs.claims import ClaimReader
 from opsconsole.jobs.order import Order
 from opsconsole.jobs.ports import Connector, KnownKey, Limits, Target, Unreached
@@ -33,7 +33,6 @@ _ASK_AGAIN_SECONDS = 90
 _MOST_AT_ONCE = 50
 _SCAN_SECONDS = 20.0
 _KEPT = timedelta(days=1)
-_IDLE_POLL_SECONDS = 0.05
 _ROWS = 1000
 
 # Runs what uses the database where a blocking call stops nobody else.
@@ -106,7 +105,7 @@ def due(session: Session, now: datetime) -> list[int]:
     return ids
 
 
-class KeyScanner:
+class KeyScanner(Answerer):
     """Answers questions in the threads (or greenlets) that call it. One for each worker process."""
 
     def __init__(
@@ -120,42 +119,26 @@ class KeyScanner:
         offload: Offload,
     ) -> None:
         """``kick`` is called when an answer made room for another question."""
+        super().__init__()
         self._database = database
         self._reader = reader
         self._connector = connector
         self._now = now
         self._kick = kick
         self._offload = offload
-        self._in_hand: set[int] = set()
-        self._lock = threading.Lock()
-        self.draining = threading.Event()
 
     def scan(self, scan_id: int) -> None:
         """Collects the keys of one host. A repeated message, or one that nobody asked, does nothing.
 
         While the database does not answer nothing is written, and the question is put again later.
         """
-        with self._lock:
-            if self.draining.is_set() or scan_id in self._in_hand:
-                return
-            self._in_hand.add(scan_id)
-        try:
-            asked = self._offload(lambda: self._question(scan_id))
+        with self.taken(scan_id) as mine, contextlib.suppress(Unavailable):
+            asked = self._offload(lambda: self._question(scan_id)) if mine else None
             if asked is not None:
                 target, problem = asked
                 shown = problem or self._connector.scan(target, Limits(connect=_SCAN_SECONDS))
                 self._offload(lambda: self._answer(scan_id, shown))
                 self._kick()
-        except Unavailable:
-            return
-        finally:
-            with self._lock:
-                self._in_hand.discard(scan_id)
-
-    def await_idle(self) -> None:
-        """Returns once no question is being answered. Only a draining scanner ever comes to that."""
-        while self._in_hand:
-            time.sleep(_IDLE_POLL_SECONDS)
 
     def _question(self, scan_id: int) -> tuple[Target, Unreached | None] | None:
         with self._database.transaction() as session:

@@ -4,8 +4,7 @@ A person asks; the rows keep the question until a worker has answered it, so tha
 worker searches the host for the run's mark over a new connection, and on request ends what it finds.
 """
 
-import threading
-import time
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +20,7 @@ from opsconsole.credentials.external import Fetcher
 from opsconsole.db.database import Database
 from opsconsole.errors import FieldError, Forbidden, Invalid, Unavailable
 from opsconsole.jobs import naming, transitions
+from opsconsole.jobs.answering import Answerer
 from opsconsole.jobs.claims import Claim, ClaimReader, Delivered
 from opsconsole.jobs.fetching import fetched
 from opsconsole.jobs.models import HostRun, Job
@@ -32,7 +32,6 @@ _ASK_AGAIN_SECONDS = 60
 # How many questions may be with the workers at once: they take slots from runs.
 _MOST_AT_ONCE = 50
 _SEARCH_SECONDS = 20.0
-_IDLE_POLL_SECONDS = 0.05
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 # Runs what uses the database where a blocking call stops nobody else.
@@ -127,7 +126,7 @@ def answer(session: Session, asked: Question, sight: Sight, now: datetime) -> bo
     return written.first() is not None
 
 
-class Looker:
+class Looker(Answerer):
     """Answers questions in the threads (or greenlets) that call it. One for each worker process."""
 
     def __init__(
@@ -140,40 +139,24 @@ class Looker:
         offload: Offload,
         sources: Fetcher | None = None,
     ) -> None:
+        super().__init__()
         self._sources = sources
         self._database = database
         self._reader = reader
         self._connector = connector
         self._now = now
         self._offload = offload
-        self._in_hand: set[int] = set()
-        self._lock = threading.Lock()
-        self.draining = threading.Event()
 
     def look(self, run_id: int) -> None:
         """Answers the question about a run. A repeated message, or one that nobody asked, does nothing.
 
         While the database does not answer nothing is written, and the question is put again later.
         """
-        with self._lock:
-            if self.draining.is_set() or run_id in self._in_hand:
-                return
-            self._in_hand.add(run_id)
-        try:
-            asked = self._offload(lambda: self._question(run_id))
+        with self.taken(run_id) as mine, contextlib.suppress(Unavailable):
+            asked = self._offload(lambda: self._question(run_id)) if mine else None
             if asked is not None:
                 sight = self._search(asked)
                 self._offload(lambda: self._answer(asked, sight))
-        except Unavailable:
-            return
-        finally:
-            with self._lock:
-                self._in_hand.discard(run_id)
-
-    def await_idle(self) -> None:
-        """Returns once no question is being answered. Only a draining looker ever comes to that."""
-        while self._in_hand:
-            time.sleep(_IDLE_POLL_SECONDS)
 
     def _question(self, run_id: int) -> Question | None:
         with self._database.transaction() as session:

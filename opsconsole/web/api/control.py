@@ -4,14 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify
 
 from opsconsole.accounts.permissions import Permission
 from opsconsole.jobs import control, look, queries
 from opsconsole.jobs.models import Job
 from opsconsole.web import orders
 from opsconsole.web.api import questions, replies
-from opsconsole.web.api.launching import made, page_of, secret
+from opsconsole.web.api.launching import made, page_of, this_time
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.api.paths import JOB
 from opsconsole.web.auth import actor, requires
@@ -78,18 +78,7 @@ def rerun(job_id: int, json: questions.Rerun) -> tuple[Response, int]:
     with read() as session:
         job = queries.get_job(session, job_id, actor())
         order = control.relaunch(session, job, letters=",".join(json.states), hosts=json.hosts)
-    order = replace(
-        order,
-        password=secret(json.password),
-        run_as_password=secret(json.run_as_password),
-        confirm=json.confirm,
-        reason=json.reason,
-        expect_count=json.expect.count,
-        expect_digest=json.expect.digest,
-        expect_hosts=json.expect.hosts,
-        idempotency_key=request.headers.get("Idempotency-Key"),
-    )
-    job, created = orders.place(order, actor())
+    job, created = orders.place(replace(order, **this_time(json)), actor())
     with read() as session:
         body = {**queries.status(session, job, now=now()), "url": page_of(job)}
     return made(job, body, created)

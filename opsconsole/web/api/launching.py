@@ -25,8 +25,6 @@ _ORDER = (
     "user",
     "credential",
     "priority",
-    "confirm",
-    "reason",
 )
 
 
@@ -35,14 +33,28 @@ def order_of(json: questions.NewJob) -> Order:
     return Order(
         **{name: getattr(json, name) for name in (*_ORDER, *_WHAT)},
         **how_of(json),
-        password=secret(json.password),
-        run_as_password=secret(json.run_as_password),
-        expect_count=json.expect.count,
-        expect_digest=json.expect.digest,
-        expect_hosts=json.expect.hosts,
-        idempotency_key=request.headers.get("Idempotency-Key"),
-        launch_type=LaunchType.API if actor().token_id else LaunchType.MANUAL,
+        **this_time(json),
+        launch_type=launch_type(),
     )
+
+
+def this_time(json: questions.NewJob | questions.RunSaved | questions.Rerun) -> dict[str, Any]:
+    """Returns what is said anew with every launch, by the names of an order: secrets, and how sure the person is."""
+    return {
+        "password": secret(json.password),
+        "run_as_password": secret(json.run_as_password),
+        "confirm": json.confirm,
+        "reason": json.reason,
+        "expect_count": json.expect.count,
+        "expect_digest": json.expect.digest,
+        "expect_hosts": json.expect.hosts,
+        "idempotency_key": request.headers.get("Idempotency-Key"),
+    }
+
+
+def launch_type() -> LaunchType:
+    """Returns whether a program or a person gives the order."""
+    return LaunchType.API if actor().token_id else LaunchType.MANUAL
 
 
 def how_of(json: questions.How) -> dict[str, Any]:

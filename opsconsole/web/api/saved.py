@@ -3,17 +3,16 @@
 from dataclasses import replace
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request, url_for
+from flask import Blueprint, Response, jsonify, url_for
 from sqlalchemy.orm import Session
 
 from opsconsole.accounts.permissions import Permission
 from opsconsole.jobs import saved as use
-from opsconsole.jobs.launch import LaunchType
 from opsconsole.jobs.models import SavedCommand
 from opsconsole.jobs.queries import iso
 from opsconsole.web import orders
 from opsconsole.web.api import questions, replies
-from opsconsole.web.api.launching import json_of, made, order_of, page_of, secret
+from opsconsole.web.api.launching import json_of, launch_type, made, order_of, page_of, this_time
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.unit_of_work import now, read, transaction
@@ -97,19 +96,7 @@ def run(saved_id: int, json: questions.RunSaved) -> tuple[Response, int]:
     """Run a saved command."""
     with read() as session:
         order = use.order_of(use.get_saved(session, saved_id))
-    order = replace(
-        order,
-        password=secret(json.password),
-        run_as_password=secret(json.run_as_password),
-        confirm=json.confirm,
-        reason=json.reason,
-        expect_count=json.expect.count,
-        expect_digest=json.expect.digest,
-        expect_hosts=json.expect.hosts,
-        idempotency_key=request.headers.get("Idempotency-Key"),
-        launch_type=LaunchType.API if actor().token_id else LaunchType.MANUAL,
-    )
-    job, created = orders.place(order, actor())
+    job, created = orders.place(replace(order, **this_time(json), launch_type=launch_type()), actor())
     return made(job, {"id": job.id, "url": page_of(job)}, created)
 
 
