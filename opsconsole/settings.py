@@ -1,6 +1,7 @@
 """The typed settings: the only reader of the environment.
 
 Every field is set by ``OPSCONSOLE_<NAME>``; ``OPSCONSOLE_<NAME>_FILE`` names a file that holds the value, for secrets.
+The file is longer than 400 lines because every setting stands in it.
 """
 
 import getpass
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import quote, urlsplit
 
+import re2  # type: ignore[import-untyped]
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -117,6 +119,19 @@ class Settings(BaseSettings):
     limits: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Hosts in flight over all jobs at most: tag dc=20,group db=2,jump bastion=50,user=500."
     )
+    raw_prompt: str = Field(
+        r"^\[[^\]\r\n]{1,80}\] ?$|^[\w(<~/-][^\r\n]{0,120}[#>$] ?$|^[#>$] ?$",
+        description="What a device's prompt looks like, in raw mode (RE2).",
+    )
+    raw_pager: str = Field(
+        r"(?i)<?-+ ?\(?more\b[^\r\n]{0,40}$|press any key[^\r\n]{0,40}$",
+        description="What a device's pager waits with, in raw mode; it is given a space (RE2).",
+    )
+    raw_fail_match: str = Field(
+        r"(?i)^\s*% ?(?:invalid|incomplete|ambiguous|unrecogni[sz]ed|unknown|bad|error)|^error:|^syntax error"
+        r"|^(?:unknown|invalid) (?:command|input)",
+        description="A line by which a device tells a fault, in raw mode (RE2).",
+    )
     connect_timeout: float = Field(10.0, gt=0, le=300, description="Seconds to reach a host and log in.")
     command_timeout: float = Field(300.0, ge=0, le=7 * 86400, description="Seconds; 0 means none.")
     kill_grace: float = Field(5.0, ge=0, le=300, description="Seconds between TERM and KILL.")
@@ -197,6 +212,17 @@ class Settings(BaseSettings):
                 parse_host(part.strip())
         except Invalid as error:
             raise ValueError(f"write user@bastion:22,inner: {error.detail}") from None
+        return value
+
+    @field_validator("raw_prompt", "raw_pager", "raw_fail_match")
+    @classmethod
+    def _check_pattern(cls, value: str) -> str:
+        options = re2.Options()
+        options.log_errors = False
+        try:
+            re2.compile(value.encode(), options)
+        except re2.error:
+            raise ValueError("is not a regular expression in the syntax of RE2") from None
         return value
 
     @field_validator("limits", mode="before")

@@ -81,6 +81,8 @@ def what_options(command: Callable[P, None]) -> Callable[P, None]:
         click.option("--run-as", metavar="USER", help="Account it runs as, when not the login's."),
         click.option("--run-as-method", type=click.Choice(["sudo", "su"]), help="How it becomes that; sudo."),
         click.option("--run-as-credential", help="With what: none, login, cred:NAME or password."),
+        click.option("--raw", is_flag=True, help="For network devices: over a terminal, with no guard on the host."),
+        click.option("--raw-typed", is_flag=True, help="With --raw: line by line at the prompt, without trying exec."),
         click.option("--ask-run-as-password", is_flag=True, help="Ask for its password, given once on each host."),
     )
 
@@ -173,7 +175,7 @@ def question_of(command: str, options: Mapping[str, Any]) -> Body:
         "skip_unknown": True if options.get("skip_unknown") else None,
         "command": command,
         "count_unreachable": False if options.get("ignore_unreachable") else None,
-        "durable": True if options.get("durable") else None,
+        **{name: True if options.get(name) else None for name in ("durable", "raw", "raw_typed")},
         "args": list(options.get("args") or ()),
         "env": _variables(options.get("env") or ()),
         "timeouts": {

@@ -11,7 +11,11 @@ from opsconsole.cli.terminal import Terminal
 _RULE = "-" * 15
 _PAGE = 10_000
 _STDERR = 2
-_REFUSED = {"run_as": "not let become the other account", "exec_refused": "refused to run it"}
+_REFUSED = {
+    "run_as": "not let become the other account",
+    "exec_refused": "refused to run it",
+    "device_fault": "told a fault",
+}
 _WHY = {
     "k": "timed out",
     "u": "unreachable",

@@ -28,6 +28,7 @@ from opsconsole.jobs.launch import PASSWORD_SECRET
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.options import RunOptions
 from opsconsole.jobs.ports import Auth, Become, Hop, Limits, Profile, RemoteCommand, Secret, Target, Unreached
+from opsconsole.jobs.raw import Manners, RawCommand
 from opsconsole.jobs.route import Route, Step, read_routes
 from opsconsole.jobs.states import Reason
 from opsconsole.jobs.trust import Place, Trust, TrustReader
@@ -47,7 +48,7 @@ class Claim:
     ``mark`` is what its processes on the host are known by. A host that cannot be reached is tried ``retries`` times
     more, the first time after ``retry_pause`` seconds.
     A ``durable`` command outlives its connection; ``ran_seconds`` is set when it was started over an earlier one, by
-    another worker.
+    another worker. With ``raw`` that is given to the host instead of ``command``.
     """
 
     run_id: int
@@ -66,6 +67,7 @@ class Claim:
     durable: bool = False
     ran_seconds: float | None = None
     become: Become | None = None
+    raw: RawCommand | None = None
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
@@ -268,7 +270,14 @@ class ClaimReader:
             retry_pause=options.retry_pause,
             durable=options.durable,
             become=become,
+            raw=self._raw(job, run) if job.what.raw else None,
         )
+
+    def _raw(self, job: _JobFacts, run: Delivered) -> RawCommand:
+        said = self._settings
+        manners = Manners(said.raw_prompt, said.raw_pager, said.raw_fail_match)
+        text = job.command if run.variables is None else render(job.command, job.what, run.variables)[0]
+        return RawCommand(text, job.what.raw_typed, manners)
 
     def _auth(self, run: Delivered, job: _JobFacts, stored: Stored) -> tuple[Auth, Unreached | None]:
         if job.kind == PASSWORD:

@@ -26,6 +26,7 @@ from opsconsole.jobs.ports import (
     Stream,
     Vanished,
 )
+from opsconsole.jobs.raw import RawEnded
 from opsconsole.jobs.states import Reason, RunState
 
 _FD: Mapping[Stream, int] = {Stream.STDOUT: STDOUT, Stream.STDERR: STDERR}
@@ -124,6 +125,8 @@ class Follower:
                 self._begin(pid, age, now)
             case Exited():
                 return self._ended(event, now)
+            case RawEnded():
+                return self._raw_ended(event, now)
             case Dropped(detail):
                 return self._dropped(detail, now, Reason.CONNECTION_LOST)
             case Vanished(detail):
@@ -208,6 +211,21 @@ class Follower:
             cut = "The host could not store all of the output (its disk is full)."
             outcome = replace(outcome, detail=f"{outcome.detail} {cut}" if outcome.detail else cut)
         return replace(outcome, exit_status=exit_status, exit_signal=signal, left_children=left)
+
+    def _raw_ended(self, event: RawEnded, now: float) -> Outcome:
+        """A device that tells no exit status has succeeded when its session ended cleanly and no line told a fault."""
+        if self._order is not None:
+            outcome = self._ordered(self._order, now, event.doubt)
+        elif event.signal is not None:
+            text = f"Killed by SIG{event.signal}."
+            outcome = self._outcome(RunState.FAILED, now, reason=Reason.EXIT_SIGNAL, detail=text)
+        elif event.status:
+            outcome = self._outcome(RunState.FAILED, now, reason=Reason.EXIT_STATUS, detail=event.problem)
+        elif event.problem is not None:
+            outcome = self._outcome(RunState.FAILED, now, reason=Reason.DEVICE_FAULT, detail=event.problem)
+        else:
+            outcome = self._outcome(RunState.SUCCEEDED, now, detail=event.note)
+        return replace(outcome, exit_status=event.status, exit_signal=event.signal)
 
     def _dropped(self, detail: str, now: float, lost: Reason) -> Outcome:
         if self._order is not None:

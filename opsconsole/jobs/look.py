@@ -26,6 +26,7 @@ from opsconsole.jobs.fetching import fetched
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.ports import Connector, Sight, Unreached
 from opsconsole.jobs.states import TERMINAL, Reason, RunState
+from opsconsole.jobs.what import What
 
 # A question that nobody has answered after this long is given to another worker.
 _ASK_AGAIN_SECONDS = 60
@@ -64,6 +65,9 @@ def ask(
     """
     if not actor.may(Permission.RUN):
         raise Forbidden("Your role or token may look at jobs but not at their hosts.")
+    if What.from_json(job.what).raw:
+        message = "A raw run left no mark on its device: there is nothing the console could look for."
+        raise Invalid(message, code="raw_run", errors=[FieldError("hosts", message, code="raw_run")])
     version = transitions.lock_job(session, job.id)
     wanted = HostRun.job_id == job.id, HostRun.state.in_([state.value for state in TERMINAL]), HostRun.mark.is_not(None)
     if hosts is None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import structlog
 
@@ -22,11 +23,13 @@ from opsconsole.jobs.orders import CancelOrder
 from opsconsole.jobs.output import BoundedOutput
 from opsconsole.jobs.ports import (
     Connector,
+    RemoteProcess,
     Session,
     Sight,
     Spool,
     Unreached,
 )
+from opsconsole.jobs.raw import RawCommand
 from opsconsole.jobs.reattach import Reattaching
 from opsconsole.jobs.states import Reason, RunState
 
@@ -49,6 +52,15 @@ class Bounds:
     head: int
     tail: int
     gate_seconds: float
+
+
+@runtime_checkable
+class RawSession(Protocol):
+    """A session that has terminals."""
+
+    def start_raw(self, command: RawCommand) -> RemoteProcess:
+        """Gives ``command`` to the device. Call only after the start gate is committed. Never raises for a remote
+        failure. The connection serves no later run."""
 
 
 class Performer:
@@ -193,14 +205,20 @@ class Performer:
     def _run(self, claim: Claim, session: Session) -> bool:
         """Runs the command and stores its outcome. Returns whether the connection may be kept for a later run."""
         output = BoundedOutput(self._bounds.head, self._bounds.tail)
-        follower = Follower(self, claim, session.start(claim.command()), output)
+        follower = Follower(self, claim, _started(claim, session), output)
         outcome = follower.follow()
-        if follower.doubt is not None and not self.stopping.is_set():
+        # A device has nothing that could be searched for what a raw run left.
+        if follower.doubt is not None and claim.raw is None and not self.stopping.is_set():
             outcome = follower.searched(outcome, self._search(claim))
         crash.passing(CrashPoint.BEFORE_FINISH)
         self._ledger.finish(claim, outcome, output=output)
         ended = outcome.exit_status is not None or outcome.exit_signal is not None
-        clean = ended and outcome.state in {RunState.SUCCEEDED, RunState.FAILED} and not outcome.left_children
+        clean = (
+            claim.raw is None
+            and ended
+            and outcome.state in {RunState.SUCCEEDED, RunState.FAILED}
+            and not outcome.left_children
+        )
         return clean and not self.stopping.is_set()
 
     def _search(self, claim: Claim) -> Sight:
@@ -266,3 +284,11 @@ class Performer:
     def store(self, claim: Claim, output: BoundedOutput, *, tail: bool) -> None:
         """Stores the output that is ready."""
         self._ledger.progress(claim, output, tail=tail)
+
+
+def _started(claim: Claim, session: Session) -> RemoteProcess:
+    if claim.raw is None:
+        return session.start(claim.command())
+    if isinstance(session, RawSession):
+        return session.start_raw(claim.raw)
+    raise TypeError(f"{type(session).__name__} has no terminals")

@@ -14,6 +14,7 @@ from opsconsole.inventory.host_key_policy import HostKeyPolicy as HostKeyPolicy
 from opsconsole.inventory.known_hosts import Authority as Authority
 from opsconsole.inventory.known_hosts import KnownKey as KnownKey
 from opsconsole.inventory.profile import Profile as Profile
+from opsconsole.jobs.raw import RawEnded
 from opsconsole.jobs.states import Reason
 from opsconsole.secret import Secret as Secret
 
@@ -269,7 +270,7 @@ class NotStarted:
     reason: Reason = Reason.EXEC_REFUSED
 
 
-Event = Output | Skipped | Started | Idle | Detached | Exited | Dropped | Vanished | NotStarted
+Event = Output | Skipped | Started | Idle | Detached | Exited | Dropped | Vanished | NotStarted | RawEnded
 
 
 class RemoteProcess(Protocol):

@@ -98,6 +98,7 @@ class Reason(StrEnum):
     CREDENTIAL = "credential"
     JUMP = "jump"
     EXEC_REFUSED = "exec_refused"
+    DEVICE_FAULT = "device_fault"
     RUN_AS = "run_as"
     EXIT_STATUS = "exit_status"
     EXIT_SIGNAL = "exit_signal"

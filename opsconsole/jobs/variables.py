@@ -45,6 +45,9 @@ def quoted_already(command: str, what: What) -> frozenset[str]:
     """Returns the variables that stand somewhere in the command where the shell may read quotes differently."""
     if what.interpreter is not None:
         return frozenset()
+    if what.raw:
+        # What quotes mean to a device nobody knows here.
+        return frozenset(_names(command))
     plain = _plain_places(command)
     matches = (match for match in _VARIABLE.finditer(command) if match[2] is not None)
     return frozenset(match[2] for match in matches if match.start() not in plain)

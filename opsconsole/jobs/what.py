@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from opsconsole.errors import FieldError, Invalid
+from opsconsole.jobs import raw
 from opsconsole.jobs.order import Order
 from opsconsole.jobs.ports import BecomeMethod
 
@@ -44,6 +45,8 @@ class What:
     ``args`` are the shell's ``$1`` and so on. ``stdin`` is what the command reads, ``cwd`` a folder, relative to the
     one that the login starts in. ``run_as`` is the account it runs as when that is not the login's, ``run_as_method``
     how it becomes that, ``run_as_credential`` with what: see ``RunAs``; the password itself is never here.
+    ``raw``: none of that, the text is given to the host as it is over a terminal (``jobs.raw``); with ``raw_typed``
+    line by line at a prompt, without asking for it to be run first.
     """
 
     interpreter: str | None = None
@@ -55,6 +58,8 @@ class What:
     run_as: str | None = None
     run_as_method: str | None = None
     run_as_credential: str | None = None
+    raw: bool = False
+    raw_typed: bool = False
 
     @classmethod
     def of(cls, order: Order, *, max_stdin_bytes: int) -> "What":
@@ -67,6 +72,8 @@ class What:
             umask=order.umask or None,
             env=dict(order.env or {}),
             **_run_as_of(order),
+            raw=bool(order.raw),
+            raw_typed=bool(order.raw_typed),
         )
         faults = [
             *_interpreter_faults(what.interpreter),
@@ -76,6 +83,7 @@ class What:
             *_umask_faults(what.umask),
             *_env_faults(what.env),
             *_run_as_faults(what),
+            *_raw_faults(order),
         ]
         if faults:
             raise Invalid("; ".join(f"{fault.field}: {fault.message}" for fault in faults), errors=faults)
@@ -157,6 +165,14 @@ def _env_faults(env: Mapping[str, str]) -> list[FieldError]:
     if reserved := _RESERVED & env.keys():
         return [FieldError("env", f"{min(reserved)} belongs to the console.")]
     return _size_faults("env", [f"{name}={value}" for name, value in env.items()])
+
+
+def _raw_faults(order: Order) -> list[FieldError]:
+    if order.raw:
+        return raw.faults(order.command, {item.name: getattr(order, item.name) for item in fields(order)})
+    if order.raw_typed:
+        return [FieldError("raw_typed", "It says how a raw command is given: set raw, too.")]
+    return []
 
 
 def _run_as_of(order: Order) -> dict[str, str | None]:

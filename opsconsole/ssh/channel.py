@@ -34,6 +34,9 @@ class RunChannel(Channel):
         self.opened = False
         self.open_refusal: int | None = None
         self.exec_accepted: bool | None = None
+        self.pty_granted: bool | None = None
+        # The requests that wait for an answer; a server answers them in their order.
+        self._asked: deque[str] = deque()
         self.exit_code: int | None = None
         self.exit_signal: str | None = None
         self.peer_closed = False
@@ -82,12 +85,27 @@ class RunChannel(Channel):
 
     def request_exec(self, command: str) -> None:
         """Sends the exec request without waiting for its answer, which sets ``exec_accepted``."""
+        self._request("exec", [command])
+
+    def request_shell(self) -> None:
+        """Asks for the login's shell, or what a device has in its place; the answer sets ``exec_accepted`` anew."""
+        self.exec_accepted = None
+        self._request("shell", [])
+
+    def request_pty(self, columns: int, rows: int) -> None:
+        """Asks for a terminal of that size; the answer sets ``pty_granted``."""
+        # No sizes in pixels, and no modes (RFC 4254, 8): the server has its usual ones.
+        self._request("pty-req", ["vt100", columns, rows, 0, 0, ""])
+
+    def _request(self, kind: str, details: list[str | int]) -> None:
         message = Message()
         message.add_byte(cMSG_CHANNEL_REQUEST)
         message.add_int(self.remote_chanid)
-        message.add_string("exec")
+        message.add_string(kind)
         message.add_boolean(True)
-        message.add_string(command)
+        for detail in details:
+            message.add_int(detail) if isinstance(detail, int) else message.add_string(detail)
+        self._asked.append(kind)
         self.transport._send_user_message(message)
 
     def refuse(self, code: int) -> None:
@@ -145,11 +163,16 @@ class RunChannel(Channel):
         self.wake.set()
 
     def _request_success(self, m: Message) -> None:
-        self.exec_accepted = True
-        self.wake.set()
+        self._answer(granted=True)
 
     def _request_failed(self, m: Message) -> None:
-        self.exec_accepted = False
+        self._answer(granted=False)
+
+    def _answer(self, *, granted: bool) -> None:
+        if self._asked and self._asked.popleft() == "pty-req":
+            self.pty_granted = granted
+        else:
+            self.exec_accepted = granted
         self.wake.set()
 
     def _window_adjust(self, m: Message) -> None:

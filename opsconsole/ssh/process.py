@@ -19,14 +19,12 @@ from opsconsole.jobs.states import Reason
 from opsconsole.ssh import failures, lease, search
 from opsconsole.ssh.channel import SEND_FAILURES, WINDOW, RunChannel
 from opsconsole.ssh.passage import Passage
+from opsconsole.ssh.pulse import Pulse
 from opsconsole.ssh.sweep import Sweep
 from opsconsole.ssh.transport import ClientTransport
 
 # After the exit status, how long output may stay open before what keeps it open is called a left child.
 _EOF_WAIT_SECONDS = 2.0
-# Silence after which the host is asked for a sign of life, and how long it may take: together under 30 seconds.
-_PROBE_AFTER_SECONDS = 12.0
-_PROBE_LIMIT_SECONDS = 12.0
 # KILL leaves the guard no choice; one that has not ended so long after it does not listen.
 _DEAF_SECONDS = 1.0
 # What escaped the process group has at least this long between TERM and KILL; then the host has so long to answer.
@@ -90,7 +88,7 @@ class SshProcess:
         self._answer_by = time.monotonic() + answer_seconds
         self._sent = False
         self._exited_at: float | None = None
-        self._probed_at: float | None = None
+        self._pulse = Pulse(transport)
         self.outcome: Outcome | None = None
         self._go_on()
 
@@ -151,7 +149,7 @@ class SshProcess:
             self._answer_by = time.monotonic() + self._answer_seconds
             self._try_send(lambda: self._channel.request_exec(self._exec_line))
         self._feed_stdin()
-        self._probe()
+        self._pulse.feel()
 
     def _feed_stdin(self) -> None:
         with self._stdin_lock:
@@ -169,14 +167,6 @@ class SshProcess:
                 if not count:
                     return
                 self._stdin = self._stdin[count:]
-
-    def _probe(self) -> None:
-        silent = self._transport.silent_seconds()
-        if silent < _PROBE_AFTER_SECONDS:
-            self._probed_at = None
-        elif self._probed_at is None:
-            self._probed_at = time.monotonic()
-            self._try_send(self._transport.send_probe)
 
     def _try_send(self, send: Callable[[], None]) -> None:
         try:
@@ -271,7 +261,7 @@ class SshProcess:
         now = time.monotonic()
         if channel.exec_accepted is None and now >= self._answer_by:
             return self._give_up(Dropped(_NO_REPLY))
-        if self._probed_at is not None and now >= self._probed_at + _PROBE_LIMIT_SECONDS:
+        if self._pulse.gone:
             return self._give_up(Dropped(_SILENT))
         if self._kill_at is not None and now >= self._kill_at + _DEAF_SECONDS:
             # The guard itself may have been stopped or killed; the search then ends what it no longer can.
@@ -348,8 +338,5 @@ class SshProcess:
             return self._exited_at + _EOF_WAIT_SECONDS
         if self._sweep is not None:
             return self._sweep.give_up_at
-        if self._probed_at is not None:
-            look = self._probed_at + _PROBE_LIMIT_SECONDS
-        else:
-            look = self._transport.wire.heard_at + _PROBE_AFTER_SECONDS
+        look = self._pulse.next_look
         return min(look, self._answer_by) if self._channel.exec_accepted is None else look

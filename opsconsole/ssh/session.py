@@ -1,12 +1,14 @@
 """An authenticated connection lent to one run."""
 
 from opsconsole.jobs.ports import Become, ConnectionFacts, RemoteCommand, RemoteProcess, Sight
+from opsconsole.jobs.raw import RawCommand
 from opsconsole.ssh import durable, lease
 from opsconsole.ssh.channel import SEND_FAILURES, RunChannel
 from opsconsole.ssh.deadline import Deadline
 from opsconsole.ssh.passage import Passage
 from opsconsole.ssh.pool import Kept, Pool
 from opsconsole.ssh.process import Request, SshProcess
+from opsconsole.ssh.raw import RawProcess
 from opsconsole.ssh.sweep import Sweep
 
 # The server's own close follows the exit within a round trip; a connection that is slower is not worth keeping.
@@ -35,6 +37,10 @@ class SshSession:
         passage = Passage.to(command.become)
         line, stdin = lease.exec_line(command, passage), lease.stdin_bytes(command)
         return self._process(Request(line, stdin, command.mark, float(command.grace_seconds), command.become, passage))
+
+    def start_raw(self, command: RawCommand) -> RemoteProcess:
+        """Gives a command to a device over a terminal; see ``opsconsole.jobs.perform.RawSession``."""
+        return RawProcess(self._kept.transport, self._channel, command, self._answer_seconds)
 
     def _process(self, request: Request) -> SshProcess:
         return SshProcess(self._kept.transport, self._channel, request, self._answer_seconds)

@@ -187,6 +187,7 @@ def reason_text(reason: str | None) -> str:
         "jump": _("A jump host on the way could not be reached or did not let us through, so nothing ran."),
         "run_as": _("The host did not let the login become the other account, so nothing ran."),
         "exec_refused": _("The host let us in but refused to run a command."),
+        "device_fault": _("The device told a fault in what it printed."),
         "command_timeout": _("The command was ended because it took longer than its time limit."),
         "idle_timeout": _("The command was ended because it printed nothing for too long."),
         "connection_lost": _(

@@ -237,6 +237,13 @@ def _run_as(what: What) -> str:
     return _("%(user)s, by %(method)s %(how)s", user=what.run_as, method=what.run_as_method, how=how)
 
 
+def _raw(what: What) -> str:
+    if not what.raw:
+        return ""
+    given = _("typed at a prompt") if what.raw_typed else _("over a terminal")
+    return _("%(how)s; no guard on the host, so it may go on after a cancel", how=given)
+
+
 def what_facts(what: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     """Returns how a job's command is run, name and value; what was not asked for is left out."""
     said = What.from_json(what)
@@ -244,6 +251,7 @@ def what_facts(what: Mapping[str, Any] | None) -> list[tuple[str, str]]:
         (_("Read by"), said.interpreter),
         (_("Arguments"), shlex.join(said.args)),
         (_("Runs as"), _run_as(said)),
+        (_("Raw"), _raw(said)),
         (_("Folder"), said.cwd),
         (_("Umask"), said.umask),
         (_("Environment"), "\n".join(f"{name}={shlex.quote(value)}" for name, value in said.env.items())),

@@ -18,6 +18,7 @@ from opsconsole.jobs.ports import (
     Target,
     Unreached,
 )
+from opsconsole.jobs.raw import RawCommand
 from tests.support.desk import facts
 
 
@@ -55,6 +56,7 @@ class FakeSession:
     process: FakeProcess
     facts: ConnectionFacts = field(default_factory=facts)
     started: list[RemoteCommand] = field(default_factory=list)
+    started_raw: list[RawCommand] = field(default_factory=list)
     closed: list[bool] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
     fault: Exception | None = None
@@ -68,6 +70,11 @@ class FakeSession:
         self.on_start()
         if self.fault is not None:
             raise self.fault
+        return self.process
+
+    def start_raw(self, command: RawCommand) -> FakeProcess:
+        """Returns the process."""
+        self.started_raw.append(command)
         return self.process
 
     def search(self, mark: str, *, end: float | None, seconds: float, become: Become | None = None) -> Sight:

@@ -1,7 +1,8 @@
 """An SSH server that is not OpenSSH (asyncssh) and misbehaves on request: the user name says how.
 
 ``run`` and the passwords are ordinary; every other name is one fault. It runs no commands: it answers a guarded
-command as the guard would, with ``ok``.
+command as the guard would, with ``ok``. A user whose name begins with ``device`` gets a device that runs nothing at
+once and has a command line (``tests.support.device``).
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from typing import Any
 import asyncssh
 
 from opsconsole.jobs.ports import Auth, KnownKey, Secret, Target
+from tests.support.device import DeviceLine
 from tests.support.sshd import make_key
 
 PASSWORD = "correct horse"
@@ -63,7 +65,12 @@ class OddServer:
 
     async def _listen(self) -> None:
         self._acceptor = await asyncssh.create_server(
-            lambda: _Server(self), "0.0.0.0", 0, server_host_keys=[str(self._host_key)], login_timeout=30
+            lambda: _Server(self),
+            "0.0.0.0",
+            0,
+            server_host_keys=[str(self._host_key)],
+            login_timeout=30,
+            line_editor=False,
         )
         self.port = self._acceptor.get_port()
 
@@ -136,19 +143,47 @@ class _Session(asyncssh.SSHServerSession[bytes]):
         self._connection = connection
         self._channel: Any = None
         self._command = ""
+        self._device: DeviceLine | None = None
 
     def connection_made(self, chan: Any) -> None:
         chan.set_encoding(None)
         self._channel = chan
 
     def exec_requested(self, command: str) -> Any:
+        if self._user == "device-closes":
+            self._channel.get_loop().call_soon(self._channel.close)
+            return False
         if self._user == "exec-never-answers":
             # asyncssh sends no answer for None.
             return None
         self._command = command
-        return self._user != "exec-refused"
+        return self._user != "exec-refused" and not self._user.startswith("device")
+
+    def pty_requested(self, term_type: str, term_size: Any, term_modes: Any) -> bool:
+        return self._user != "device-without-pty"
+
+    def shell_requested(self) -> bool:
+        return self._user.startswith("device") and self._user != "device-refuses"
+
+    def data_received(self, data: bytes, datatype: Any) -> None:
+        if self._device is None:
+            return
+        self._channel.write(data.replace(b"\r", b"\r\n"))
+        for line in data.decode().replace("\r", "\n").splitlines():
+            if not self._device.obey(line):
+                # No exit status: few devices know of any.
+                self._channel.close()
+                return
+        self._channel.write(self._device.prompt.encode())
 
     def session_started(self) -> None:
+        if self._user.startswith("device"):
+            if self._user == "device-mute":
+                self._channel.write(b"Password: ")
+                return
+            self._device = DeviceLine("odd", lambda text: self._channel.write(text.encode()), None)
+            self._device.greet()
+            return
         words = shlex.split(self._command)
         mark = words[5].encode() if len(words) > 5 else b""
         if self._user != "no-guard":

@@ -8,13 +8,15 @@ from sqlalchemy.orm import Session
 from opsconsole.hostset import fold
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.states import Reason, RunState
+from opsconsole.jobs.what import What
 
 
 def doubts(session: Session, job: Job) -> dict[str, Any] | None:
     """Returns the hosts whose command's end is not known, ``None`` when there are none.
 
     ``open`` are those not looked at, or in vain (``failed`` of them), ``alive`` those where it was found; both also
-    ``_folded``. ``asked`` and ``gone`` are how many are being looked at and how many were found without it.
+    ``_folded``. ``asked`` and ``gone`` are how many are being looked at and how many were found without it; with
+    ``raw`` none of them can be looked at.
     """
     unknown = or_(HostRun.state == RunState.LOST.value, HostRun.reason == Reason.KILL_UNCONFIRMED.value)
     query = select(HostRun.host, HostRun.look).where(HostRun.job_id == job.id, or_(unknown, HostRun.look.is_not(None)))
@@ -27,6 +29,7 @@ def doubts(session: Session, job: Job) -> dict[str, Any] | None:
     waiting = found.get(None, []) + found.get("unknown", [])
     alive = found.get("running", [])
     return {
+        "raw": What.from_json(job.what).raw,
         "open": waiting,
         "open_folded": fold(waiting) if waiting else "",
         "failed": len(found.get("unknown", [])),

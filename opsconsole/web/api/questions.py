@@ -101,6 +101,8 @@ class What(How):
     run_as_credential: Text | None = Field(
         None, description="With what: `none` (unasked), `login`, `password` or `cred:<name>`.", max_length=80
     )
+    raw: bool | None = Field(None, description="Given over a terminal to a device without a shell; no guard.")
+    raw_typed: bool | None = Field(None, description="Line by line at its prompt, without trying exec first.")
 
 
 _SKIP_UNKNOWN: Any = Field(False, description="Leave out what the inventory does not know.")

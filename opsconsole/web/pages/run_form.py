@@ -28,6 +28,7 @@ _TEXTS = ("max_failures", "at_stop", "limit_per", "jump")
 _ADDRESS = (
     *("targets", "exclude", "command", "title", "user", "credential", "concurrency", "max_failures", "retries"),
     *("interpreter", "args", "stdin", "cwd", "umask", "env", "run_as", "run_as_method", "run_as_credential"),
+    *("raw", "raw_typed"),
     *("waves", "wave_pause", "wave_gate", "canary_match", "canary_gate", "limit_per", "jump"),
     *("priority", "job_timeout"),
 )
@@ -79,6 +80,8 @@ class RunForm:
     run_as: str = ""
     run_as_method: str = ""
     run_as_credential: str = ""
+    raw: str = ""
+    raw_typed: str = ""
     confirm: str = ""
     reason: str = ""
     expect_count: str = ""
@@ -224,6 +227,8 @@ class RunForm:
             "cwd": self.cwd.strip() or None,
             "umask": self.umask.strip() or None,
             "env": run_what.variables(self.env, faults),
+            "raw": True if self.raw else None,
+            "raw_typed": True if self.raw and self.raw_typed else None,
             **run_what.becoming(self.run_as, self.run_as_method, self.run_as_credential),
         }
 

@@ -21,6 +21,7 @@ def fields_of(order: Order) -> dict[str, str]:
         "cwd": order.cwd or "",
         "umask": order.umask or "",
         **{name: getattr(order, name) or "" for name in _BECOMING},
+        **{name: "yes" if getattr(order, name) else "" for name in ("raw", "raw_typed")},
         "env": "\n".join(f"{name}={_shown(value)}" for name, value in (order.env or {}).items()),
     }
 

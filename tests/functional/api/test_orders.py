@@ -143,6 +143,28 @@ def test_an_order_keeps_every_option_and_a_rerun_carries_them_over(
     assert (again["priority"], again["durable"], again["targets"]["folded"]) == ("low", True, "web[2-3]")
 
 
+def test_a_raw_order_is_carried_and_its_variables_are_quoted_for_nobody(
+    program: Callable[..., Program], operator: Program, play: Callable[[int], Play]
+) -> None:
+    admin = program(Role.ADMIN)
+    for name, rack in (("sw1", "r1"), ("sw2", "~r2")):
+        assert admin.post("inventory/hosts", {"name": name, "tags": {"rack": rack}}).status_code == 201
+    order = {"targets": "sw1", "command": "hostname {tag.rack}", "raw": True, "raw_typed": True}
+    plan = operator.post("plan", order).json
+    assert (plan["what"], plan["hosts"][0]["command"]) == ({"raw": True, "raw_typed": True}, "hostname r1")
+    refused = operator.post("plan", {**order, "targets": "sw[1-2]"}).json
+    assert refused["errors"][0]["code"] == "variable_in_quotes"
+    refused = operator.post("resolve", {**order, "durable": True}).json
+    assert [(fault["field"], fault["code"]) for fault in refused["errors"]] == [("durable", "not_in_raw")]
+    job = operator.launch("sw1", raw=True, raw_typed=True)
+    assert operator.get(f"jobs/{job}").json["what"] == {"raw": True, "raw_typed": True}
+    play(job).start(0)
+    play(job).end(0, state=RunState.LOST)
+    again = operator.post(f"jobs/{job}/rerun", {"states": ["l"]}).json
+    assert again["what"] == {"raw": True, "raw_typed": True}
+    assert operator.post(f"jobs/{job}/check", {}).json["code"] == "raw_run"
+
+
 @pytest.mark.parametrize("letter", list("ofkuxsl"))
 def test_a_job_is_run_again_on_the_hosts_in_any_state(
     operator: Program, play: Callable[[int], Play], letter: str

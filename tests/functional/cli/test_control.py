@@ -80,7 +80,19 @@ def test_every_option_reaches_the_order(console: FakeConsole, call: Call) -> Non
         "--job-timeout": "60",
     }
     options = [word for pair in given.items() for word in pair]
-    result = call("run", "--yes", "-w", "web[1-2]", *options, "--ignore-unreachable", "--durable", "--", "uptime")
+    result = call(
+        "run",
+        "--yes",
+        "-w",
+        "web[1-2]",
+        *options,
+        "--ignore-unreachable",
+        "--durable",
+        "--raw",
+        "--raw-typed",
+        "--",
+        "x",
+    )
     assert result.exit_code == 0, result.output
     order = console.to("POST", "jobs")[0].body
     same = {
@@ -99,6 +111,8 @@ def test_every_option_reaches_the_order(console: FakeConsole, call: Call) -> Non
         "priority": "high",
         "count_unreachable": False,
         "durable": True,
+        "raw": True,
+        "raw_typed": True,
         "timeouts": {"idle_ms": 30000, "job_ms": 60000},
     }
     assert {name: order[name] for name in same} == same

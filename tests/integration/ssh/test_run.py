@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from opsconsole.jobs.ports import Dropped, Exited, NotStarted, Output, Stream
-from opsconsole.ssh import ParamikoConnector, process
+from opsconsole.ssh import ParamikoConnector, pulse
 from opsconsole.ssh.wire import Packets
 from tests.support.odd_ssh import OddServer
 from tests.support.runs import Result, collect, command, connect, run, until_started
@@ -270,8 +270,8 @@ class TestBrokenEnds:
         assert 0.8 < time.monotonic() - began < 3
 
     def test_a_dead_peer_is_found(self, connector: ParamikoConnector, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(process, "_PROBE_AFTER_SECONDS", 0.5)
-        monkeypatch.setattr(process, "_PROBE_LIMIT_SECONDS", 0.5)
+        monkeypatch.setattr(pulse, "_PROBE_AFTER_SECONDS", 0.5)
+        monkeypatch.setattr(pulse, "_PROBE_LIMIT_SECONDS", 0.5)
         with running_sshd() as server:
             session = connect(connector, server.target(), server.auth())
             events = session.start(command("sleep 300")).events(0.1)

@@ -6,8 +6,10 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import select
 
+from opsconsole.errors import Invalid
 from opsconsole.jobs import follow as follow_module
-from opsconsole.jobs.models import OutputChunk
+from opsconsole.jobs import look
+from opsconsole.jobs.models import Job, OutputChunk
 from opsconsole.jobs.orders import CancelOrder
 from opsconsole.jobs.perform import Bounds, Performer
 from opsconsole.jobs.ports import (
@@ -24,6 +26,7 @@ from opsconsole.jobs.ports import (
     Stream,
     Unreached,
 )
+from opsconsole.jobs.raw import RawEnded
 from opsconsole.jobs.states import Reason
 from tests.support.desk import Desk, Hand
 from tests.support.fake_ssh import FakeConnector, FakeSession, session
@@ -77,6 +80,45 @@ def test_every_end_has_its_name(
     assert run.mark.startswith(f"{message[0]}-1.")
     # A connection serves again only after an end without doubt.
     assert remote.closed == [isinstance(events[-1], Exited)]
+
+
+@pytest.mark.parametrize(
+    ("end", "state", "reason", "exit_status", "detail"),
+    [
+        (RawEnded(0), "succeeded", None, 0, None),
+        (RawEnded(None, note="It told none."), "succeeded", None, None, "It told none."),
+        (RawEnded(None, problem="% Bad"), "failed", "device_fault", None, "% Bad"),
+        (RawEnded(0, problem="% Bad"), "failed", "device_fault", 0, "% Bad"),
+        (RawEnded(3), "failed", "exit_status", 3, None),
+        (RawEnded(None, "HUP"), "failed", "exit_signal", None, "Killed by SIGHUP."),
+    ],
+)
+def test_every_end_of_a_raw_run_has_its_name(
+    desk: Desk, hand: Hand, end: RawEnded, state: str, reason: str | None, exit_status: int | None, detail: str | None
+) -> None:
+    message, remote = order(desk, raw=True, command="set name {n}"), session(HELLO, end)
+    performer(hand, FakeConnector(remote)).perform(*message)
+    run = desk.run(message[0])
+    assert (run.state, run.reason, run.exit_status, run.detail) == (state, reason, exit_status, detail)
+    assert [(raw.text, raw.typed) for raw in remote.started_raw] == [("set name 1", False)]
+    # Nothing of ours was started, and a device may remember what it was told: nobody else gets its connection.
+    assert (remote.started, remote.closed) == ([], [False])
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"), [(RawEnded(None, doubt="It may go on."), "kill_unconfirmed"), (RawEnded(130), "killed")]
+)
+def test_a_cancelled_raw_run_is_killed_when_the_device_tells_and_never_searched_for(
+    desk: Desk, hand: Hand, end: RawEnded, reason: str
+) -> None:
+    message, remote = order(desk, raw=True), session(HELLO, None, TERM=end)
+    made = performer(hand, FakeConnector(remote))
+    _while_running(made, message, lambda: made.cancel({message[0]: CancelOrder(None, "Cancelled.")}))
+    run = desk.run(message[0])
+    assert (run.state, run.reason) == ("cancelled", reason)
+    assert remote.searched == []
+    with pytest.raises(Invalid, match="no mark on its device"), desk.database.transaction() as session_:
+        look.ask(session_, session_.get_one(Job, run.job_id), desk.actor, now=desk.clock.now())
 
 
 def test_the_password_it_logged_in_with_is_in_no_output(desk: Desk, hand: Hand) -> None:

@@ -47,6 +47,31 @@ def shell(request: pytest.FixtureRequest) -> list[str]:
     return words
 
 
+def test_a_raw_order_says_nothing_that_needs_a_shell() -> None:
+    what = ask(raw=True, raw_typed=True)
+    assert What.from_json(what.to_json()) == what == What(raw=True, raw_typed=True)
+    assert what.asked()["raw"] is True
+    more = {
+        "interpreter": "bash",
+        "args": ["x"],
+        "stdin": "x",
+        "cwd": "/",
+        "umask": "027",
+        "env": {"A": "x"},
+        "run_as": "root",
+        "durable": True,
+    }
+    for name, value in more.items():
+        with pytest.raises(Invalid) as refused:
+            ask(raw=True, **{name: value})
+        assert [(fault.field, fault.code) for fault in refused.value.errors] == [(name, "not_in_raw")]
+    with pytest.raises(Invalid, match="set raw, too"):
+        ask(raw_typed=True)
+    with pytest.raises(Invalid, match="control characters"):
+        What.of(Order(targets="web1", command="show\tversion", raw=True), max_stdin_bytes=10)
+    assert What.of(Order(targets="web1", command="a\r\nb\n", raw=True), max_stdin_bytes=10).raw
+
+
 def test_a_plain_command_is_sent_as_it_is() -> None:
     assert compose("echo 'a'\nexit 3", What()) == b"echo 'a'\nexit 3"
     assert What().to_json() is None

@@ -63,6 +63,14 @@ def test_repeating_an_order_gives_the_same_order() -> None:
     assert RunForm().repeating(order).to_order("") == order
 
 
+def test_repeating_a_raw_order_gives_the_same_order() -> None:
+    order = Order(targets="sw1", command="show version", raw=True, raw_typed=True)
+    form = RunForm().repeating(order)
+    assert (form.raw, form.raw_typed) == ("yes", "yes")
+    assert form.to_order("") == order
+    assert RunForm().prefilled({"targets": "sw1", "raw": "yes"}).raw == "yes"
+
+
 def test_repeating_a_script_gives_the_same_script() -> None:
     order = Order(
         targets="web2", command="print(1)", interpreter="python3 -u", args=("a b", "", "it's"), stdin="x\ny",
