@@ -9,9 +9,9 @@ up: ## Set up and start everything (ARGS="--port 9000" to pass options)
 	@bin/setup
 	@exec .venv/bin/opsconsole up $(ARGS)
 
-demo: ## Set up and start with 20 real SSH hosts of its own on loopback
+demo: ## Set up and start with 20 real SSH hosts of its own on loopback (SIMULATED=5000: that many played ones instead)
 	@bin/setup
-	@exec .venv/bin/opsconsole up --demo 20 $(ARGS)
+	@exec .venv/bin/opsconsole up $(if $(SIMULATED),--simulate $(SIMULATED),--demo 20) $(ARGS)
 
 test: ## Run all tests (ARGS="tests/unit -k fold" for some)
 	@bin/test $(ARGS)

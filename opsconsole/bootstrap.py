@@ -7,6 +7,8 @@ from opsconsole import crash
 from opsconsole.clock import SystemClock
 from opsconsole.credentials.cipher import Cipher
 from opsconsole.db.database import Database
+from opsconsole.inventory.executor import Executor
+from opsconsole.jobs.simulation import Simulation
 from opsconsole.runtime import Runtime
 from opsconsole.settings import Settings
 
@@ -20,6 +22,7 @@ class Console:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        Simulation.parse(settings.simulation)
         crash.arm(settings.crash_at)
 
     @cached_property
@@ -44,12 +47,14 @@ class Console:
 
     def make_celery_app(self) -> "Celery":
         """Returns the Celery application with its tasks and the worker's own services attached."""
+        from opsconsole.executors.router import Router
+        from opsconsole.executors.simulate import SimulatedConnector
         from opsconsole.ssh.connector import ParamikoConnector
         from opsconsole.tasks.pool import make_offload
         from opsconsole.tasks.worker import make_worker_app
 
         settings = self.settings
-        connector = ParamikoConnector(
+        over_ssh = ParamikoConnector(
             allow_loopback=settings.allow_loopback,
             allowed_networks=settings.allowed_networks,
             keep_connections=settings.keep_connections,
@@ -57,7 +62,9 @@ class Console:
             offload=make_offload(),
             age_seconds=settings.keep_connection_age_seconds,
         )
-        return make_worker_app(self.runtime, connector)
+        simulated = SimulatedConnector(settings.simulated_dir)
+        router = Router({Executor.SSH: over_ssh, Executor.SIMULATE: simulated})
+        return make_worker_app(self.runtime, router)
 
 
 def build(settings: Settings) -> Console:

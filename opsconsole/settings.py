@@ -104,6 +104,13 @@ class Settings(BaseSettings):
     allowed_networks: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="When set, hosts must resolve into one of these networks: 10.0.0.0/8,192.168.0.0/16."
     )
+    executor: Literal["ssh", "local", "simulate"] = Field(
+        "ssh", description="What carries out runs where neither order nor host says it; simulate plays every host."
+    )
+    allow_local: bool = Field(False, description="Admins may run commands on the workers' own machines.")
+    simulation: str | None = Field(
+        None, description="How simulated hosts behave: seed=7 median_seconds=2 failures=3% unreachable=1%."
+    )
     allow_unlisted_hosts: bool = Field(False, description="Names outside the inventory may be targets.")
     source_programs: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Programs that may tell hosts (inventory sources), by full path, separated by commas."
@@ -340,7 +347,17 @@ class Settings(BaseSettings):
     @property
     def remote_user(self) -> str:
         """The remote user when neither the person nor the inventory names one."""
-        return self.ssh_user or getpass.getuser()
+        return self.ssh_user or self.own_user
+
+    @property
+    def own_user(self) -> str:
+        """The user whom this process runs as."""
+        return getpass.getuser()
+
+    @property
+    def simulated_dir(self) -> Path:
+        """Folder of what simulated hosts of this machine keep of commands that outlive their connection."""
+        return self.data_dir / "simulated"
 
     def secret(self) -> str:
         """Returns the secret key in clear, reading it from the data folder or making it there (mode 0600)."""

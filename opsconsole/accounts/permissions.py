@@ -26,6 +26,7 @@ class Permission(StrEnum):
     VIEW = "view"
     RUN = "run"
     VIEW_ALL_JOBS = "view_all_jobs"
+    RUN_LOCAL = "run_local"
     HIGH_PRIORITY = "high_priority"
     STOP_ALL = "stop_all"
     LIFT_HOLD = "lift_hold"
@@ -41,6 +42,8 @@ class Permission(StrEnum):
 _NEEDS = {
     Permission.VIEW: Role.VIEWER,
     Permission.RUN: Role.OPERATOR,
+    # There it could read the console's own keys and secrets.
+    Permission.RUN_LOCAL: Role.ADMIN,
     Permission.VIEW_ALL_JOBS: Role.APPROVER,
     Permission.HIGH_PRIORITY: Role.APPROVER,
     # Whoever may start commands may stop them all; starting again is for those who answer for the console.

@@ -24,6 +24,7 @@ _WORDS = {letter: word for letter, _, word in _STATES}
 _TERMINAL = "ofkuxsl"
 _STOPS = {"threshold": "too many failures", "canary": "the canary failed", "deadline": "its time was over"}
 _BAR_WIDTH = 40
+_EXECUTORS = {"simulate": "SIMULATED", "local": "LOCAL", "mixed": "PARTLY OVER SSH"}
 
 
 @dataclass(slots=True)
@@ -33,6 +34,8 @@ class Board:
     job: int
     total: int = 0
     state: str = "pending"
+    # What carries it out: ``ssh``, ``local``, ``simulate`` or ``mixed``.
+    executor: str = "ssh"
     stop_reason: str | None = None
     stop_detail: str | None = None
     # On how many hosts a stopping worker ended the command.
@@ -71,6 +74,7 @@ class Board:
         """Takes the status object of the job in."""
         self.total = status["targets"]["count"]
         self.state = status["state"]
+        self.executor = status.get("executor", self.executor)
         self.stop_reason = status.get("stop_reason")
         self.stop_detail = status.get("stop_detail")
         self.worker_shutdown = status.get("worker_shutdown", 0)
@@ -78,6 +82,12 @@ class Board:
         self.rate = status.get("rate_per_s")
         self.eta_ms = status.get("eta_ms")
         self.counts = dict(status["counts"])
+
+    @property
+    def name(self) -> str:
+        """The job's number, with a word beside it when it is not, or not all, carried out over SSH."""
+        word = _EXECUTORS.get(self.executor)
+        return f"#{self.job} {word}" if word else f"#{self.job}"
 
     @property
     def done(self) -> int:
@@ -120,7 +130,7 @@ class Board:
 def progress_line(board: Board) -> str:
     """Returns the one line that shows how far the job is: bar, share, counts, rate and what is left."""
     share = board.done / board.total if board.total else 0.0
-    parts = [f"#{board.job} {_bar(board.counts, board.total)}  {share:4.0%}  {board.done}/{board.total}"]
+    parts = [f"{board.name} {_bar(board.counts, board.total)}  {share:4.0%}  {board.done}/{board.total}"]
     parts += [f"{glyph} {board.counts[letter]}" for letter, glyph in _legend(board.counts)]
     if board.rate:
         parts.append(f"{board.rate:.1f}/s")
@@ -134,7 +144,7 @@ def progress_line(board: Board) -> str:
 def plain_progress(board: Board, seconds: float) -> str:
     """Returns progress as one line for a log file."""
     words = ", ".join(in_words(board.counts))
-    return f"#{board.job} {board.state}: {board.done}/{board.total} done after {duration(seconds)}: {words}"
+    return f"{board.name} {board.state}: {board.done}/{board.total} done after {duration(seconds)}: {words}"
 
 
 def in_words(counts: Mapping[str, int]) -> list[str]:
@@ -151,7 +161,7 @@ def closing_line(board: Board, seconds: float | None, url: str) -> str:
     if board.worker_shutdown:
         stopped += f" ({board.worker_shutdown} ended by a worker's shutdown)"
     took = f", {duration(seconds)}" if seconds is not None else ""
-    return f"#{board.job} {board.state}{stopped}: {', '.join(words)} of {board.total}{took}   {url}"
+    return f"{board.name} {board.state}{stopped}: {', '.join(words)} of {board.total}{took}   {url}"
 
 
 def duration(seconds: float) -> str:

@@ -24,6 +24,9 @@ def _chosen(**options: Any) -> dict[str, Any]:
 
 @click.command()
 @click.option("--demo", "demo_hosts", type=int, default=0, metavar="N", help="Add N real SSH hosts on loopback.")
+@click.option(
+    "--simulate", "simulated_hosts", type=int, default=0, metavar="N", help="N hosts that are only played; dial nobody."
+)
 @click.option("--host", help="Address the web server binds. [default: 127.0.0.1]")
 @click.option("--port", type=int, help="Port of the web server; the next free one when it is in use. [default: 8765]")
 @click.option("--workers", type=int, help="Worker processes. [default: one per core]")
@@ -32,6 +35,7 @@ def _chosen(**options: Any) -> dict[str, Any]:
 @click.option("--open/--no-open", "open_browser", default=False, help="Open the sign-in page in the browser.")
 def up(
     demo_hosts: int,
+    simulated_hosts: int,
     host: str | None,
     port: int | None,
     workers: int | None,
@@ -45,7 +49,7 @@ def up(
     from opsconsole.launcher.up import make_plan, run
 
     chosen = _chosen(host=host, port=port, workers=workers, worker_slots=slots, data_dir=data_dir)
-    run(make_plan(chosen, demo_hosts), _say, open_page=click.launch if open_browser else None)
+    run(make_plan(chosen, demo_hosts, simulated_hosts), _say, open_page=click.launch if open_browser else None)
 
 
 @click.command()

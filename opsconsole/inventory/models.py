@@ -33,6 +33,8 @@ class Host(Base):
     # Which algorithms are spoken with it (modern, legacy) and how its host key is judged; else its groups say it.
     profile: Mapped[str | None] = mapped_column(String(16))
     host_key_policy: Mapped[str | None] = mapped_column(String(16))
+    # What carries out its runs: ssh, local or simulate; else the order or the settings say it.
+    executor: Mapped[str | None] = mapped_column(String(16))
     # Nothing is run on a frozen host.
     frozen: Mapped[bool] = mapped_column(default=False, server_default=false())
     frozen_reason: Mapped[str | None] = mapped_column(String(200))

@@ -18,20 +18,23 @@ from opsconsole.credentials.cipher import Cipher
 from opsconsole.credentials.vault import Vault
 from opsconsole.errors import Unavailable
 from opsconsole.hostset import parse_host
+from opsconsole.inventory.executor import Executor
 from opsconsole.inventory.profiles import profiles_of
 from opsconsole.inventory.service import frozen_hosts
 from opsconsole.jobs import becoming
 from opsconsole.jobs.authentication import Authenticator, Login, Stored
 from opsconsole.jobs.becoming import RUN_AS_SECRET
 from opsconsole.jobs.compose import compose
+from opsconsole.jobs.executing import executor_of
 from opsconsole.jobs.launch import PASSWORD_SECRET
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.options import RunOptions
 from opsconsole.jobs.ports import Auth, Become, Hop, Limits, Profile, RemoteCommand, Secret, Target, Unreached
 from opsconsole.jobs.raw import Manners, RawCommand
 from opsconsole.jobs.route import Route, Step, read_routes
+from opsconsole.jobs.simulation import Simulation
 from opsconsole.jobs.states import Reason
-from opsconsole.jobs.trust import Place, Trust, TrustReader
+from opsconsole.jobs.trust import NO_TRUST, Place, Trust, TrustReader
 from opsconsole.jobs.variables import render
 from opsconsole.jobs.what import RunAs, What
 from opsconsole.settings import Settings
@@ -39,6 +42,8 @@ from opsconsole.settings import Settings
 _JOBS_REMEMBERED = 64
 _REMOTE_LIMIT_SLACK = 15
 _NO_LIMIT_SECONDS = 7 * 86400
+# What the owner of a job must still be allowed for its runs to start.
+_OF_RUNS = (Permission.RUN, Permission.RUN_LOCAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,7 @@ class _JobFacts:
     password: Secret | None
     run_as_password: Secret | None
     problem: Unreached | None
+    simulation: Simulation
 
 
 class Delivered(NamedTuple):
@@ -112,6 +118,7 @@ class Delivered(NamedTuple):
     jump: str | None
     host_key_policy: str | None
     variables: dict[str, str] | None
+    executor: str
     fence: int
     attempt: int
     mark: str
@@ -135,7 +142,7 @@ class ClaimReader:
         self.worker_name = worker_name
         self._trust = TrustReader(settings, home)
         self._jobs: dict[int, _JobFacts] = {}
-        self._permitted: dict[int, bool] = {}
+        self._permitted: dict[int, frozenset[Permission]] = {}
         self._frozen: dict[int, str] = {}
 
     @property
@@ -157,7 +164,8 @@ class ClaimReader:
     def refusal(self, run: Delivered) -> dict[str, Any] | None:
         """Returns the reason and detail of a run that nothing may be started for, as of the last ``read``: the job's
         owner may no longer run commands, or the host was frozen since. ``None`` when it may be claimed."""
-        if not self._permitted.get(run.job_id, False):
+        needed = {Permission.RUN, *([Permission.RUN_LOCAL] if run.executor == Executor.LOCAL else [])}
+        if not needed <= self._permitted.get(run.job_id, frozenset()):
             return {"reason": Reason.NOT_PERMITTED.value}
         if run.id in self._frozen:
             return {"reason": Reason.FROZEN.value, "detail": self._frozen[run.id]}
@@ -171,10 +179,13 @@ class ClaimReader:
             if job_id not in self._jobs:
                 self._remember_job(session, job_id)
         routes = read_routes(session, self._settings, {run.jump for run in runs})
-        places = [Place(run.host, run.address, run.port, run.host_key_policy) for run in runs]
+        # Where nothing is connected to no host key is looked up, nor taken over, and no credential opened.
+        dialled = [run for run in runs if run.executor == Executor.SSH]
+        places = {run.id: Place(run.host, run.address, run.port, run.host_key_policy) for run in dialled}
         on_the_way = [step.place for route in routes.values() for step in route]
-        trusted = self._trust.read(session, [*places, *on_the_way], now)
-        choices = [self._choice(run) for run in runs]
+        trusted = self._trust.read(session, [*places.values(), *on_the_way], now)
+        trusts = {run_id: trusted[place] for run_id, place in places.items()}
+        choices = [self._choice(run) for run in dialled]
         choices += [self._hop_choice(run, step) for run in runs for step in routes[run.jump]]
         choices += becoming.choices([self._jobs[run.job_id].what for run in runs])
         stored = self._authenticator.stored(session, choices, now=now)
@@ -182,15 +193,18 @@ class ClaimReader:
         profiles = profiles_of(session, names.values())
         ways = {run.id: self._hops(partial(self._hop_choice, run), routes[run.jump], trusted, stored) for run in runs}
         return {
-            run.id: self._claim(run, trusted[place], ways[run.id], stored, profiles.get(names[run.id], Profile.MODERN))
-            for run, place in zip(runs, places, strict=True)
+            run.id: self._claim(
+                run, trusts.get(run.id, NO_TRUST), ways[run.id], stored, profiles.get(names[run.id], Profile.MODERN)
+            )
+            for run in runs
         }
 
-    def _read_permissions(self, session: Session, job_ids: set[int]) -> dict[int, bool]:
+    def _read_permissions(self, session: Session, job_ids: set[int]) -> dict[int, frozenset[Permission]]:
         query = select(Job.id, User).join(User, User.id == Job.created_by_id).where(Job.id.in_(job_ids))
         return {
-            job_id: user.disabled_at is None and Actor(user.id, user.name, Role(user.role)).may(Permission.RUN)
+            job_id: frozenset(filter(Actor(user.id, user.name, Role(user.role)).may, _OF_RUNS))
             for job_id, user in session.execute(query.execution_options(populate_existing=True))
+            if user.disabled_at is None
         }
 
     def _remember_job(self, session: Session, job_id: int) -> None:
@@ -212,6 +226,7 @@ class ClaimReader:
             password,
             self._run_as_password(session, job_id, what),
             problem,
+            Simulation.parse(options.simulation),
         )
 
     def _run_as_password(self, session: Session, job_id: int, what: What) -> Secret | None:
@@ -235,9 +250,12 @@ class ClaimReader:
         job = self._jobs[run.job_id]
         auth, problem = self._auth(run, job, stored)
         hops, hop_problem = way
-        become, become_problem = becoming.become(
-            job.what, job.run_as_password, auth, run.host, run.user, self._authenticator, stored
-        )
+        executor = Executor(run.executor)
+        become, become_problem = None, None
+        if executor is not Executor.SIMULATE:
+            become, become_problem = becoming.become(
+                job.what, job.run_as_password, auth, run.host, run.user, self._authenticator, stored
+            )
         target = Target(
             host=run.host,
             address=run.address,
@@ -249,6 +267,8 @@ class ClaimReader:
             revoked_keys=trust.revoked_keys,
             via=hops,
             profile=profile,
+            executor=executor,
+            simulation=job.simulation if executor is Executor.SIMULATE else None,
         )
         options = job.options
         limits = Limits(options.connect_timeout, options.command_timeout, options.idle_timeout, options.kill_grace)
@@ -280,6 +300,8 @@ class ClaimReader:
         return RawCommand(text, job.what.raw_typed, manners)
 
     def _auth(self, run: Delivered, job: _JobFacts, stored: Stored) -> tuple[Auth, Unreached | None]:
+        if run.executor != Executor.SSH:
+            return Auth(identity=run.executor), None
         if job.kind == PASSWORD:
             return Auth(identity=f"the password typed for job {run.job_id}", password=job.password), job.problem
         return self._authenticator.login(self._choice(run), run.host, run.user, stored)
@@ -318,6 +340,7 @@ class ClaimReader:
         keys, policy = trust.known_keys, trust.host_key_policy
         user = self._settings.remote_user
         target = Target(place.host, place.address, place.port, user, keys, policy, profile=profile, via=hops)
+        target = replace(target, executor=executor_of(session, self._settings, name))
         return target, trust.blocked or problem
 
     def _hops(

@@ -96,7 +96,7 @@ class Launcher(Survey):
             {name: row[name] for name in ("i", "host", "address", "port", "user", "wave", "variables")}
             | {"credential": login.words, "credential_from": login.origin, "command": _command_on(prepared, row)}
             | {"host_key_policy": row["host_key_policy"] or self._settings.host_key_policy}
-            | {"jump": way.text, "jump_from": way.source if way.hops else None}
+            | {"jump": way.text, "jump_from": way.source if way.hops else None, "executor": row["executor"]}
             for row, login, way in zip(prepared.rows, prepared.logins, prepared.ways, strict=True)
         ]
         reasons = [error.detail for error in prepared.refusals]
@@ -115,6 +115,7 @@ class Launcher(Survey):
             "drawn_again": options.drawn,
             "options": options.to_json(),
             "priority": order.priority,
+            "executor": prepared.executors.word,
             "command": prepared.command,
             "what": prepared.what.to_json(),
             "policy": {"allowed": allowed, "reasons": reasons},
@@ -200,6 +201,7 @@ def _write_job(session: Session, order: Order, actor: Actor, now: datetime, prep
         failures_allowed=options.allowed_failures(len(resolution.hosts)),
         count_unreachable=options.count_unreachable,
         durable=options.durable,
+        executor=prepared.executors.word,
         priority=prepared.priority.value,
         auth=dict(prepared.auth),
         launch_type=order.launch_type.value,
@@ -244,6 +246,7 @@ def _audit(session: Session, actor: Actor, job: Job, order: Order, prepared: Pre
             "count": job.target_count,
             "user": order.user,
             "credential": order.credential,
+            "executor": job.executor,
             "confirm": order.confirm,
             "reason": order.reason,
             "command_sha256": hashlib.sha256(job.command.encode()).hexdigest(),

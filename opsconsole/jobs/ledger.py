@@ -271,7 +271,7 @@ def _change_of(
                 "started_at": now,
                 "connect_ms": facts.connect_ms,
                 "reused": facts.reused,
-                "host_key": hostkeys.fingerprint(facts.host_key),
+                "host_key": hostkeys.fingerprint(facts.host_key) if facts.host_key is not None else None,
             }
             return Change(
                 claim.run_id,
@@ -357,7 +357,7 @@ def _settle_finish(session: Session, entry: Finish, move: Moved | None, now: dat
 def _remember_keys(session: Session, claim: Claim, facts: ConnectionFacts, now: datetime) -> None:
     """Writes down keys that were accepted unasked: from now on another one is a changed key."""
     places = [(hop.address, hop.port, key) for hop, key in facts.new_hops]
-    if facts.host_key_new:
+    if facts.host_key_new and facts.host_key is not None:
         places.append((claim.target.address, claim.target.port, facts.host_key))
     for address, port, key in places:
         hostkeys.remember(session, address, port, key, source=hostkeys.Source.ACCEPT_NEW, now=now)

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from opsconsole.credentials import scope
 from opsconsole.credentials.choice import AMBIENT, AUTO, KEY, PASSWORD, STORED, Choice
 from opsconsole.credentials.models import Credential
+from opsconsole.inventory.executor import Executor
 from opsconsole.inventory.inherited import Inherited, inherited
 from opsconsole.inventory.resolver import InventoryResolver
 from opsconsole.jobs.placing import Located
@@ -20,7 +21,8 @@ class Login:
     """What one host is logged in to with.
 
     ``choice`` is none for the password typed for the job. ``origin`` is who said so: ``job``, ``host``,
-    ``group <name>``, ``setting`` or ``worker``. ``user`` is the remote user whom the credential is for. ``problem`` is
+    ``group <name>``, ``setting`` or ``worker``; ``local`` and ``simulate`` where there is no login.
+    ``user`` is the remote user whom the credential is for. ``problem`` is
     one sentence, set when the host cannot be logged in to so.
     """
 
@@ -32,7 +34,7 @@ class Login:
     @property
     def words(self) -> str | None:
         """Names it for people, ``None`` when there is nothing to log in with."""
-        if self.problem is not None:
+        if self.problem is not None or self.origin in {Executor.LOCAL, Executor.SIMULATE}:
             return None
         if self.choice is None:
             return "the password typed for this job"

@@ -96,6 +96,8 @@ class Job(Base):
     failures_allowed: Mapped[int | None]
     count_unreachable: Mapped[bool] = mapped_column(default=True, server_default=true())
     durable: Mapped[bool] = mapped_column(default=False, server_default=false())
+    # What carries it out: one of ``Executor``, or ``mixed`` when its hosts differ.
+    executor: Mapped[str] = mapped_column(String(16), default="ssh", server_default="ssh")
 
     # Of those in n_q, how many are published and hold a slot of the job's concurrency.
     n_queued: Mapped[int] = mapped_column(default=0)
@@ -138,6 +140,8 @@ class HostRun(Base):
     rank: Mapped[int] = mapped_column(default=0, server_default="0")
     wave: Mapped[int] = mapped_column(default=0, server_default="0")
     limit_keys: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    # What carries it out on this host, frozen at launch.
+    executor: Mapped[str] = mapped_column(String(16), default="ssh", server_default="ssh")
     # Held back by a person: it stays pending until it is resumed.
     held: Mapped[bool] = mapped_column(default=False, server_default=false())
 

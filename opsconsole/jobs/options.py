@@ -7,7 +7,9 @@ from math import floor
 from typing import Any, Self
 
 from opsconsole.errors import FieldError, Invalid
+from opsconsole.inventory.executor import Executor
 from opsconsole.jobs.canary import CanaryMatch
+from opsconsole.jobs.simulation import Simulation
 from opsconsole.jobs.waves import Canary, Sequencing, Waves, parse_limit_per
 
 
@@ -80,8 +82,9 @@ class RunOptions:
 
     ``waves`` is an expression such as ``1 5 10% *2 +5``, ``canary`` one such as ``3``, ``random 3`` or ``each dc``,
     ``order`` is ``given``, ``random`` or ``spread <tag>``, ``limit_per`` is ``<tag>=<hosts>``, ``group=<hosts>``
-    or ``jump=<hosts>``. ``jump`` is the way to all hosts, ``user@bastion:22,inner`` or ``none``; without it each has
-    its own.
+    or ``jump=<hosts>``. ``executor`` is for all hosts; without it each has its own. ``simulation`` is as in
+    ``simulation.Simulation.parse``. ``jump`` is the way to all hosts, ``user@bastion:22,inner`` or ``none``; without it
+    each has its own.
     """
 
     concurrency: int
@@ -106,6 +109,8 @@ class RunOptions:
     retries: int = 0
     retry_pause: float = 5.0
     durable: bool = False
+    executor: str | None = None
+    simulation: str | None = None
 
     def checked(self, *, max_concurrency: int) -> Self:
         """Returns itself. Raises ``Invalid`` naming every value that is out of its bounds."""
@@ -146,6 +151,10 @@ class RunOptions:
         Sequencing.parse(self.order)
         if self.canary_match is not None:
             CanaryMatch(self.canary_match)
+        if self.executor is not None and self.executor not in set(Executor):
+            message = f"{self.executor[:20]!r} is none of {', '.join(Executor)}."
+            raise Invalid(message, errors=[FieldError("executor", message)])
+        Simulation.parse(self.simulation)
 
     def _check_stages(self) -> None:
         """Raises ``Invalid`` naming what is said of waves, or of a canary, that there are not."""

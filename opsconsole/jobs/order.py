@@ -78,6 +78,8 @@ class Order:
     retries: int | None = None
     retry_pause: float | None = None
     durable: bool | None = None
+    executor: str | None = None
+    simulation: str | None = None
     interpreter: str | None = None
     args: Sequence[str] | None = None
     stdin: str | None = None

@@ -10,11 +10,15 @@ from enum import StrEnum
 from typing import Protocol
 
 from opsconsole.credentials.places import Place
+from opsconsole.inventory.executor import Executor
 from opsconsole.inventory.host_key_policy import HostKeyPolicy as HostKeyPolicy
 from opsconsole.inventory.known_hosts import Authority as Authority
 from opsconsole.inventory.known_hosts import KnownKey as KnownKey
 from opsconsole.inventory.profile import Profile as Profile
 from opsconsole.jobs.raw import RawEnded
+from opsconsole.jobs.sight import LeftProcess as LeftProcess
+from opsconsole.jobs.sight import Sight as Sight
+from opsconsole.jobs.simulation import Simulation
 from opsconsole.jobs.states import Reason
 from opsconsole.secret import Secret as Secret
 
@@ -33,6 +37,7 @@ class Target:
     ``authorities`` may vouch for it by a certificate; whoever shows one of ``revoked_keys``, or a certificate that one
     of them signed, is refused.
     ``via`` are the jump hosts on the way, the one nearest to the console first; the host is dialled by the last one.
+    ``simulation`` says how a simulated host behaves.
     """
 
     host: str
@@ -45,6 +50,8 @@ class Target:
     revoked_keys: tuple[KnownKey, ...] = ()
     via: tuple["Hop", ...] = ()
     profile: Profile = Profile.MODERN
+    executor: Executor = Executor.SSH
+    simulation: Simulation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,54 +294,13 @@ class RemoteProcess(Protocol):
         """
 
 
-_NAMED_PROCESSES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class LeftProcess:
-    """A process of a run that is alive on its host. ``command`` is the start of its command line, safe to show."""
-
-    pid: int
-    age_seconds: int
-    command: str
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """What a search of a host for the mark of a run found: how many processes are ``alive``, and some of them.
-
-    ``ended`` is how many it found at first when none is alive any more.
-    ``problem`` is one sentence, set when the host could not tell; then nothing is known.
-    """
-
-    alive: int = 0
-    processes: tuple[LeftProcess, ...] = ()
-    problem: str | None = None
-    ended: int = 0
-
-    @property
-    def clear(self) -> bool:
-        """True when the host said that nothing with the mark is alive."""
-        return self.problem is None and not self.alive
-
-    @property
-    def words(self) -> str:
-        """What was found as one sentence of at most some 300 characters."""
-        if self.problem is not None or not self.alive:
-            return self.problem or "Nothing of the command is alive on the host."
-        count = "1 process of it is" if self.alive == 1 else f"{self.alive} processes of it are"
-        named = [f"{process.pid} {process.command}" for process in self.processes[:_NAMED_PROCESSES]]
-        more = " and others" if self.alive > len(named) else ""
-        return f"{count} alive on the host: {', '.join(named)}{more}." if named else f"{count} alive on the host."
-
-
 @dataclass(frozen=True, slots=True)
 class ConnectionFacts:
     """What is known once connected, for the record of the run. ``new_hops`` are the jump hosts whose keys were seen
-    for the first time, each with its key."""
+    for the first time, each with its key. Only over SSH there is a ``host_key``."""
 
     address: str
-    host_key: KnownKey
+    host_key: KnownKey | None
     host_key_new: bool
     reused: bool
     connect_ms: int

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from sqlalchemy import func, select
@@ -13,10 +13,12 @@ from opsconsole.accounts.permissions import Actor, Permission
 from opsconsole.credentials.choice import AMBIENT, KEY, PASSWORD, Choice
 from opsconsole.errors import FieldError, Forbidden, Invalid, OpsconsoleError, TooLarge
 from opsconsole.hostset import fold
+from opsconsole.inventory.executor import Executor
 from opsconsole.inventory.inherited import inherited
 from opsconsole.inventory.models import Host
 from opsconsole.inventory.ways import DIRECT, Way, find_ways
 from opsconsole.jobs import becoming
+from opsconsole.jobs.executing import Executors, choose
 from opsconsole.jobs.filling import example, fill
 from opsconsole.jobs.guard import PROTECTED_TAG_VALUE, Risk, assess
 from opsconsole.jobs.limits import Caps
@@ -50,6 +52,7 @@ class Prepared:
     command: str
     what: What
     options: RunOptions
+    executors: Executors
     auth: Mapping[str, Any]
     priority: Priority
     found: Found
@@ -83,7 +86,8 @@ class Survey:
         resolution, located = found.resolution, found.located
         options = self._options(**chosen_of(order))
         count = len(located)
-        ways = self._ways(session, located, options)
+        executors = choose(self._settings, options, located)
+        ways = self._ways(session, located, options, executors)
         rows = [self._place(i, item) for i, item in enumerate(located)]
         filled = fill(located, rows, command, what)
         risk, inventory = self._risk(session, located, what.readable(command))
@@ -102,13 +106,14 @@ class Survey:
             "recent_unreachable_folded": fold(unreachable) if unreachable else "",
             "by": _by_tag(located),
             "jumps": _by_way(ways),
+            "executor": executors.word,
             "inventory_share": round(listed / inventory, 4) if inventory else None,
             "risk": risk.to_json(),
             "worst_case": options.worst_case(count),
             "allowed_failures": options.allowed_failures(count),
             "waves": place_hosts(session, located, options, ways=ways).placement.plan,
             "concurrency": options.concurrency,
-            "eta_ms": _usual_duration_ms(session, command, count, options.concurrency),
+            "eta_ms": _usual_duration_ms(session, command, count, options.concurrency, executors.word),
             "example": example(rows, filled, command, what),
         }
 
@@ -122,14 +127,20 @@ class Survey:
         priority = _priority(order.priority)
         found = self._find(session, actor, order)
         located = found.located
-        ways = self._ways(session, located, options)
+        executors = choose(self._settings, options, located)
+        options = replace(options, simulation=executors.simulation)
+        ways = self._ways(session, located, options, executors)
         places = place_hosts(session, located, options, ways=ways, caps=Caps.parse(self._settings.limits))
         placed, keys = places.placement, places.limit_keys
-        logins = Logins(session, self._settings, auth).of(located)
+        logins = [
+            login if executor is Executor.SSH else Login(None, executor.value)
+            for login, executor in zip(Logins(session, self._settings, auth).of(located), executors.of, strict=True)
+        ]
         policies = self._policies(session, located)
         rows = [
             self._run_row(i, item, auth, login)
             | {**policies[i], "jump": way.text, "rank": rank, "wave": wave, "limit_keys": limits}
+            | self._executor_columns(executors.of[i])
             for i, (item, login, way, rank, wave, limits) in enumerate(
                 zip(located, logins, ways, placed.rank, placed.wave, keys, strict=True)
             )
@@ -141,6 +152,7 @@ class Survey:
             command=command,
             what=what,
             options=options,
+            executors=executors,
             auth=auth,
             priority=priority,
             found=found,
@@ -149,7 +161,7 @@ class Survey:
             rows=rows,
             logins=logins,
             risk=self._risk(session, located, what.readable(command))[0],
-            refusals=self._refusals(actor, priority, found, logins),
+            refusals=self._refusals(actor, priority, found, logins, executors),
         )
 
     def what_of(self, order: Order) -> What:
@@ -157,11 +169,14 @@ class Survey:
         return What.of(order, max_stdin_bytes=self._settings.max_command_bytes)
 
     def _refusals(
-        self, actor: Actor, priority: Priority, hosts: Found, logins: Sequence[Login]
+        self, actor: Actor, priority: Priority, hosts: Found, logins: Sequence[Login], executors: Executors
     ) -> list[OpsconsoleError]:
         found: list[OpsconsoleError] = []
         if not actor.may(Permission.RUN):
             found.append(Forbidden("Your role or token may look at jobs but not run commands."))
+        if executors.local and not actor.may(Permission.RUN_LOCAL):
+            message = "Only admins may run commands on the workers' own machines."
+            found.append(Forbidden(message, errors=[FieldError("executor", message, code="run_local")]))
         if priority is Priority.HIGH and not actor.may(Permission.HIGH_PRIORITY):
             message = "Only approvers and admins may give a job high priority. Launch it with normal priority."
             found.append(Forbidden(message, errors=[FieldError("priority", message, code="high_priority")]))
@@ -179,9 +194,21 @@ class Survey:
     def _find(self, session: Session, actor: Actor, order: Order, *, suggest: bool = False) -> Found:
         return find(session, actor, order, max_hosts=self._settings.max_targets, suggest=suggest)
 
-    def _ways(self, session: Session, located: Sequence[Located], options: RunOptions) -> list[Way]:
+    def _ways(
+        self, session: Session, located: Sequence[Located], options: RunOptions, executors: Executors | None = None
+    ) -> list[Way]:
         hosts = [(item.spec.name, item.entry) for item in located]
-        return find_ways(session, hosts, chosen=options.jump, default=self._settings.jump)
+        ways = find_ways(session, hosts, chosen=options.jump, default=self._settings.jump)
+        if executors is None:
+            return ways
+        return [way if executor is Executor.SSH else Way() for way, executor in zip(ways, executors.of, strict=True)]
+
+    def _executor_columns(self, executor: Executor) -> dict[str, Any]:
+        """Returns the columns of a run that its executor decides; without SSH there is no login and no host key."""
+        if executor is Executor.SSH:
+            return {"executor": executor.value}
+        own = {"user": self._settings.own_user} if executor is Executor.LOCAL else {}
+        return {"executor": executor.value, "host_key_policy": None, **own}
 
     def _policies(self, session: Session, located: Sequence[Located]) -> list[dict[str, Any]]:
         """Returns the column that says how each host's key is judged, where its host or the nearest group says it."""
@@ -275,7 +302,9 @@ class Survey:
     def _recently_unreachable(self, session: Session, located: Sequence[Located]) -> list[str]:
         """Hosts whose latest run did not get through; looked up for orders of a readable size only."""
         names = [item.spec.label for item in located[:500]]
-        latest = select(func.max(HostRun.id)).where(HostRun.host.in_(names)).group_by(HostRun.host)
+        # What was only played says nothing of a host.
+        real = HostRun.host.in_(names), HostRun.executor != Executor.SIMULATE.value
+        latest = select(func.max(HostRun.id)).where(*real).group_by(HostRun.host)
         query = select(HostRun.host).where(HostRun.id.in_(latest), HostRun.state == RunState.UNREACHABLE.value)
         return sorted(session.scalars(query))
 
@@ -315,13 +344,15 @@ def _by_way(ways: Sequence[Way]) -> dict[str, int]:
     return {} if set(counts) <= {DIRECT} else dict(counts.most_common(_WAYS_TOLD))
 
 
-def _usual_duration_ms(session: Session, command: str, count: int, concurrency: int) -> int | None:
-    """The median host's time in the last run of the same command, scaled to this order; ``None`` when it never ran."""
+def _usual_duration_ms(session: Session, command: str, count: int, concurrency: int, executor: str) -> int | None:
+    """The median host's time in the last run of the same command by the same executor, scaled to this order; ``None``
+    when it never ran."""
     if not command:
         return None
     last = session.scalar(
         select(Job.id)
-        .where(Job.command == command.replace("\r\n", "\n"), Job.finished_at.is_not(None), Job.n_o > 0)
+        .where(Job.command == command.replace("\r\n", "\n"), Job.executor == executor)
+        .where(Job.finished_at.is_not(None), Job.n_o > 0)
         .order_by(Job.id.desc())
         .limit(1)
     )

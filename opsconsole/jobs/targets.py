@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, func, or_, select
 from sqlalchemy.orm import Session
 
 from opsconsole.accounts.permissions import Actor, Permission
@@ -44,6 +44,8 @@ class TargetResolver(InventoryResolver):
         newest = self._jobs_session.scalar(select(func.max(Job.id))) or 0
         query = select(Job.id).where(Job.id > newest - _LAST_LOOKS_AT, Job.finished_at.is_not(None))
         query = query.where(func.trim(Job.expression, " \t\r\n") == targets.strip())
+        # A job that was only played is not the last one that hosts had, unless they are simulated anyway.
+        query = query.where(or_(Job.executor != "simulate", Job.options["executor"].as_string().is_(None)))
         if not self._actor.may(Permission.VIEW_ALL_JOBS):
             query = query.where(Job.created_by_id == self._actor.user_id)
         return self._jobs_session.scalar(query.order_by(Job.id.desc()).limit(1))

@@ -45,6 +45,10 @@ class Trust:
     blocked: Unreached | None = None
 
 
+# Where nothing is connected to.
+NO_TRUST = Trust((), HostKeyPolicy.STRICT)
+
+
 class TrustReader:
     """Reads what counts for one worker process, whose own user's known_hosts is under ``home``."""
 

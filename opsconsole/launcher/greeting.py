@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from opsconsole import __version__
-from opsconsole.launcher import demo, web
+from opsconsole.launcher import demo, simulated, web
 from opsconsole.launcher.access import page_address
 from opsconsole.settings import Settings
 
@@ -35,8 +35,21 @@ def lines(settings: Settings, broker: str, url: str, code: str | None) -> list[s
     return shown
 
 
-def demo_lines(settings: Settings, count: int) -> list[str]:
-    """Returns what to try: the demo fleet, or with one of ``count`` hosts running, a first command on it."""
+def try_lines(settings: Settings, demo_hosts: int, simulated_hosts: int) -> list[str]:
+    """Returns what to try: a first command on the simulated hosts, on the demo fleet, or how to get one."""
+    return _simulated_lines(simulated_hosts) if simulated_hosts else _demo_lines(settings, demo_hosts)
+
+
+def _simulated_lines(count: int) -> list[str]:
+    names = simulated.names(count)
+    first = f"{program()} run -w @{simulated.GROUP} -f 500 -- {simulated.FIRST_COMMAND}"
+    return [
+        f"NOTE  This console simulates: {count:,} hosts, {names[0]} to {names[-1]}; nothing is connected to or run",
+        f"Try   {first}     or in the browser: hosts @{simulated.GROUP}, command {simulated.FIRST_COMMAND}",
+    ]
+
+
+def _demo_lines(settings: Settings, count: int) -> list[str]:
     announcement = demo.announced(settings)
     if not count or announcement is None:
         return [

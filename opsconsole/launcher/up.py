@@ -9,7 +9,9 @@ from socket import socket
 
 from opsconsole.clock import SystemClock
 from opsconsole.db.database import Database
-from opsconsole.launcher import access, broker, demo, demo_inventory, folder, greeting, web
+from opsconsole.errors import Invalid
+from opsconsole.inventory.executor import Executor
+from opsconsole.launcher import access, broker, demo, demo_inventory, folder, greeting, simulated, web
 from opsconsole.launcher.child import ChildSpec
 from opsconsole.launcher.commands import beat_command, cli_command, worker_command
 from opsconsole.launcher.database import bring_up_to_date, impatient
@@ -28,6 +30,8 @@ _START_SECONDS = 90.0
 # have gone.
 _WEB_STOP, _WORKER_STOP, _LAST_STOP = 4.0, 7.0, 1.5
 _DRAIN_SECONDS = 3.0
+# A simulated host costs a worker next to nothing.
+_SIMULATED_SLOTS = 500
 _EDGE, _WORK, _GROUND = range(3)
 
 Say = Callable[[str], None]
@@ -40,11 +44,14 @@ class Plan:
     settings: Settings
     overrides: Mapping[str, object]
     demo_hosts: int
+    simulated_hosts: int = 0
 
 
-def make_plan(chosen: Mapping[str, object], demo_hosts: int) -> Plan:
+def make_plan(chosen: Mapping[str, object], demo_hosts: int, simulated_hosts: int = 0) -> Plan:
     """Returns the plan for the settings of the environment with ``chosen`` ones winning. Raises ``Invalid``."""
     settings = Settings.load(**chosen)
+    if demo_hosts and simulated_hosts:
+        raise Invalid("--demo and --simulate exclude each other: a console that simulates dials nobody.")
     if demo_hosts:
         demo.fleet(demo_hosts)
     overrides: dict[str, object] = {**chosen, "data_dir": settings.data_dir}
@@ -55,7 +62,16 @@ def make_plan(chosen: Mapping[str, object], demo_hosts: int) -> Plan:
     overrides["shutdown_policy"] = "cancel"
     if demo_hosts:
         overrides["key_files"] = {**settings.key_files, demo.CREDENTIAL: demo.key_file(settings)}
-    return Plan(Settings.load(**overrides), overrides, demo_hosts)
+    if simulated_hosts:
+        simulated.check(simulated_hosts)
+        # Nobody at all is dialled then, also none of the inventory's other hosts.
+        overrides["executor"] = Executor.SIMULATE.value
+        overrides["simulation"] = settings.simulation or simulated.USUAL
+        overrides["worker_slots"] = (
+            settings.worker_slots if "worker_slots" in settings.model_fields_set else _SIMULATED_SLOTS
+        )
+        overrides["max_targets"] = max(settings.max_targets, simulated_hosts)
+    return Plan(Settings.load(**overrides), overrides, demo_hosts, simulated_hosts)
 
 
 def run(plan: Plan, say: Say, open_page: Callable[[str], object] | None = None) -> None:
@@ -81,7 +97,7 @@ def run(plan: Plan, say: Say, open_page: Callable[[str], object] | None = None) 
                     code = access.grant(settings, database, url).code
                     for line in greeting.lines(settings, broker_name, url, code):
                         say(line)
-                    for line in greeting.demo_lines(settings, plan.demo_hosts):
+                    for line in greeting.try_lines(settings, plan.demo_hosts, plan.simulated_hosts):
                         say(line)
                     if open_page:
                         open_page(str(access.entry_page(settings, url, code)))
@@ -114,6 +130,11 @@ def _start_rest(plan: Plan, supervisor: Supervisor, database: Database, listener
         # A former start had the demo fleet. Its hosts would be found by name and by group, and none would answer.
         with database.transaction() as session:
             demo_inventory.leave(session)
+    with database.transaction() as session:
+        if plan.simulated_hosts:
+            simulated.enter(session, plan.simulated_hosts, SystemClock().now())
+        else:
+            simulated.leave(session)
     watch = WorkerWatch(plan.settings, database, SystemClock())
     watch.settle_former()
     supervisor.start(_children(plan, watch, listener))

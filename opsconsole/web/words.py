@@ -9,6 +9,7 @@ from typing import Any
 from flask_babel import gettext
 from flask_babel import ngettext as gettext_of
 
+from opsconsole.inventory.executor import Executor
 from opsconsole.inventory.ways import DIRECT
 from opsconsole.jobs.options import Gate, RunOptions
 from opsconsole.jobs.states import JobState, PauseReason, StopReason
@@ -200,6 +201,7 @@ def waiting_text(waiting: Mapping[str, Any] | None) -> str:
 def option_facts(job: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Returns how a job is carried out, name and value; what was not asked for is left out."""
     options = asdict(RunOptions.from_json(job["options"]))
+    executor = str(job.get("executor", Executor.SSH))
     facts = [
         (_("At the same time"), number(options["concurrency"])),
         (_("Canary"), options["canary"]),
@@ -220,6 +222,8 @@ def option_facts(job: Mapping[str, Any]) -> list[tuple[str, str]]:
         (_("Without output for"), _time(options["idle_timeout"])),
         (_("The whole job"), _time(options["job_timeout"])),
         (_("Durable"), _("yes") if options["durable"] else ""),
+        (_("Carried out"), "" if executor == Executor.SSH else executor_meaning(executor)),
+        (_("Simulated hosts"), options["simulation"]),
         (_("Priority"), "" if job.get("priority", "normal") == "normal" else str(job["priority"])),
     ]
     return [(name, str(text)) for name, text in facts if text]
@@ -285,6 +289,24 @@ def _retries(options: Mapping[str, Any]) -> str:
 
 def _time(seconds: float) -> str:
     return duration(seconds * 1000) if seconds else ""
+
+
+def executor_word(executor: str) -> str:
+    """Returns the word on what carries a job out, for beside its state."""
+    return {
+        Executor.SSH.value: _("Over SSH"),
+        Executor.LOCAL.value: _("On the worker"),
+        Executor.SIMULATE.value: _("Simulated"),
+    }.get(executor, _("Partly over SSH"))
+
+
+def executor_meaning(executor: str) -> str:
+    """Returns what it means that a job is carried out so, in one sentence."""
+    return {
+        Executor.SSH.value: _("over SSH"),
+        Executor.LOCAL.value: _("on the worker's own machine, not on the hosts"),
+        Executor.SIMULATE.value: _("simulated: nothing was connected to and nothing was run"),
+    }.get(executor, _("some hosts over SSH, others not"))
 
 
 def priority_word(priority: str) -> str:

@@ -97,6 +97,7 @@ def run_row(run: HostRun) -> dict[str, Any]:
         "port": run.port,
         "user": run.user,
         "jump": run.jump,
+        "executor": run.executor,
         "state": run.state,
         "reason": run.reason,
         "detail": run.detail,

@@ -67,6 +67,7 @@ def _summary(job: Job) -> dict[str, Any]:
         "id": job.id,
         "ver": job.ver,
         "state": job.state,
+        "executor": job.executor,
         "stop_reason": job.stop_reason,
         "title": job.title,
         "command": job.command[:_HEAD_CHARS],

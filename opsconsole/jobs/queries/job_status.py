@@ -51,6 +51,7 @@ def status(session: Session, job: Job, *, now: datetime) -> dict[str, Any]:
         "options": options.to_json(),
         "priority": Priority(job.priority).name.lower(),
         "durable": job.durable,
+        "executor": job.executor,
         **progress_of(session, job, now=now),
         "elapsed_ms": job.elapsed_ms,
         "timeout_ms": round(options.job_timeout * 1000) or None,

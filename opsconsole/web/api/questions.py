@@ -82,6 +82,12 @@ class How(Body):
     retries: int | None = Field(None, description="How often a connection that failed is tried again.")
     retry_pause: float | None = Field(None, description="Seconds before the first of them; each further one doubles.")
     durable: bool | None = Field(None, description="The command outlives a worker, which then takes it up again.")
+    executor: Literal["ssh", "simulate"] | None = Field(
+        None, description="What carries it out on all hosts; without it each host's own, or the console's."
+    )
+    simulation: Text | None = Field(
+        None, description="How simulated hosts behave: `seed=7 median_seconds=2 failures=3%`.", max_length=2000
+    )
     timeouts: Timeouts = Timeouts()
 
 

@@ -75,6 +75,7 @@ class Resolved(Answer):
     frozen_folded: str
     by: dict[str, dict[str, int]]
     jumps: dict[str, int]
+    executor: str
     inventory_share: float | None
     risk: Risk
     worst_case: int | None
@@ -112,6 +113,7 @@ class PlannedHost(Answer):
     host_key_policy: str
     jump: str | None
     jump_from: str | None
+    executor: str
     wave: int
     command: str
     variables: dict[str, str] | None
@@ -130,6 +132,7 @@ class Plan(Answer):
     drawn_again: bool
     options: dict[str, Any]
     priority: str
+    executor: str
     command: str
     what: dict[str, Any] | None
     policy: Policy
@@ -224,6 +227,7 @@ class JobStatus(Answer):
     options: dict[str, Any]
     priority: str
     durable: bool
+    executor: str
     pause: Pause | None
     starts_in_ms: int | None
     waves: Waves | None
@@ -289,6 +293,7 @@ class HostRow(Answer):
     signal: str | None
     ms: int | None
     attempt: int
+    executor: str
     bytes: int
     lines: int
     last_line: str | None

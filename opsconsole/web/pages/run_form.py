@@ -24,13 +24,13 @@ _SECONDS = (
     "retry_pause",
 )
 _OF_WAVES = ("waves", "wave_pause", "wave_jitter", "wave_gate", "canary_match", "canary_gate")
-_TEXTS = ("max_failures", "at_stop", "limit_per", "jump")
+_TEXTS = ("max_failures", "at_stop", "limit_per", "jump", "executor", "simulation")
 _ADDRESS = (
     *("targets", "exclude", "command", "title", "user", "credential", "concurrency", "max_failures", "retries"),
     *("interpreter", "args", "stdin", "cwd", "umask", "env", "run_as", "run_as_method", "run_as_credential"),
     *("raw", "raw_typed"),
     *("waves", "wave_pause", "wave_gate", "canary_match", "canary_gate", "limit_per", "jump"),
-    *("priority", "job_timeout"),
+    *("priority", "job_timeout", "executor", "simulation"),
 )
 
 
@@ -70,6 +70,8 @@ class RunForm:
     retry_pause: str = ""
     priority: str = ""
     durable: str = ""
+    executor: str = ""
+    simulation: str = ""
     kind: str = ""
     interpreter: str = ""
     args: str = ""
@@ -159,7 +161,9 @@ class RunForm:
         plain = RunOptions(concurrency=1, connect_timeout=1, command_timeout=1)
         unusual = self.at_stop not in {"", plain.at_stop} or self.priority not in {"", "normal"}
         timed = any(value.strip() not in {"", "0"} for value in (self.idle_timeout, self.job_timeout))
-        placed = self.order not in {"", plain.order} or bool(self.limit_per.strip() or self.jump.strip())
+        placed = self.order not in {"", plain.order} or bool(
+            self.limit_per.strip() or self.jump.strip() or self.executor
+        )
         return bool(unusual or timed or placed or self.ignore_unreachable or self.durable)
 
     def to_order(self, password: str, run_as_password: str = "") -> Order:

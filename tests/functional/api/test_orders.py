@@ -79,6 +79,7 @@ def test_a_dry_run_tells_each_host_and_writes_nothing(
         "host_key_policy": "strict",
         "jump": None,
         "jump_from": None,
+        "executor": "ssh",
         "wave": 2,
         "command": "uptime",
         "variables": None,

@@ -78,6 +78,8 @@ def test_every_option_reaches_the_order(console: FakeConsole, call: Call) -> Non
         "--priority": "high",
         "--idle-timeout": "30",
         "--job-timeout": "60",
+        "--executor": "simulate",
+        "--simulation": "seed=7 failures=3%",
     }
     options = [word for pair in given.items() for word in pair]
     result = call(
@@ -113,6 +115,8 @@ def test_every_option_reaches_the_order(console: FakeConsole, call: Call) -> Non
         "durable": True,
         "raw": True,
         "raw_typed": True,
+        "executor": "simulate",
+        "simulation": "seed=7 failures=3%",
         "timeouts": {"idle_ms": 30000, "job_ms": 60000},
     }
     assert {name: order[name] for name in same} == same

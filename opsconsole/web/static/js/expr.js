@@ -77,7 +77,7 @@ const FLAGS = [
   ["--at-stop", "at_stop"], ["--canary", "canary"], ["--canary-match", "canary_match"], ["--canary-gate", "canary_gate"],
   ["--waves", "waves"], ["--wave-pause", "wave_pause"], ["--wave-jitter", "wave_jitter"], ["--wave-gate", "wave_gate"],
   ["--order", "order"], ["--limit-per", "limit_per"], ["--jump", "jump"], ["--retries", "retries"], ["--retry-pause", "retry_pause"],
-  ["--priority", "priority"], ["--durable", "durable"], ["--user", "user"], ["--reason", "reason"],
+  ["--priority", "priority"], ["--durable", "durable"], ["--executor", "executor"], ["--simulation", "simulation"], ["--user", "user"], ["--reason", "reason"],
   ["--interpreter", "interpreter"], ["--cwd", "cwd"], ["--umask", "umask"], ["--stdin", "stdin"], ["--run-as", "run_as"],
 ];
 const SWITCHES = new Set(["skip_unknown", "ignore_unreachable", "durable"]);

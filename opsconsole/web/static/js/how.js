@@ -7,7 +7,7 @@ import { number, plural, t } from "./texts.js";
 export const FIELDS = [
   "pace", "concurrency", "max_failures", "ignore_unreachable", "at_stop", "waves", "wave_pause", "wave_jitter", "wave_gate", "canary_mode",
   "canary_of", "canary_match", "canary_gate", "order", "spread", "limit_per", "jump", "retries", "retry_pause", "idle_timeout", "job_timeout",
-  "priority", "durable",
+  "priority", "durable", "executor", "simulation",
 ];
 const OF_WAVES = ["waves", "wave_pause", "wave_jitter", "wave_gate", "canary_match", "canary_gate"];
 /** What an order means when nothing is said. @type {Record<string, string>} */

@@ -1,0 +1,43 @@
+"""What a search of a host for the mark of a run found. Pure."""
+
+from dataclasses import dataclass
+
+_NAMED_PROCESSES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class LeftProcess:
+    """A process of a run that is alive on its host. ``command`` is the start of its command line, safe to show."""
+
+    pid: int
+    age_seconds: int
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a search of a host for the mark of a run found: how many processes are ``alive``, and some of them.
+
+    ``ended`` is how many it found at first when none is alive any more.
+    ``problem`` is one sentence, set when the host could not tell; then nothing is known.
+    """
+
+    alive: int = 0
+    processes: tuple[LeftProcess, ...] = ()
+    problem: str | None = None
+    ended: int = 0
+
+    @property
+    def clear(self) -> bool:
+        """True when the host said that nothing with the mark is alive."""
+        return self.problem is None and not self.alive
+
+    @property
+    def words(self) -> str:
+        """What was found as one sentence of at most some 300 characters."""
+        if self.problem is not None or not self.alive:
+            return self.problem or "Nothing of the command is alive on the host."
+        count = "1 process of it is" if self.alive == 1 else f"{self.alive} processes of it are"
+        named = [f"{process.pid} {process.command}" for process in self.processes[:_NAMED_PROCESSES]]
+        more = " and others" if self.alive > len(named) else ""
+        return f"{count} alive on the host: {', '.join(named)}{more}." if named else f"{count} alive on the host."
