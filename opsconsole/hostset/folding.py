@@ -47,7 +47,10 @@ def _fold_shape(shape: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list
 def _ranges(numbers: list[str]) -> str:
     if len(numbers) == 1:
         return numbers[0]
-    return f"[{RangeSet.fromlist(numbers)}]"
+    ranges = RangeSet()
+    # Its items are the numbers as text; fromlist would parse each as a range of its own.
+    ranges.update(numbers)
+    return f"[{ranges}]"
 
 
 def _weave(literals: list[str], row: tuple[str, ...]) -> Iterable[str]:

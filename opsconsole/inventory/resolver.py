@@ -1,10 +1,11 @@
 """Answers a target expression's questions from the inventory, with few queries and only when asked."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from sqlalchemy import select
+from sqlalchemy import Text, cast, select
 from sqlalchemy.orm import Session
 
 from opsconsole.hostset import EmptyInventory
@@ -67,7 +68,14 @@ class InventoryResolver(EmptyInventory):
 
     @cached_property
     def _hosts(self) -> list[tuple[str, dict[str, object]]]:
-        return [(name, tags) for name, tags in self._session.execute(select(Host.name, Host.tags).order_by(Host.key))]
+        # Thousands of hosts have a few sets of tags among them: each is read once.
+        read: dict[str, dict[str, object]] = {}
+        found = []
+        for name, text in self._session.execute(select(Host.name, cast(Host.tags, Text)).order_by(Host.key)):
+            if text not in read:
+                read[text] = json.loads(text)
+            found.append((name, read[text]))
+        return found
 
     @cached_property
     def _groups(self) -> _Groups:
