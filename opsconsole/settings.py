@@ -150,7 +150,7 @@ class Settings(BaseSettings):
     url: str | None = Field(None, description="Console the command line talks to; default is the one running here.")
     token: SecretStr | None = Field(None, description="API token of the command line, with url.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="DEBUG, INFO, WARNING or ERROR."
+        "INFO", description="DEBUG (which also serves scripts and styles as written), INFO, WARNING or ERROR."
     )
     log_json: bool = Field(False, description="Logs as JSON, one object a line.")
     drain_seconds: float = Field(3.0, ge=0, description="How long a stopping worker lets running commands go on.")

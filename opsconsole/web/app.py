@@ -9,7 +9,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from opsconsole.errors import Invalid
 from opsconsole.resources import data_dir
 from opsconsole.runtime import Runtime
-from opsconsole.web import api, auth, compression, csrf, errors, headers, limits, pages, request_log, sse
+from opsconsole.web import api, assets, auth, compression, csrf, errors, headers, limits, pages, request_log, sse
 from opsconsole.web.unit_of_work import EXTENSION
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -36,6 +36,7 @@ def create_app(runtime: Runtime) -> Flask:
     errors.register(app)
     headers.register(app)
     compression.register(app)
+    assets.register(app, as_written=runtime.settings.log_level == "DEBUG")
     sse.register(app, runtime)
     api.register(app)
     pages.register(app)

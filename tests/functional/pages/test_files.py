@@ -2,12 +2,18 @@
 
 import gzip
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from opsconsole.runtime import Runtime
+from opsconsole.web.app import create_app
+from opsconsole.web.sse import streams_of
 from tests.functional.pages.people import Person
 
 SCRIPT = "/static/js/job.js"
+STATIC = Path(__file__).parents[3] / "opsconsole" / "web" / "static"
 
 
 def test_a_script_is_packed_for_who_understands_it(operator: Person) -> None:
@@ -21,6 +27,40 @@ def test_a_script_is_packed_for_who_understands_it(operator: Person) -> None:
         assert answer.headers["Vary"] == "Accept-Encoding"
         assert answer.headers["Cache-Control"] == "no-cache"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(("pattern", "budget"), [("js/**/*.js", 60_000), ("css/*.css", 12_000)])
+def test_all_that_a_page_could_load_stays_small(operator: Person, pattern: str, budget: int) -> None:
+    sizes = {}
+    for path in STATIC.glob(pattern):
+        answer = operator.get(f"/static/{path.relative_to(STATIC)}", headers={"Accept-Encoding": "gzip"})
+        assert answer.status_code == 200
+        sizes[path.name] = len(answer.data)
+    assert 0 < sum(sizes.values()) < budget, sorted(sizes.items(), key=lambda item: -item[1])
+
+
+def test_comments_stay_in_the_sources(operator: Person) -> None:
+    written = (STATIC / "js" / "job.js").read_text(encoding="utf-8")
+    served = operator.get(SCRIPT).get_data(as_text=True)
+    assert "/**" in written
+    assert "/**" not in served
+    assert len(served) < 0.8 * len(written)
+
+
+def test_while_debugging_the_sources_are_served(runtime: Runtime) -> None:
+    debugging = replace(runtime, settings=runtime.settings.model_copy(update={"log_level": "DEBUG"}))
+    app = create_app(debugging)
+    answer = app.test_client().get(SCRIPT)
+    streams_of(app).stop()
+    assert answer.data == (STATIC / "js" / "job.js").read_bytes()
+
+
+NOTHING = ["js/none.js", "js", "none.txt", "../app.py", "js/..%2f..%2fapp.js", "%2e%2e/web/app.py"]
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_there_is_nothing_else(operator: Person, name: str) -> None:
+    assert operator.get(f"/static/{name}").status_code == 404
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "identity"])

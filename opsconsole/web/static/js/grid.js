@@ -102,7 +102,8 @@ function tileGrid({ root, options, tip }) {
     const name = `t ${letter}${dim}${i === chosen ? " sel" : ""}${ticked ? " tick" : ""}`;
     if (tiles[i].className !== name) {
       tiles[i].className = name;
-      tiles[i].setAttribute("aria-label", `${options.hosts[i]}: ${t(STATES[letter])}${ticked ? `, ${t("chosen")}` : ""}`);
+      const said = `${options.hosts[i]}: ${t(STATES[letter])}`;
+      tiles[i].setAttribute("aria-label", ticked ? `${said}, ${t("chosen")}` : said);
     }
   };
   const arrange = () => {
