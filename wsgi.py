@@ -1,6 +1,5 @@
 """The WSGI application of a checkout: ``gunicorn wsgi:app``. Installed copies use ``opsconsole web``."""
 
-from opsconsole.bootstrap import build
-from opsconsole.settings import Settings
+from opsconsole.launcher.web import application
 
-app = build(Settings.load()).make_wsgi_app()
+app = application()

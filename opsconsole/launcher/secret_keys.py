@@ -5,6 +5,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from opsconsole.clock import SystemClock
+from opsconsole.credentials import self_test as credentials
 from opsconsole.credentials.cipher import Cipher
 from opsconsole.credentials.rotation import KeyState, Rotation, key_states
 from opsconsole.credentials.vault import Vault
@@ -17,7 +18,7 @@ from opsconsole.settings import Settings, read_or_create_secret
 def self_test(settings: Settings, database: Database) -> None:
     """Raises ``Unavailable`` unless this installation's secret key opens what the database keeps."""
     with database.read() as session:
-        Vault(Cipher(settings.secret())).self_test(session)
+        credentials.self_test(settings, session)
 
 
 def states(settings: Settings) -> list[KeyState]:

@@ -15,9 +15,9 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.http.message import Request
 from gunicorn.workers.base import Worker
 
-from opsconsole.bootstrap import build
+from opsconsole.bootstrap import Console, build
 from opsconsole.db.schema import require_current
-from opsconsole.errors import Invalid, Unavailable
+from opsconsole.errors import Invalid, OpsconsoleError, Unavailable
 from opsconsole.launcher.orphans import end_with_parent
 from opsconsole.launcher.secret_keys import self_test
 from opsconsole.settings import Settings
@@ -30,6 +30,8 @@ _NEXT_PORTS = 50
 _STUCK_SECONDS = 60
 _GRACEFUL_SECONDS = 3
 _KEEPALIVE_SECONDS = 15
+# A worker of gunicorn that ends with it is not started once more.
+_BOOT_FAILED = 3
 
 
 def check_exposure(settings: Settings) -> None:
@@ -80,16 +82,35 @@ def serve(settings: Settings, listener: int | None, say: Callable[[str], None]) 
     of this version.
     """
     check_exposure(settings)
-    console = build(settings)
-    require_current(console.runtime.database)
-    self_test(settings, console.runtime.database)
-    # The process that serves is a fork of this one, and connections do not survive that.
-    console.runtime.database.close()
+    console = _grounded(settings)
     if listener is None:
         own = listen(settings)
         say(f"Serving {url_of(own)}")
         listener = own.detach()
     _Server(console.make_wsgi_app, _options(settings, listener)).run()
+
+
+def application() -> Application:
+    """Returns the web application for a server of one's own, such as ``gunicorn wsgi:app``.
+
+    Where settings, schema or secret key do not fit it says so in one sentence and raises ``SystemExit``, with the
+    status that keeps gunicorn from trying again.
+    """
+    try:
+        return _grounded(Settings.load()).make_wsgi_app()
+    except OpsconsoleError as error:
+        sys.stderr.write(f"ERROR {error.detail}\n")
+        raise SystemExit(_BOOT_FAILED) from None
+
+
+def _grounded(settings: Settings) -> Console:
+    """Returns the console. Raises ``Unavailable`` unless its database has this version's schema and this secret key."""
+    console = build(settings)
+    require_current(console.runtime.database)
+    self_test(settings, console.runtime.database)
+    # The process that serves is often a fork of this one, and connections do not survive that.
+    console.runtime.database.close()
+    return console
 
 
 def _options(settings: Settings, descriptor: int) -> dict[str, Any]:

@@ -1,19 +1,21 @@
 """A worker process: the Celery application with its tasks, and the services that live as long as the process."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import structlog
 from celery import Celery, bootsteps
-from celery.signals import worker_shutting_down
+from celery.signals import beat_init, worker_shutting_down
 
 from opsconsole.credentials.external import sources_of
-from opsconsole.credentials.vault import Vault
+from opsconsole.credentials.self_test import self_test
 from opsconsole.db.database import Database
 from opsconsole.db.schema import require_current
+from opsconsole.errors import OpsconsoleError
 from opsconsole.jobs.claims import ClaimReader
 from opsconsole.jobs.keyscan import KeyScanner
 from opsconsole.jobs.ledger import Ledger
@@ -41,6 +43,8 @@ _REPLAY_SECONDS = 5.0
 _LABEL_OPTION = "--hostname"
 # The databases' largest integer.
 _ID_LIMIT = 2**63
+# What a process ends with that cannot work as it was set up; the command line has the same number for that.
+_CANNOT_START = 5
 
 
 class Services:
@@ -57,7 +61,6 @@ class Services:
         settings = runtime.settings
         self._settings, self._clock = settings, runtime.clock
         self._connector = connector
-        self._vault = Vault(runtime.cipher)
         self._identity = Identity(label)
         # Each native thread has an engine of its own, so that no lock is shared between it and a greenlet.
         self._databases = [Database(settings.database, pool_size=1) for _ in range(3)]
@@ -138,7 +141,7 @@ class Services:
     def _check_ground(self) -> None:
         require_current(self._databases[0])
         with self._databases[0].read() as session:
-            self._vault.self_test(session)
+            self_test(self._settings, session)
 
     def _replay(self) -> None:
         """Stores what former processes could not, now and whenever the database is back."""
@@ -197,7 +200,8 @@ def make_worker_app(runtime: Runtime, connector: Connector) -> Celery:
         def start(self, parent: Any) -> None:
             label = str(parent.hostname).split("@", 1)[0]
             services = Services(runtime, connector, dispatcher, make_look(runtime.settings, app), label)
-            services.start()
+            with _leaving_with_a_sentence():
+                services.start()
             running.append(services)
 
         def stop(self, parent: Any) -> None:
@@ -222,12 +226,29 @@ def make_worker_app(runtime: Runtime, connector: Connector) -> Celery:
     _add_tasks(app, running)
     _add_questions(app, running)
 
+    @beat_init.connect(weak=False)
+    def on_beat_init(**_: object) -> None:
+        # It opens no secret itself, but whoever gave it the wrong key gave it to others, too.
+        with _leaving_with_a_sentence(), runtime.database.read() as session:
+            self_test(runtime.settings, session)
+
     @worker_shutting_down.connect(weak=False)
     def on_shutting_down(**_: object) -> None:
         for services in running:
             services.drain()
 
     return app
+
+
+@contextmanager
+def _leaving_with_a_sentence() -> Iterator[None]:
+    """Turns an error that a person can mend into one line of the log and the end of the process: Celery would write its
+    own traceback around it."""
+    try:
+        yield
+    except OpsconsoleError as error:
+        _log.critical(error.detail, code=error.code)
+        raise SystemExit(_CANNOT_START) from None
 
 
 def _add_tasks(app: Celery, running: list[Services]) -> None:

@@ -15,10 +15,13 @@ import psutil
 import pytest
 from sqlalchemy import select
 
+from opsconsole.credentials.cipher import Cipher
+from opsconsole.credentials.vault import Vault
 from opsconsole.db.database import Database
 from opsconsole.jobs.models import WorkerProcess
 from opsconsole.launcher import broker, folder
 from opsconsole.settings import Settings
+from tests.support.clock import START
 from tests.support.sshd import free_port
 
 ROOT = Path(__file__).parents[3]
@@ -111,3 +114,35 @@ def test_gunicorn_serves_the_console(environment: dict[str, str], tmp_path: Path
     with _running(command, log, environment) as process:
         _until(healthy, process, log)
     assert "Traceback" not in log.read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("embedded_broker")
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        (["gunicorn", "--bind", "127.0.0.1:0", "wsgi:app"], 3),
+        (["celery", "-A", "worker", "worker"], 5),
+        (["celery", "-A", "worker", "beat"], 5),
+    ],
+    ids=lambda value: " ".join(value[:3]) if isinstance(value, list) else None,
+)
+def test_another_secret_key_is_told_in_one_sentence(
+    database: Database, settings: Settings, environment: dict[str, str], command: list[str], status: int
+) -> None:
+    with database.transaction() as session:
+        Vault(Cipher(settings.secret())).make_key(session, now=START)
+    done = subprocess.run(
+        [BIN / command[0], *command[1:]],
+        cwd=ROOT,
+        env=os.environ | environment | {"OPSCONSOLE_SECRET_KEY": "x" * 40},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == status, said
+    assert said.count("another secret key than the one that sealed") == 1
+    assert "put it back from a backup (OPSCONSOLE_SECRET_KEY or OPSCONSOLE_SECRET_KEY_FILE)" in said
+    assert "Traceback" not in said
+    assert "x" * 40 not in said
