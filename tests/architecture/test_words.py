@@ -33,5 +33,7 @@ def test_no_foreign_or_unfinished_word() -> None:
         if path.suffix not in TEXT_SUFFIXES:
             continue
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            found += [f"{relative(path)}:{number}: {match.group()}" for match in pattern.finditer(line)]
+            # The letters of a checksum fall as they fall.
+            words = re.sub(r'"integrity": "sha512-[^"]*"', "", line)
+            found += [f"{relative(path)}:{number}: {match.group()}" for match in pattern.finditer(words)]
     assert not found, found

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { headline, phase, reasonOf, waitingText, waveNote, waveWindow } from "../../../opsconsole/web/static/js/control.js";
 
 const list = [{ kind: "canary", size: 1 }, ...Array.from({ length: 20 }, () => ({ kind: "wave", size: 5 }))];

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import fc from "fast-check";
+import { test } from "vitest";
 import { commandLine, quote, tokens } from "../../../opsconsole/web/static/js/expr.js";
 
 const kinds = (expression, unknown) => tokens(expression, unknown).map(({ text, kind }) => [text, kind]);
@@ -8,6 +9,11 @@ test("an expression is painted without losing a character", () => {
   for (const expression of ["@web&@prod,web-[1-3,5]!web-2", "a b\nc", "[", "]]", "", "x[1-", "@dc:eu !@x", "matched(/a b/", "matched(/(a, b)/):#7 x"]) {
     assert.equal(tokens(expression).map(({ text }) => text).join(""), expression);
   }
+});
+
+test("no expression loses a character", () => {
+  const piece = fc.constantFrom("@web", "[1-3", "]", "!", "&", ",", " ", "state(f)", ":#7", "matched(/", "/)", "(", ")", "\\", "é世", "\n");
+  fc.assert(fc.property(fc.array(piece).map((pieces) => pieces.join("")), (text) => assert.equal(tokens(text).map((token) => token.text).join(""), text)));
 });
 
 test("groups, operators, what is left out and what is unknown look different", () => {

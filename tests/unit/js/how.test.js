@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { forApi, how, steps, waveName, waveSizes, wavesHead } from "../../../opsconsole/web/static/js/how.js";
 
 const form = { pace: "waves", concurrency: "50", max_failures: "", waves: "10% 100%", canary_mode: "first", canary_of: "1", canary_gate: "manual",

@@ -1,15 +1,7 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import fc from "fast-check";
+import { test } from "vitest";
 import { changed, elapsed, LETTERS, reduce, start } from "../../../opsconsole/web/static/js/store.js";
-
-/** A small generator of numbers, so that a failure can be repeated. */
-function dice(seed) {
-  let state = seed;
-  return (below) => {
-    state = (state * 1103515245 + 12345) & 0x7fffffff;
-    return state % below;
-  };
-}
 
 /** A job as the server keeps it: each host with the version at which it last changed. */
 class Server {
@@ -60,20 +52,52 @@ test("a start and who stopped it come with deltas and with the job's own events"
 
 const job = (count) => ({ id: 1, ver: 0, state: "pending", counts: { q: count }, targets: { count } });
 
+const change = fc.record({ change: fc.nat(39), state: fc.constantFrom(...LETTERS) });
+// A delta that arrives, one that is lost on the way, one that comes a second time, and a look at the whole.
+const arrival = fc.constantFrom("delta", "delta", "lost", "again", "snapshot");
+const story = fc.tuple(fc.integer({ min: 1, max: 40 }), fc.array(fc.oneof({ arbitrary: change, weight: 3 }, arrival), { maxLength: 120 }));
+
 test("any deltas may be lost as long as a later one since the last seen version comes", () => {
-  for (let seed = 1; seed <= 200; seed++) {
-    const next = dice(seed);
-    const server = new Server(1 + next(40));
-    let view = reduce(start(job(server.hosts.length)), "snapshot", server.snapshot());
-    for (let step = 0; step < 60; step++) {
-      for (let n = next(4); n > 0; n--) server.change(next(server.hosts.length), LETTERS[next(LETTERS.length)]);
-      if (next(3) === 0) view = reduce(view, "delta", server.delta(view.ver));
-    }
-    view = reduce(view, "delta", server.delta(view.ver));
-    assert.equal(view.grid, server.grid);
-    assert.deepEqual(view.job.counts, server.counts);
-    assert.equal(view.job.done, server.hosts.filter((host) => !"qcr".includes(host.state)).length);
-  }
+  fc.assert(
+    fc.property(story, ([count, events]) => {
+      const server = new Server(count);
+      let view = reduce(start(job(count)), "snapshot", server.snapshot());
+      let last = server.delta(view.ver);
+      for (const event of events) {
+        if (typeof event === "object") server.change(event.change % count, event.state);
+        else if (event === "snapshot") view = reduce(view, event, server.snapshot());
+        else if (event === "again") view = reduce(view, "delta", last);
+        else {
+          last = server.delta(view.ver);
+          if (event === "delta") view = reduce(view, "delta", last);
+        }
+      }
+      view = reduce(view, "delta", server.delta(view.ver));
+      const whole = reduce(start(job(count)), "snapshot", server.snapshot());
+      const seen = ({ grid, ver, job: { counts, done, progress } }) => ({ grid, ver, counts, done, progress });
+      assert.deepEqual({ ...seen(view), progress: 0 }, { ...seen(whole), progress: 0 });
+      assert.equal(view.job.done, server.hosts.filter((host) => !"qcr".includes(host.state)).length);
+      // A host's facts are those of the change that its letter comes from.
+      for (const [i, facts] of view.facts) assert.equal(facts.exit, server.hosts[i].exit);
+      assert.equal(Object.values(view.job.counts).reduce((sum, n) => sum + n, 0), count);
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test("the view that was given is never changed", () => {
+  fc.assert(
+    fc.property(fc.array(change, { minLength: 1, maxLength: 20 }), (changes) => {
+      const server = new Server(40);
+      const before = reduce(start(job(40)), "snapshot", server.snapshot());
+      const copy = structuredClone(before);
+      for (const one of changes) server.change(one.change, one.state);
+      for (const event of [["delta", server.delta(before.ver)], ["snapshot", server.snapshot()], ["done", { ver: 99, state: "failed" }]]) {
+        assert.notEqual(reduce(before, ...event), before);
+      }
+      assert.deepEqual(before, copy);
+    }),
+  );
 });
 
 test("an old or repeated event changes nothing", () => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { about, bytes, duration, plural, t } from "../../../opsconsole/web/static/js/texts.js";
 
 test("durations read as people say them", () => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { commandLine } from "../../../opsconsole/web/static/js/expr.js";
 import { variables, what, words } from "../../../opsconsole/web/static/js/what.js";
 

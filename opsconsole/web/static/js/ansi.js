@@ -35,7 +35,7 @@ export function parse(line, before = plain()) {
   for (let at = 0; at < line.length; ) {
     const char = String.fromCodePoint(/** @type {number} */ (line.codePointAt(at)));
     if (char === ESC || char === "\x9b") {
-      const sequence = escape(line, at);
+      const sequence = sequenceAt(line, at);
       if (sequence.sgr !== null) style = sgr(style, sequence.sgr);
       at = sequence.end;
       continue;
@@ -60,7 +60,7 @@ const hex = (char, width) => (char.codePointAt(0) ?? 0).toString(16).toUpperCase
  * @param {number} at
  * @returns {{end: number, sgr: string | null}}
  */
-function escape(line, at) {
+function sequenceAt(line, at) {
   const eightBit = line[at] === "\x9b";
   const kind = eightBit ? "[" : line[at + 1];
   let end = at + (eightBit ? 1 : 2);

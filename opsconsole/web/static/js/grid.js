@@ -57,7 +57,7 @@ function places(grid, troubleFirst) {
 
 /** @param {{root: HTMLElement, options: GridOptions, tip: Function}} shared @returns {Grid} */
 function tileGrid({ root, options, tip }) {
-  const tiles = options.hosts.map((host, i) => el("a", { href: options.href(i), "data-i": i, tabindex: -1 }));
+  const tiles = options.hosts.map((_host, i) => el("a", { href: options.href(i), "data-i": i, tabindex: -1 }));
   let grid = "";
   let filter = "";
   let chosen = -1;

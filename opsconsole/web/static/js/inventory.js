@@ -92,7 +92,8 @@ function start() {
 
   async function find() {
     asking?.abort();
-    const control = (asking = new AbortController());
+    const control = new AbortController();
+    asking = control;
     try {
       const page = await ask("", control.signal);
       rows = page.hosts;

@@ -130,7 +130,9 @@ function refreshGroups() {
   const list = shown === "groups" ? allGroups : overviewGroups;
   if ((!newGroups && !list.late) || !"overview groups".includes(shown) || document.hidden) return;
   newGroups = false;
-  list.refresh().then(() => byId("groups-count") && (byId("groups-count").textContent = number(list.count)));
+  list.refresh().then(() => {
+    if (byId("groups-count")) byId("groups-count").textContent = number(list.count);
+  });
 }
 setInterval(refreshGroups, 2000);
 
@@ -397,4 +399,5 @@ chooseFirst();
 tab(shown);
 // The counters may have been used while the roster was on its way.
 const wanted = filter;
-if (wanted) setFilter("", false), [...wanted].forEach((letter) => setFilter(letter, true));
+if (wanted) setFilter("", false);
+for (const letter of wanted) setFilter(letter, true);

@@ -99,7 +99,7 @@ export function follow(job, { onEvent, onLink }) {
         const status = await api(`/api/v1/jobs/${job}`, { signal: control.signal });
         if (status.finished_at && status.ver <= ver) take("done", status);
         else onEvent("job", { ver, state: status.state, stop_reason: status.stop_reason, stopped_by: status.stopped_by });
-      } catch (error) {
+      } catch {
         if (control.signal.aborted) return;
         onLink("retry");
         await new Promise((resolve) => setTimeout(resolve, 2000));

@@ -4,6 +4,18 @@ import { el } from "./dom.js";
 const SPARE_ROWS = 12;
 
 /**
+ * Returns the first and the last row that must exist; none does when the last is before the first.
+ * @param {number} top where the rows begin below the upper edge of what is seen, in pixels; negative once scrolled
+ * @param {number} seen height of what is seen, in pixels
+ * @param {number} height of a row, in pixels
+ * @param {number} count of all rows
+ */
+export function visible(top, seen, height, count) {
+  const first = Math.max(0, Math.floor(-top / height) - SPARE_ROWS);
+  return { first, last: Math.min(count - 1, Math.ceil((seen - top) / height) + SPARE_ROWS) };
+}
+
+/**
  * @param {HTMLElement} root holds the rows; its height is set to that of all rows
  * @param {HTMLElement} scroller the element that scrolls
  * @param {{height: number, row: (index: number) => HTMLElement, need: (last: number) => void}} options
@@ -18,8 +30,7 @@ export function virtualList(root, scroller, { height, row, need }) {
   function draw() {
     due = false;
     const top = root.getBoundingClientRect().top - scroller.getBoundingClientRect().top;
-    const first = Math.max(0, Math.floor(-top / height) - SPARE_ROWS);
-    const last = Math.min(count - 1, Math.ceil((scroller.clientHeight - top) / height) + SPARE_ROWS);
+    const { first, last } = visible(top, scroller.clientHeight, height, count);
     for (const [index, node] of shown) {
       if (index >= first && index <= last) continue;
       // The focused row stays, or the keyboard would lose its place.

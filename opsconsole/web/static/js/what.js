@@ -18,12 +18,12 @@ export function what({ kind, stdin, ...form }) {
   return Object.fromEntries(Object.entries(said).filter(([, value]) => (value.trim ? value : Object.keys(value).length)));
 }
 
-const WORD = /(?:[^\s'"\\]|\\[^]|'[^']*'|"(?:[^"\\]|\\[^])*")+/g;
+const WORD = /(?:[^\s'"\\]|\\[\s\S]|'[^']*'|"(?:[^"\\]|\\[\s\S])*")+/g;
 
 /** Returns the words of a text as a shell splits them, null while a quote is open. @param {string} text @returns {string[] | null} */
 export function words(text) {
   if (text.replace(WORD, "").trim()) return null;
-  return (text.match(WORD) ?? []).map((word) => word.replace(/'([^']*)'|"((?:[^"\\]|\\[^])*)"|\\([^])/g,
+  return (text.match(WORD) ?? []).map((word) => word.replace(/'([^']*)'|"((?:[^"\\]|\\[\s\S])*)"|\\([\s\S])/g,
     (_all, one, two, three) => one ?? two?.replace(/\\(["\\])/g, "$1") ?? three));
 }
 
