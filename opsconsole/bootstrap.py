@@ -47,6 +47,7 @@ class Console:
 
     def make_celery_app(self) -> "Celery":
         """Returns the Celery application with its tasks and the worker's own services attached."""
+        from opsconsole.executors.local import LocalConnector
         from opsconsole.executors.router import Router
         from opsconsole.executors.simulate import SimulatedConnector
         from opsconsole.ssh.connector import ParamikoConnector
@@ -62,8 +63,9 @@ class Console:
             offload=make_offload(),
             age_seconds=settings.keep_connection_age_seconds,
         )
+        local = LocalConnector(allowed=settings.allow_local)
         simulated = SimulatedConnector(settings.simulated_dir)
-        router = Router({Executor.SSH: over_ssh, Executor.SIMULATE: simulated})
+        router = Router({Executor.SSH: over_ssh, Executor.LOCAL: local, Executor.SIMULATE: simulated})
         return make_worker_app(self.runtime, router)
 
 

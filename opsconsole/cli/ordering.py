@@ -146,7 +146,9 @@ def control_options(command: Callable[P, None]) -> Callable[P, None]:
         click.option("--at-stop", type=click.Choice(["finish", "kill"]), help="Fate of running hosts at a stop."),
         click.option("--ignore-unreachable", is_flag=True, help="Unreachable hosts do not count as failed."),
         click.option("--durable", is_flag=True, help="The command outlives its worker and is taken up again."),
-        click.option("--executor", type=click.Choice(["ssh", "simulate"]), help="What carries it out on all hosts."),
+        click.option(
+            "--executor", type=click.Choice(["ssh", "local", "simulate"]), help="What carries it out on all hosts."
+        ),
         click.option("--simulation", metavar="TEXT", help="Of simulated hosts: 'seed=7 failures=3% output=df'."),
         click.option("--priority", type=click.Choice(["low", "normal", "high"]), help="high: approvers and admins."),
     )

@@ -36,8 +36,8 @@ class Executors:
         return Executor.LOCAL in self.of
 
 
-def choose(settings: Settings, options: RunOptions, located: Sequence[Located]) -> Executors:
-    """Returns what carries out an order on ``located``.
+def choose(settings: Settings, options: RunOptions, located: Sequence[Located], *, raw: bool) -> Executors:
+    """Returns what carries out an order on ``located``; ``raw`` says that it is for a device with a terminal.
 
     A simulated host stays one, and on a console that simulates every host is one. Else the order says it, the host, or
     the settings. Raises ``Invalid`` for an order that says otherwise, and for one that says how simulated hosts behave
@@ -56,6 +56,8 @@ def choose(settings: Settings, options: RunOptions, located: Sequence[Located]) 
     found = [_of_host(said, chosen, usual) for said in own]
     if Executor.LOCAL in found and not settings.allow_local:
         raise _fault("executor", "This console runs nothing on its workers' own machines (setting allow_local).")
+    if Executor.LOCAL in found and raw:
+        raise _fault("raw", "A raw run is for a device behind SSH; the worker's own machine is none.")
     if Executor.SIMULATE in found:
         return Executors(found, options.simulation or settings.simulation)
     if options.simulation is not None:

@@ -17,11 +17,11 @@ from opsconsole.jobs.ports import (
 )
 from opsconsole.jobs.states import Reason
 from opsconsole.ssh import failures, lease, search
-from opsconsole.ssh.channel import SEND_FAILURES, WINDOW, RunChannel
+from opsconsole.ssh.channel import SEND_FAILURES, WINDOW
+from opsconsole.ssh.line import Line, LineChannel
 from opsconsole.ssh.passage import Passage
 from opsconsole.ssh.pulse import Pulse
 from opsconsole.ssh.sweep import Sweep
-from opsconsole.ssh.transport import ClientTransport
 
 # After the exit status, how long output may stay open before what keeps it open is called a left child.
 _EOF_WAIT_SECONDS = 2.0
@@ -65,9 +65,7 @@ class Request:
 class SshProcess:
     """A command on a session channel, behind the guard. One thread iterates ``events``; any may call ``signal``."""
 
-    def __init__(
-        self, transport: ClientTransport, channel: RunChannel, request: Request, answer_seconds: float
-    ) -> None:
+    def __init__(self, transport: Line, channel: LineChannel, request: Request, answer_seconds: float) -> None:
         self._transport = transport
         self._channel = channel
         self._exec_line = request.line

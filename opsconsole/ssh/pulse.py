@@ -3,7 +3,7 @@
 import time
 
 from opsconsole.ssh.channel import SEND_FAILURES
-from opsconsole.ssh.transport import ClientTransport
+from opsconsole.ssh.line import Line
 
 # Silence after which the host is asked for a sign of life, and how long it may take: together under 30 seconds.
 _PROBE_AFTER_SECONDS = 12.0
@@ -13,7 +13,7 @@ _PROBE_LIMIT_SECONDS = 12.0
 class Pulse:
     """One connection's pulse, felt by the thread that follows what runs over it."""
 
-    def __init__(self, transport: ClientTransport) -> None:
+    def __init__(self, transport: Line) -> None:
         self._transport = transport
         self._probed_at: float | None = None
 
@@ -38,4 +38,4 @@ class Pulse:
         """The monotonic time at which to feel it again."""
         if self._probed_at is not None:
             return self._probed_at + _PROBE_LIMIT_SECONDS
-        return self._transport.wire.heard_at + _PROBE_AFTER_SECONDS
+        return time.monotonic() - self._transport.silent_seconds() + _PROBE_AFTER_SECONDS

@@ -5,6 +5,7 @@ from opsconsole.jobs.raw import RawCommand
 from opsconsole.ssh import durable, lease
 from opsconsole.ssh.channel import SEND_FAILURES, RunChannel
 from opsconsole.ssh.deadline import Deadline
+from opsconsole.ssh.line import Line, LineChannel
 from opsconsole.ssh.passage import Passage
 from opsconsole.ssh.pool import Kept, Pool
 from opsconsole.ssh.process import Request, SshProcess
@@ -32,33 +33,17 @@ class SshSession:
 
     def start(self, command: RemoteCommand) -> RemoteProcess:
         """Sends the exec request, or lets the process send it as soon as the server has opened the session."""
-        if command.spool is not None:
-            return durable.DurableProcess(self._process(durable.request(command, command.spool)), command.spool)
-        passage = Passage.to(command.become)
-        line, stdin = lease.exec_line(command, passage), lease.stdin_bytes(command)
-        return self._process(Request(line, stdin, command.mark, float(command.grace_seconds), command.become, passage))
+        return started(self._kept.transport, self._channel, command, self._answer_seconds)
 
     def start_raw(self, command: RawCommand) -> RemoteProcess:
         """Gives a command to a device over a terminal; see ``opsconsole.jobs.perform.RawSession``."""
         return RawProcess(self._kept.transport, self._channel, command, self._answer_seconds)
 
-    def _process(self, request: Request) -> SshProcess:
-        return SshProcess(self._kept.transport, self._channel, request, self._answer_seconds)
-
     def forget(self, mark: str, become: Become | None = None) -> None:
         """See ``opsconsole.jobs.ports.Session``. The run's own channel has ended by then."""
         if not self._channel_ended():
             return
-        give_up = Deadline(_FORGET_SECONDS)
-        passage = Passage.to(become)
-        try:
-            channel = self._kept.transport.open_run_channel()
-            if channel.wait_for(channel.answered, give_up.left) and channel.opened:
-                channel.request_exec(durable.clean_line(mark, passage))
-                _see_through(channel, passage, give_up)
-                channel.close()
-        except SEND_FAILURES:
-            self._kept.transport.abort()
+        clean_up(self._kept.transport, mark, become)
 
     def search(self, mark: str, *, end: float | None, seconds: float, become: Become | None = None) -> Sight:
         """Returns what on the host carries ``mark``; see ``opsconsole.jobs.ports.Session``."""
@@ -87,7 +72,32 @@ class SshSession:
         return self._channel.wait_for(lambda: self._channel.peer_closed, _CLOSE_WAIT_SECONDS)
 
 
-def _see_through(channel: RunChannel, passage: Passage | None, give_up: Deadline) -> None:
+def started(line: Line, channel: LineChannel, command: RemoteCommand, answer_seconds: float) -> RemoteProcess:
+    """Returns the process of ``command``, which is sent at once or as soon as ``channel`` is open."""
+    if command.spool is not None:
+        request = durable.request(command, command.spool)
+        return durable.DurableProcess(SshProcess(line, channel, request, answer_seconds), command.spool)
+    passage = Passage.to(command.become)
+    words, stdin = lease.exec_line(command, passage), lease.stdin_bytes(command)
+    request = Request(words, stdin, command.mark, float(command.grace_seconds), command.become, passage)
+    return SshProcess(line, channel, request, answer_seconds)
+
+
+def clean_up(line: Line, mark: str, become: Become | None) -> None:
+    """Has the host remove what it keeps of the ended run with ``mark``; waits some seconds for it at most."""
+    give_up = Deadline(_FORGET_SECONDS)
+    passage = Passage.to(become)
+    try:
+        channel = line.open_run_channel()
+        if channel.wait_for(channel.answered, give_up.left) and channel.opened:
+            channel.request_exec(durable.clean_line(mark, passage))
+            _see_through(channel, passage, give_up)
+            channel.close()
+    except SEND_FAILURES:
+        line.abort()
+
+
+def _see_through(channel: LineChannel, passage: Passage | None, give_up: Deadline) -> None:
     """Waits until the program on ``channel`` has ended, and gives the password when it is asked for."""
     while not _ended(channel) and give_up.left > 0:
         channel.wake.clear()
@@ -98,5 +108,5 @@ def _see_through(channel: RunChannel, passage: Passage | None, give_up: Deadline
             channel.wake.wait(give_up.left)
 
 
-def _ended(channel: RunChannel) -> bool:
+def _ended(channel: LineChannel) -> bool:
     return channel.exit_code is not None or bool(channel.closed)

@@ -5,9 +5,9 @@ import time
 
 from opsconsole.jobs.ports import Become, Sight, Stream
 from opsconsole.ssh import search
-from opsconsole.ssh.channel import SEND_FAILURES, RunChannel
+from opsconsole.ssh.channel import SEND_FAILURES
+from opsconsole.ssh.line import Line, LineChannel
 from opsconsole.ssh.passage import Passage
-from opsconsole.ssh.transport import ClientTransport
 
 _REFUSED_SECONDS = 2.0
 _REFUSED = "The server opened no second session to search for what the command left."
@@ -22,14 +22,14 @@ class Sweep:
 
     def __init__(
         self,
-        transport: ClientTransport,
+        transport: Line,
         mark: str,
         *,
         end: float | None,
         seconds: float,
         group: int = 0,
-        run: RunChannel | None = None,
-        channel: RunChannel | None = None,
+        run: LineChannel | None = None,
+        channel: LineChannel | None = None,
         become: Become | None = None,
     ) -> None:
         self._transport = transport
@@ -75,7 +75,7 @@ class Sweep:
                 self._wake.wait(max(0.0, self.give_up_at - time.monotonic()))
         return self.sight
 
-    def _step(self, channel: RunChannel) -> bool:
+    def _step(self, channel: LineChannel) -> bool:
         if channel.open_refusal is not None:
             return self._stays_refused()
         if channel.opened and not self._sent:
@@ -105,7 +105,7 @@ class Sweep:
         self._channel = self._open()
         return False
 
-    def _open(self) -> RunChannel | None:
+    def _open(self) -> LineChannel | None:
         try:
             return self._transport.open_run_channel(self._wake)
         except SEND_FAILURES:

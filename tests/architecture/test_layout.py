@@ -17,7 +17,8 @@ _REASON = re.compile(r"longer than 400 lines because", re.IGNORECASE)
 _MAY_IMPORT = {
     "flask": {"web", "launcher", "cli"},
     "celery": {"tasks", "launcher", "cli"},
-    "paramiko": {"ssh", "launcher", "cli"},
+    # What runs commands on this machine is followed as what runs on a host is.
+    "paramiko": {"ssh", "executors", "launcher", "cli"},
     "click": {"cli"},
 }
 _CODE = {".py", ".js", ".css", ".html"}

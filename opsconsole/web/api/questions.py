@@ -82,7 +82,7 @@ class How(Body):
     retries: int | None = Field(None, description="How often a connection that failed is tried again.")
     retry_pause: float | None = Field(None, description="Seconds before the first of them; each further one doubles.")
     durable: bool | None = Field(None, description="The command outlives a worker, which then takes it up again.")
-    executor: Literal["ssh", "simulate"] | None = Field(
+    executor: Literal["ssh", "local", "simulate"] | None = Field(
         None, description="What carries it out on all hosts; without it each host's own, or the console's."
     )
     simulation: Text | None = Field(

@@ -204,6 +204,7 @@ def _page(
         earlier=queries.list_jobs(database, actor(), limit=_EARLIER),
         no_password=not service.has_password(user),
         policy=settings.host_key_policy,
+        allow_local=settings.allow_local,
         may_add=actor().may(Permission.EDIT_INVENTORY),
         plan_hosts=_PLAN_HOSTS,
         plan_waves=_PLAN_WAVES,

@@ -6,11 +6,14 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from opsconsole.jobs.ports import Dropped, Exited, NotStarted, Output, Stream
+from opsconsole.executors.local import LocalConnector
+from opsconsole.inventory.executor import Executor
+from opsconsole.jobs.ports import Auth, Dropped, Exited, NotStarted, Output, Session, Stream, Target
 from opsconsole.ssh import ParamikoConnector, pulse
 from opsconsole.ssh.wire import Packets
 from tests.support.odd_ssh import OddServer
@@ -19,12 +22,31 @@ from tests.support.sshd import Sshd, running_sshd
 
 MIB = 1024 * 1024
 Runner = Callable[..., Result]
+Reach = Callable[[], Session]
+
+
+@pytest.fixture(params=["ssh", "local"])
+def reach(request: pytest.FixtureRequest, connector: ParamikoConnector) -> Reach:
+    """Gives sessions on the shared server, and on this machine without one: what a command is promised is the same."""
+    if request.param == "local":
+        local = LocalConnector(allowed=True)
+        return lambda: connect(local, Target("here", "here", 22, "me", executor=Executor.LOCAL), Auth(identity="local"))
+    sshd: Sshd = request.getfixturevalue("sshd")
+    return lambda: connect(connector, sshd.target(), sshd.auth())
 
 
 @pytest.fixture
-def run_here(connector: ParamikoConnector, sshd: Sshd) -> Runner:
-    """Runs a script on the shared server."""
-    return lambda script, **limits: run(connector, sshd.target(), sshd.auth(), script, **limits)
+def run_here(reach: Reach) -> Runner:
+    """Runs a script."""
+
+    def run_it(script: bytes | str, *, keep: bool = False, **limits: Any) -> Result:
+        session = reach()
+        try:
+            return collect(session.start(command(script, **limits)).events(0.5))
+        finally:
+            session.close(keep=keep)
+
+    return run_it
 
 
 class TestStreamsAndExits:
@@ -38,7 +60,9 @@ class TestStreamsAndExits:
         assert run_here(f"exit {status}").end == Exited(status)
 
     def test_a_command_killed_by_a_signal(self, run_here: Runner) -> None:
-        assert run_here("kill -SEGV $$; sleep 5").end in {Exited(139), Exited(None, "SEGV")}
+        end = run_here("kill -SEGV $$; sleep 5").end
+        assert isinstance(end, Exited)
+        assert (end.status, end.signal) in {(139, None), (None, "SEGV")}
 
     def test_the_order_of_arrival_is_kept(self, run_here: Runner) -> None:
         result = run_here("for i in 1 2 3; do echo o$i; sleep 0.05; echo e$i >&2; sleep 0.05; done")
@@ -60,8 +84,8 @@ class TestStreamsAndExits:
         result = run_here(f"head -c {size} /dev/zero >&2 & head -c {size} /dev/zero; wait")
         assert (len(result.stdout), len(result.stderr), result.end) == (size, size, Exited(0))
 
-    def test_much_output_costs_little_memory(self, connector: ParamikoConnector, sshd: Sshd) -> None:
-        session = connect(connector, sshd.target(), sshd.auth())
+    def test_much_output_costs_little_memory(self, reach: Reach) -> None:
+        session = reach()
         size = 200 * MIB
         before = psutil.Process().memory_info().rss
         total, most = 0, 0
@@ -74,8 +98,8 @@ class TestStreamsAndExits:
         assert total == size
         assert most - before < 20 * MIB
 
-    def test_a_reader_that_stops_does_not_grow_memory(self, connector: ParamikoConnector, sshd: Sshd) -> None:
-        session = connect(connector, sshd.target(), sshd.auth())
+    def test_a_reader_that_stops_does_not_grow_memory(self, reach: Reach) -> None:
+        session = reach()
         events = session.start(command("head -c 50000000 /dev/zero; echo done >&2")).events(0.5)
         until_started(events)
         before = psutil.Process().memory_info().rss
@@ -119,8 +143,8 @@ class TestStreamsAndExits:
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(result.stderr), signal.SIGKILL)
 
-    def test_waiting_uses_no_processor(self, connector: ParamikoConnector, sshd: Sshd) -> None:
-        session = connect(connector, sshd.target(), sshd.auth())
+    def test_waiting_uses_no_processor(self, reach: Reach) -> None:
+        session = reach()
         before = time.process_time()
         collect(session.start(command("sleep 30 & sleep 1")).events(1.0))
         assert time.process_time() - before < 0.3
@@ -131,8 +155,8 @@ class TestStreamsAndExits:
         assert result.stdout.startswith(b"\x1eopsc 1-1.")
         assert result.stdout.endswith(b" 1\n\x1eopsc")
 
-    def test_idle_is_told_in_time(self, connector: ParamikoConnector, sshd: Sshd) -> None:
-        session = connect(connector, sshd.target(), sshd.auth())
+    def test_idle_is_told_in_time(self, reach: Reach) -> None:
+        session = reach()
         began = time.monotonic()
         kinds = [type(event).__name__ for event in session.start(command("sleep 1")).events(0.2)]
         session.close(keep=False)
@@ -152,10 +176,8 @@ class TestOrders:
             ("sleep 300 | cat", "HUP", Exited(129)),
         ],
     )
-    def test_an_order_ends_the_command(
-        self, connector: ParamikoConnector, sshd: Sshd, script: str, order: str, end: Exited
-    ) -> None:
-        session = connect(connector, sshd.target(), sshd.auth())
+    def test_an_order_ends_the_command(self, reach: Reach, script: str, order: str, end: Exited) -> None:
+        session = reach()
         running = session.start(command(script, grace=1))
         events = running.events(0.2)
         group = until_started(events)
@@ -181,8 +203,8 @@ class TestOrders:
         ],
         ids=["quiet child", "child with our output", "child that ignores TERM", "child in the group ignores TERM"],
     )
-    def test_what_escaped_the_group_is_swept(self, connector: ParamikoConnector, sshd: Sshd, script: str) -> None:
-        session = connect(connector, sshd.target(), sshd.auth())
+    def test_what_escaped_the_group_is_swept(self, reach: Reach, script: str) -> None:
+        session = reach()
         running = session.start(command(f"{script}", mark="escape", grace=1))
         events = running.events(0.2)
         until_started(events)
@@ -193,8 +215,8 @@ class TestOrders:
         assert _await(lambda: not _marked("escape"), 2)
         session.close(keep=False)
 
-    def test_an_unknown_order_is_a_fault_of_the_caller(self, connector: ParamikoConnector, sshd: Sshd) -> None:
-        session = connect(connector, sshd.target(), sshd.auth())
+    def test_an_unknown_order_is_a_fault_of_the_caller(self, reach: Reach) -> None:
+        session = reach()
         running = session.start(command("true"))
         with pytest.raises(ValueError, match="no such order"):
             running.signal("STOP")
@@ -206,8 +228,8 @@ class TestOrders:
         assert result.end == Exited(143)
         assert time.monotonic() - began < 5
 
-    def test_the_lease_ends_it_when_we_are_gone(self, connector: ParamikoConnector, sshd: Sshd) -> None:
-        session = connect(connector, sshd.target(), sshd.auth())
+    def test_the_lease_ends_it_when_we_are_gone(self, reach: Reach) -> None:
+        session = reach()
         events = session.start(command("trap '' TERM; while :; do sleep 1; done", mark="leased", grace=1)).events(0.5)
         group = until_started(events)
         assert not _gone(group, 0)
@@ -215,9 +237,9 @@ class TestOrders:
         assert _gone(group, 4)
         assert _await(lambda: not _marked("leased"), 7)
 
-    def test_nothing_is_left_after_many_quick_runs(self, connector: ParamikoConnector, sshd: Sshd) -> None:
+    def test_nothing_is_left_after_many_quick_runs(self, run_here: Runner) -> None:
         for _ in range(15):
-            assert run(connector, sshd.target(), sshd.auth(), "echo ok", keep=True, mark="quick").end == Exited(0)
+            assert run_here("echo ok", mark="quick", keep=True).end == Exited(0)
         assert _await(lambda: not _marked("quick"), 7)
 
 

@@ -3,14 +3,15 @@
 import pytest
 from sqlalchemy import select
 
+from opsconsole.accounts.models import User
 from opsconsole.accounts.permissions import Role
-from opsconsole.errors import Invalid
+from opsconsole.errors import Forbidden, Invalid
 from opsconsole.inventory.executor import Executor
 from opsconsole.inventory.models import HostKey
 from opsconsole.inventory.service import upsert_host
 from opsconsole.jobs.launch import Order
 from opsconsole.jobs.ledger import Outcome
-from opsconsole.jobs.ports import ConnectionFacts
+from opsconsole.jobs.ports import Auth, ConnectionFacts
 from opsconsole.jobs.states import Reason, RunState
 from tests.support.desk import Desk, Hand
 
@@ -107,3 +108,36 @@ def test_a_dry_run_says_what_carries_it_out(desk: Desk) -> None:
 def test_operators_may_simulate(desk: Desk) -> None:
     job = desk.order("web1", executor="simulate", by=desk.person(Role.OPERATOR))
     assert desk.job(job).executor == "simulate"
+
+
+def test_local_is_for_admins_of_a_console_that_allows_it(desk: Desk) -> None:
+    assert "runs nothing on its workers' own machines (setting allow_local)" in _refused(desk, executor="local")
+    _set(desk, allow_local=True)
+    with pytest.raises(Forbidden, match="Only admins"):
+        desk.order("web1", executor="local", by=desk.person(Role.APPROVER))
+    job = desk.order("web1", executor="local")
+    run = desk.runs(job)[0]
+    assert (desk.job(job).executor, run.executor, run.user) == ("local", "local", desk.settings.own_user)
+    assert "A raw run is for a device" in _refused(desk, executor="local", raw=True)
+
+
+def test_who_is_no_admin_any_more_starts_nothing_locally(desk: Desk, hand: Hand) -> None:
+    _set(desk, allow_local=True)
+    admin = desk.person(Role.ADMIN)
+    job = desk.order("web1", executor="local", by=admin)
+    with desk.database.transaction() as session:
+        session.get_one(User, admin.user_id).role = Role.OPERATOR.value
+    ((run_id, attempt),) = desk.sweep()
+    assert hand.take(run_id, attempt) is None
+    assert (desk.run(run_id).state, desk.run(run_id).reason) == ("skipped", "not_permitted")
+    assert desk.letters(job) == "s"
+
+
+def test_a_host_may_be_run_on_the_worker_for(desk: Desk, hand: Hand) -> None:
+    _set(desk, allow_local=True)
+    _has(desk, "switch1", "local")
+    desk.order("switch1")
+    ((run_id, attempt),) = desk.sweep()
+    claim = hand.take(run_id, attempt)
+    assert claim is not None
+    assert (claim.target.executor, claim.target.simulation, claim.auth) == (Executor.LOCAL, None, Auth("local"))
