@@ -7,6 +7,8 @@ Revises: 0004
 import sqlalchemy as sa
 from alembic import op
 
+from opsconsole.db.base import UTCDateTime
+
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
@@ -15,9 +17,11 @@ depends_on = None
 
 def upgrade() -> None:
     _add_executors()
+    _add_steps()
 
 
 def downgrade() -> None:
+    _drop_steps()
     _drop_executors()
 
 
@@ -34,3 +38,28 @@ def _drop_executors() -> None:
     for table in ("hosts", "host_runs", "jobs"):
         with op.batch_alter_table(table) as batch:
             batch.drop_column("executor")
+
+
+def _add_steps() -> None:
+    op.add_column("host_runs", sa.Column("step", sa.String(length=8), nullable=True))
+    op.create_table(
+        "run_steps",
+        sa.Column("host_run_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("step", sa.String(length=8), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("exit_status", sa.Integer(), nullable=True),
+        sa.Column("started_at", UTCDateTime(), nullable=False),
+        sa.Column("ended_at", UTCDateTime(), nullable=True),
+        sa.Column("from_byte", sa.BigInteger(), nullable=False),
+        sa.Column("to_byte", sa.BigInteger(), nullable=True),
+        sa.Column("lines", sa.BigInteger(), nullable=False, server_default="0"),
+        sa.ForeignKeyConstraint(
+            ["host_run_id"], ["host_runs.id"], name=op.f("fk_run_steps_host_run_id_host_runs"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("host_run_id", "step", name=op.f("pk_run_steps")),
+    )
+
+
+def _drop_steps() -> None:
+    op.drop_table("run_steps")
+    op.drop_column("host_runs", "step")

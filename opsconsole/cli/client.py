@@ -106,14 +106,18 @@ class ConsoleClient:
         groups: list[Body] = self.get(f"jobs/{job}/groups")["groups"]
         return groups
 
-    def output(self, job: int, host: int | str, *, from_line: int = 1, limit: int = 1000) -> Body:
-        """Returns up to ``limit`` lines of one host's output, from line ``from_line``, counted from 1."""
-        page: Body = self.get(f"jobs/{job}/hosts/{_segment(host)}/output", from_line=from_line, limit=limit)
+    def output(
+        self, job: int, host: int | str, *, from_line: int = 1, limit: int = 1000, step: str | None = None
+    ) -> Body:
+        """Returns up to ``limit`` lines of one host's output, or of one step of it, from line ``from_line``, counted
+        from 1."""
+        page: Body = self.get(f"jobs/{job}/hosts/{_segment(host)}/output", from_line=from_line, limit=limit, step=step)
         return page
 
-    def raw(self, job: int, host: int | str, *, stream: str = "both") -> Iterator[bytes]:
-        """Yields the bytes of one host's output."""
-        with self.streaming(f"jobs/{job}/hosts/{_segment(host)}/raw", params={"stream": stream}) as response:
+    def raw(self, job: int, host: int | str, *, stream: str = "both", step: str | None = None) -> Iterator[bytes]:
+        """Yields the bytes of one host's output, or of one step of it."""
+        params = {"stream": stream} | ({"step": step} if step else {})
+        with self.streaming(f"jobs/{job}/hosts/{_segment(host)}/raw", params=params) as response:
             yield from response.iter_bytes()
 
     @contextmanager

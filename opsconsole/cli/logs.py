@@ -20,29 +20,40 @@ _FDS = {"both": frozenset({1, 2}), "stdout": frozenset({1}), "stderr": frozenset
 
 
 def print_logs(
-    client: ConsoleClient, job: int, host: str | None, *, follow: bool, stream: str, showing: Showing
+    client: ConsoleClient,
+    job: int,
+    host: str | None,
+    *,
+    follow: bool,
+    stream: str,
+    showing: Showing,
+    step: str | None = None,
 ) -> int:
     """Prints the output stored so far, of ``host`` or of all; with ``follow`` goes on until the host has ended.
+    Of one ``step`` of a host what is there is printed.
 
     Where there is none, one line on stderr says so and how the hosts ended.
     """
     terminal = showing.terminal()
     silent = True
-    if host is None:
+    if step is not None and host is not None and (showing.as_json or sys.stdout.isatty()):
+        for line in lines_of(client, job, host, fds=_FDS[stream], step=step):
+            _print(line, as_json=showing.as_json, terminal=terminal)
+    elif host is None:
         _print_all(client, job, showing, terminal, fds=_FDS[stream])
     elif follow or showing.as_json or sys.stdout.isatty():
         _print_lines(client, job, host, follow=follow, fds=_FDS[stream], as_json=showing.as_json, terminal=terminal)
     else:
-        silent = not _copy_raw(client, job, host, stream)
+        silent = not _copy_raw(client, job, host, stream, step)
     if silent and terminal.silent and not showing.as_json:
         terminal.note(_nothing(client, job, host, stream))
     return ExitCode.OK
 
 
-def _copy_raw(client: ConsoleClient, job: int, host: str, stream: str) -> int:
+def _copy_raw(client: ConsoleClient, job: int, host: str, stream: str, step: str | None) -> int:
     """Into a file or a pipe go the very bytes; returns how many there were."""
     size = 0
-    for piece in client.raw(job, host, stream=stream):
+    for piece in client.raw(job, host, stream=stream, step=step):
         size += sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()
     return size

@@ -39,6 +39,9 @@ _SAME = (
     "run_as",
     "run_as_method",
     "run_as_credential",
+    "check",
+    "verify",
+    "step_barrier",
 )
 _TIMEOUTS = ("connect", "command", "idle", "job")
 
@@ -83,6 +86,9 @@ def what_options(command: Callable[P, None]) -> Callable[P, None]:
         click.option("--run-as", metavar="USER", help="Account it runs as, when not the login's."),
         click.option("--run-as-method", type=click.Choice(["sudo", "su"]), help="How it becomes that; sudo."),
         click.option("--run-as-credential", help="With what: none, login, cred:NAME or password."),
+        click.option("--check", metavar="TEXT", help="Run before COMMAND: exit 0 goes on, 77 means nothing to do."),
+        click.option("--verify", metavar="TEXT", help="Run after COMMAND; the host fails unless it exits 0."),
+        click.option("--step-barrier", type=click.Choice(["host"]), help="What a host waits for before a step."),
         click.option("--raw", is_flag=True, help="For network devices: over a terminal, with no guard on the host."),
         click.option("--raw-typed", is_flag=True, help="With --raw: line by line at the prompt, without trying exec."),
         click.option("--ask-run-as-password", is_flag=True, help="Ask for its password, given once on each host."),

@@ -149,15 +149,18 @@ def attach(job: int, **options: Any) -> int:
 @click.argument("host", required=False)
 @click.option("-f", "follow", is_flag=True, help="Go on until the host has ended.")
 @click.option("--stream", type=click.Choice(["both", "stdout", "stderr"]), default="both")
+@click.option("--step", type=click.Choice(["check", "act", "verify"]), help="Only what this step of HOST wrote.")
 @showing_options
 @edge
-def logs(job: int, host: str | None, *, follow: bool, stream: str, **options: Any) -> int:
+def logs(job: int, host: str | None, *, follow: bool, stream: str, step: str | None, **options: Any) -> int:
     """Print what HOST, or every host, of a job has written."""
+    if step is not None and (host is None or follow):
+        raise Invalid("--step needs a HOST, and -f goes through all steps.")
     showing = Showing.of_options(options)
     with open_client(Settings.load()) as client:
         if host is None and follow:
             return see_through(client, job, showing, showing.terminal())
-        return print_logs(client, job, host, follow=follow, stream=stream, showing=showing)
+        return print_logs(client, job, host, follow=follow, stream=stream, showing=showing, step=step)
 
 
 @click.command(cls=CommandLine)

@@ -38,11 +38,18 @@ BOTH = frozenset({1, 2})
 
 
 def lines_of(
-    client: ConsoleClient, job: int, host: int | str, *, from_line: int = 1, fds: Collection[int] = BOTH
+    client: ConsoleClient,
+    job: int,
+    host: int | str,
+    *,
+    from_line: int = 1,
+    fds: Collection[int] = BOTH,
+    step: str | None = None,
 ) -> Iterator[Line]:
-    """Yields the lines of one host's output as far as they are stored, page by page; only those of streams ``fds``."""
+    """Yields the lines of one host's output as far as they are stored, page by page; only those of streams ``fds``,
+    and of one ``step``."""
     while True:
-        page = client.output(job, host, from_line=from_line, limit=_PAGE)
+        page = client.output(job, host, from_line=from_line, limit=_PAGE, step=step)
         for number, _, fd, text in page["lines"]:
             if fd in fds:
                 yield Line(number, fd, text)

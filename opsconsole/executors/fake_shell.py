@@ -13,6 +13,8 @@ from opsconsole.executors import fake_output
 from opsconsole.executors.fake_host import FakeHost, Fate
 from opsconsole.jobs.ports import Stream
 from opsconsole.jobs.simulation import Said
+from opsconsole.jobs.steps import Step as Part
+from opsconsole.jobs.steps import end_line, parts_of
 
 _PUNCTUATION = ";&|<>()\n"
 _CONTROL = {"if", "for", "while", "until", "case", "function", "{", "(", "!"}
@@ -66,6 +68,25 @@ def steps(script: bytes, host: FakeHost) -> Iterator[Step]:
         yield End(0)
     else:
         yield from _Shell(host).run(text)
+
+
+def in_turn(script: bytes, mark: str, host: FakeHost) -> Iterator[Step]:
+    """Yields what ``script`` does on ``host`` as ``steps`` does; one that goes through the steps of an order tells of
+    their ends by ``mark``. Whether a host fails, and what it says, is about the act: the others are played as written.
+    """
+    parts = parts_of(script)
+    if not parts:
+        yield from steps(script, host)
+    for part, text in parts:
+        for step in steps(text, host) if part is Part.ACT else _Shell(host).run(text.decode(errors="replace")):
+            if not isinstance(step, End):
+                yield step
+                continue
+            for stream in Stream:
+                yield Say(stream, end_line(mark, part, step.status))
+            if step.status or part is parts[-1][0]:
+                yield step
+                return
 
 
 def _told(host: FakeHost, text: str, stream: Stream = Stream.STDOUT) -> Iterator[Step]:

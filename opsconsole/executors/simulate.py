@@ -10,7 +10,7 @@ from pathlib import Path
 
 from opsconsole.executors.fake_host import FakeHost, Fate
 from opsconsole.executors.fake_memory import Kept, Memory
-from opsconsole.executors.fake_shell import End, Say, Wait, steps
+from opsconsole.executors.fake_shell import End, Say, Wait, in_turn
 from opsconsole.jobs.ports import (
     Auth,
     Become,
@@ -173,7 +173,7 @@ class SimulatedProcess:
     def _steps(self) -> Iterator[Wait | Say | End]:
         if self._host.fate is Fate.HANGS:
             yield Wait(float(self._command.limit_seconds) + 1.0)
-        yield from steps(self._command.script, self._host)
+        yield from in_turn(self._command.script, self._command.mark, self._host)
 
     def _await(self, until: float, poll: float) -> Iterator[Event]:
         """Yields ``Idle`` so often as is asked for until then, or until an order comes."""

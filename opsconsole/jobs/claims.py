@@ -34,6 +34,7 @@ from opsconsole.jobs.raw import Manners, RawCommand
 from opsconsole.jobs.route import Route, Step, read_routes
 from opsconsole.jobs.simulation import Simulation
 from opsconsole.jobs.states import Reason
+from opsconsole.jobs.steps import Step as StepName
 from opsconsole.jobs.trust import NO_TRUST, Place, Trust, TrustReader
 from opsconsole.jobs.variables import render
 from opsconsole.jobs.what import RunAs, What
@@ -53,7 +54,8 @@ class Claim:
     ``mark`` is what its processes on the host are known by. A host that cannot be reached is tried ``retries`` times
     more, the first time after ``retry_pause`` seconds.
     A ``durable`` command outlives its connection; ``ran_seconds`` is set when it was started over an earlier one, by
-    another worker. With ``raw`` that is given to the host instead of ``command``.
+    another worker. With ``raw`` that is given to the host instead of ``command``. ``steps`` are those that the script
+    goes through, none when it has only one.
     """
 
     run_id: int
@@ -73,6 +75,7 @@ class Claim:
     ran_seconds: float | None = None
     become: Become | None = None
     raw: RawCommand | None = None
+    steps: tuple[StepName, ...] = ()
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
@@ -291,6 +294,7 @@ class ClaimReader:
             durable=options.durable,
             become=become,
             raw=self._raw(job, run) if job.what.raw else None,
+            steps=job.what.steps,
         )
 
     def _raw(self, job: _JobFacts, run: Delivered) -> RawCommand:

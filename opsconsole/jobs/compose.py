@@ -6,6 +6,7 @@ A script and what it reads as its input reach their programs through pipes, and 
 
 import shlex
 
+from opsconsole.jobs.steps import in_turn
 from opsconsole.jobs.what import What
 
 # The script's end of its pipe is number 9, the input is kept as 8 meanwhile: numbers of one digit, which is all that
@@ -17,10 +18,17 @@ _SCRIPT = (
 
 
 def compose(command: str, what: What) -> bytes:
-    """Returns the text for the host's ``/bin/sh``; that of a plain command is the command itself.
+    """Returns the text for the host's ``/bin/sh``; that of a plain command is the command itself, that of an order with
+    steps runs them in turn.
 
     A folder that cannot be entered ends it with status 126 before the command begins.
     """
+    if not what.steps:
+        return _alone(command, what).encode()
+    return in_turn({step: _alone(what.text_of(step, command), what.of_step(step)) for step in what.steps}).encode()
+
+
+def _alone(command: str, what: What) -> str:
     lines = []
     if what.umask is not None:
         lines.append(f"umask {what.umask}")
@@ -30,7 +38,7 @@ def compose(command: str, what: What) -> bytes:
     if what.args and what.interpreter is None:
         lines.append(f"set -- {shlex.join(what.args)}")
     lines.append(_with_input(command, what))
-    return "\n".join(lines).encode()
+    return "\n".join(lines)
 
 
 def _with_input(command: str, what: What) -> str:

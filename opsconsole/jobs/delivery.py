@@ -20,6 +20,7 @@ from opsconsole.jobs.entries import Answer, Entry, Finish, Progress, Replay
 from opsconsole.jobs.outcomes import Outcome, OutputFacts, Result, joined
 from opsconsole.jobs.output import BoundedOutput, Flush
 from opsconsole.jobs.spool import Spool
+from opsconsole.jobs.steps import StepFacts
 
 _log = structlog.get_logger(__name__)
 FIRST_RETRY_SECONDS = 0.2
@@ -37,6 +38,7 @@ class _Sent:
 
     posted: Posted[Entry, Answer]
     flush: Flush
+    steps: tuple[StepFacts, ...] = ()
     wait: float = FIRST_RETRY_SECONDS
     again_at: float = 0.0
 
@@ -81,11 +83,13 @@ class Delivery:
                 sent.again_at = now + sent.wait
             elif now >= sent.again_at:
                 flush = joined(sent.flush, output.flush(tail=tail))
+                output.moved = output.moved or bool(sent.steps)
                 self._send(claim, output, flush, min(sent.wait * 2, MOST_RETRY_SECONDS))
 
     def _send(self, claim: Claim, output: BoundedOutput, flush: Flush, wait: float) -> None:
-        posted = self._group.post(Progress(claim, OutputFacts.of(output), flush))
-        self._sent[output] = _Sent(posted, flush, wait)
+        steps, output.moved = tuple(output.steps) if output.moved else (), False
+        posted = self._group.post(Progress(claim, OutputFacts.of(output), flush, steps))
+        self._sent[output] = _Sent(posted, flush, steps, wait)
 
     def finish(self, claim: Claim, outcome: Outcome, ended_at: datetime, output: BoundedOutput) -> bool:
         """Stores the end of a run that had started and returns whether it was still this claim's to say.
@@ -114,6 +118,7 @@ class Delivery:
             OutputFacts.of(output),
             output.digest(f"{outcome.exit_status}/{outcome.exit_signal}"),
             joined(unsaved, output.flush(tail=True)),
+            tuple(output.steps),
         )
 
     def _deliver(self, entry: Finish, result: Result) -> bool:

@@ -8,10 +8,11 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from opsconsole.db.inserts import insert_missing
-from opsconsole.jobs.models import HostRun, OutputChunk
+from opsconsole.jobs.models import HostRun, OutputChunk, RunStep
 from opsconsole.jobs.outcomes import Outcome, Result
 from opsconsole.jobs.output import Flush
 from opsconsole.jobs.states import RunState
+from opsconsole.jobs.steps import StepFacts
 from opsconsole.jobs.transitions import Moved
 
 
@@ -30,6 +31,8 @@ def columns(outcome: Outcome, result: Result | None, ended_at: datetime) -> dict
     if result is not None:
         values.update(asdict(result.facts))
         values["output_digest"] = result.digest
+        if result.steps:
+            values["step"] = result.steps[-1].step.value
     return values
 
 
@@ -46,6 +49,7 @@ def settle_end(session: Session, run_id: int, move: Moved | None, result: Result
         return False
     if result is not None:
         store(session, run_id, result.flush)
+        store_steps(session, run_id, result.steps)
     if move.before is RunState.LOST:
         session.execute(update(HostRun).where(HostRun.id == run_id).values(late=True))
     return True
@@ -64,3 +68,20 @@ def store(session: Session, run_id: int, flush: Flush) -> None:
         gone = delete(OutputChunk).where(OutputChunk.host_run_id == run_id)
         gone = gone.where(OutputChunk.offset >= flush.gap_from, OutputChunk.offset < flush.gap_to)
         session.execute(gone.execution_options(synchronize_session=False))
+
+
+def store_steps(session: Session, run_id: int, steps: Sequence[StepFacts]) -> None:
+    """Stores how far a run has come. What is known already of the times stays: of a durable run that was taken over,
+    its host tells anew what happened, but not when."""
+    if not steps:
+        return
+    known = {row.step: row for row in session.scalars(select(RunStep).where(RunStep.host_run_id == run_id))}
+    for facts in steps:
+        row = known.get(facts.step.value)
+        if row is None:
+            row = RunStep(host_run_id=run_id, step=facts.step.value, started_at=facts.started_at)
+            session.add(row)
+        row.state, row.exit_status = facts.state.value, facts.exit_status
+        row.ended_at = row.ended_at or facts.ended_at
+        row.from_byte, row.to_byte, row.lines = facts.from_byte, facts.to_byte, facts.lines
+    session.flush()

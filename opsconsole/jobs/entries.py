@@ -8,6 +8,7 @@ from opsconsole.jobs.claims import Claim
 from opsconsole.jobs.outcomes import Outcome, OutputFacts, Result
 from opsconsole.jobs.output import Flush
 from opsconsole.jobs.ports import ConnectionFacts, Unreached
+from opsconsole.jobs.steps import StepFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,12 @@ class OpenGate:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Output that arrived so far."""
+    """Output that arrived so far, and the steps that the host went through, where that has changed."""
 
     claim: Claim
     facts: OutputFacts
     flush: Flush
+    steps: tuple[StepFacts, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

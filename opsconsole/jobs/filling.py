@@ -25,14 +25,14 @@ def fill(
     filled: list[dict[str, str]] = [_values(names, item, row) for item, row in zip(located, rows, strict=True)]
     for name in sorted(names):
         _refuse(name, "has no", [row["host"] for row, values in zip(rows, filled, strict=True) if not values.get(name)])
-    for name in sorted(quoted_already(command, what)):
+    for name, field in sorted(quoted_already(command, what).items()):
         odd = [row["host"] for row, values in zip(rows, filled, strict=True) if needs_quotes(values[name])]
         if odd:
             message = (
                 f"The value of {{{name}}} on {fold(odd)[:200]} needs quotes, and stands inside others: "
                 f"write it outside of them, or put it into a variable of the environment."
             )
-            raise Invalid(message, errors=[FieldError("command", message, code="variable_in_quotes")])
+            raise Invalid(message, errors=[FieldError(field, message, code="variable_in_quotes")])
     return list(filled)
 
 

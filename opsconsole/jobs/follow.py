@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Protocol
 
 from opsconsole import crash
@@ -28,14 +29,19 @@ from opsconsole.jobs.ports import (
 )
 from opsconsole.jobs.raw import RawEnded
 from opsconsole.jobs.states import Reason, RunState
+from opsconsole.jobs.steps import Divider, Ended, Piece, Step, StepState, state_of
 
 _FD: Mapping[Stream, int] = {Stream.STDOUT: STDOUT, Stream.STDERR: STDERR}
+_STREAMS = {number: stream for stream, number in _FD.items()}
 _POLL_SECONDS = 0.2
 _STORE_SECONDS = 0.1
 _TAIL_SECONDS = 1.0
 # After KILL the remote end gets this long to confirm; then it is asked over a new connection, which may take so long.
 _CONFIRM_SECONDS = 4.0
 _CONFIRMED = "The remote end confirmed that the command ended."
+_UNTOLD = "The host did not tell how its steps ended."
+# What ends a run in one of these steps is no failure of the command itself.
+_STEP_REASONS = {Step.CHECK: Reason.CHECK, Step.VERIFY: Reason.VERIFY}
 _CONFIRMED_ANEW = "A search of the host over a new connection found nothing of the command alive."
 
 
@@ -54,6 +60,9 @@ class Master(Protocol):
 
     def order_for(self, claim: Claim) -> Order | None:
         """Returns the order that ends this run early, if there is one."""
+
+    def now(self) -> datetime:
+        """Returns the wall-clock time, for records."""
 
     def leaves(self, claim: Claim) -> bool:
         """Returns whether another worker is to follow the command, which goes on."""
@@ -79,6 +88,8 @@ class Follower:
         self._output = output
         self._masker = masker_of(claim.secrets)
         self._masked = {stream: self._masker.stream() for stream in Stream}
+        # Only where one start runs several steps is there something to tell them apart by.
+        self._divider = Divider(claim.mark, claim.steps) if len(claim.steps) > 1 else None
         self._began = self._heard = self._stored = self._tail_stored = time.monotonic()
         self._order: Order | None = None
         self._ordered_at = 0.0
@@ -93,8 +104,9 @@ class Follower:
     def follow(self) -> Outcome:
         """Returns the outcome once the process ended, or once it did not confirm its end in time."""
         outcome = self._followed()
-        for stream in Stream:
-            self._add(stream, self._masked[stream].rest(), time.monotonic())
+        self._let_go(time.monotonic())
+        if self._output.steps and self._output.steps[-1].state is StepState.RUNNING:
+            self._output.end(StepState(outcome.state.value), outcome.exit_status, self._master.now())
         return self._without_secrets(outcome)
 
     def _followed(self) -> Outcome:
@@ -117,9 +129,9 @@ class Follower:
             case Output(stream, data):
                 self._heard = now
                 crash.passing(CrashPoint.MID_COMMAND)
-                self._add(stream, self._masked[stream].feed(data), now)
+                self._hear(stream, data, now)
             case Skipped(stream, size):
-                self._add(stream, self._masked[stream].rest(), now)
+                self._let_go(now)
                 self._output.skip(_FD[stream], size)
             case Started(pid, age):
                 self._begin(pid, age, now)
@@ -141,6 +153,44 @@ class Follower:
                 pass
         return None
 
+    def _hear(self, stream: Stream, data: bytes, now: float) -> None:
+        if self._divider is None:
+            self._add(stream, self._masked[stream].feed(data), now)
+            return
+        for told in self._divider.feed(_FD[stream], data):
+            self._divided(told, now)
+
+    def _divided(self, told: Piece | Ended, now: float) -> None:
+        if isinstance(told, Piece):
+            stream = _STREAMS[told.stream]
+            self._add(stream, self._masked[stream].feed(told.data), now)
+            return
+        self._unmask(now)
+        if not self._output.steps:
+            self._output.begin(self._claim.steps[0], self._master.now())
+        while self._output.steps[-1].step is not told.step:
+            # Its own end was not kept by the host; what came after it says that it passed.
+            self._go_on(StepState.PASSED, 0)
+        self._go_on(state_of(told.step, told.status), told.status)
+
+    def _go_on(self, state: StepState, status: int) -> None:
+        """Ends the present step and begins the next, if it passed and there is one."""
+        steps, at = self._claim.steps, self._master.now()
+        following = steps.index(self._output.steps[-1].step) + 1
+        self._output.end(state, status, at)
+        if state is StepState.PASSED and following < len(steps):
+            self._output.begin(steps[following], at)
+
+    def _let_go(self, now: float) -> None:
+        """Takes in what was held back, because nothing follows it, or not what comes next."""
+        for told in self._divider.rest() if self._divider is not None else ():
+            self._divided(told, now)
+        self._unmask(now)
+
+    def _unmask(self, now: float) -> None:
+        for stream in Stream:
+            self._add(stream, self._masked[stream].rest(), now)
+
     def _add(self, stream: Stream, data: bytes, now: float) -> None:
         if data:
             self._output.add(_FD[stream], data, int((now - self._began) * 1000))
@@ -150,17 +200,19 @@ class Follower:
 
     def _begin(self, pid: int, age: float | None, now: float) -> None:
         self._pid = pid
-        if age is None:
-            return
-        # The host tells how long it ran: while nobody listened it may have ended.
-        self._began = now - age
-        if not self.told:
-            self._master.rewind(self._claim)
-            self.told = True
+        if age is not None:
+            # The host tells how long it ran: while nobody listened it may have ended.
+            self._began = now - age
+            if not self.told:
+                self._master.rewind(self._claim)
+                self.told = True
+        if self._claim.steps and not self._output.steps:
+            self._output.begin(self._claim.steps[0], self._master.now())
 
     def _store(self, now: float) -> None:
         tail_due = now - self._tail_stored >= _TAIL_SECONDS
-        if (self._output.waiting and now - self._stored >= _STORE_SECONDS) or (tail_due and self._output.held):
+        ready = self._output.waiting or self._output.moved
+        if (ready and now - self._stored >= _STORE_SECONDS) or (tail_due and self._output.held):
             self._master.store(self._claim, self._output, tail=tail_due)
             self._stored = time.monotonic()
             if tail_due:
@@ -196,11 +248,14 @@ class Follower:
 
     def _ended(self, event: Exited, now: float) -> Outcome:
         exit_status, signal, left = event.status, event.signal, event.left_children
+        self._let_go(now)
         if self._order is not None:
             outcome = self._ordered(self._order, now, event.doubt)
         elif event.by_limit:
             text = "Stopped by the host's own limit of time, while no worker could do it."
             outcome = self._outcome(RunState.TIMED_OUT, now, reason=Reason.COMMAND_TIMEOUT, detail=text)
+        elif self._output.steps:
+            outcome = self._stepped(exit_status, signal, now)
         elif signal is not None:
             outcome = self._outcome(RunState.FAILED, now, reason=Reason.EXIT_SIGNAL, detail=f"Killed by SIG{signal}.")
         elif exit_status == 0:
@@ -226,6 +281,22 @@ class Follower:
         else:
             outcome = self._outcome(RunState.SUCCEEDED, now, detail=event.note)
         return replace(outcome, exit_status=event.status, exit_signal=event.signal)
+
+    def _stepped(self, status: int | None, signal: str | None, now: float) -> Outcome:
+        """Returns the outcome of steps that ended by themselves: that of the last one which began."""
+        last = self._output.steps[-1]
+        if last.state is StepState.RUNNING:
+            if self._divider is not None and status == 0:
+                return self._outcome(RunState.LOST, now, reason=Reason.VANISHED, detail=_UNTOLD)
+            self._output.end(state_of(last.step, status), status, self._master.now())
+            last = self._output.steps[-1]
+        if last.state is StepState.NOTHING_TO_DO:
+            return self._outcome(RunState.SUCCEEDED, now, reason=Reason.NOTHING_TO_DO)
+        if last.state is StepState.PASSED:
+            return self._outcome(RunState.SUCCEEDED, now)
+        usual = Reason.EXIT_STATUS if signal is None else Reason.EXIT_SIGNAL
+        detail = None if signal is None else f"Killed by SIG{signal}."
+        return self._outcome(RunState.FAILED, now, reason=_STEP_REASONS.get(last.step, usual), detail=detail)
 
     def _dropped(self, detail: str, now: float, lost: Reason) -> Outcome:
         if self._order is not None:

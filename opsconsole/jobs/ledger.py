@@ -12,7 +12,7 @@ from functools import partial
 from typing import TypeGuard
 
 import structlog
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from opsconsole.db.database import Database
@@ -24,7 +24,7 @@ from opsconsole.jobs.claims import Claim, ClaimReader, Delivered
 from opsconsole.jobs.delivery import FIRST_RETRY_SECONDS, MOST_RETRY_SECONDS, Delivery
 from opsconsole.jobs.entries import Again, Answer, Entry, Finish, Look, OpenGate, Progress, Replay, RunEntry, TakeRun
 from opsconsole.jobs.limits import NO_CAPS, Caps
-from opsconsole.jobs.models import HostRun
+from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.outcomes import Outcome as Outcome
 from opsconsole.jobs.output import BoundedOutput
 from opsconsole.jobs.ports import ConnectionFacts, Dispatcher, Unreached
@@ -71,6 +71,10 @@ class Ledger:
         self._tide = tide
         self._group: GroupCommit[Entry, Answer] = GroupCommit(self._write, offload=offload)
         self._delivery = Delivery(self._group, spool, spool_seconds, lambda: tide.generation)
+
+    def now(self) -> datetime:
+        """Returns the wall-clock time that records are given."""
+        return self._now()
 
     def take(self, run_id: int, attempt: int) -> Claim | None:
         """Claims a run and returns what it needs, or ``None`` when it is not this delivery's turn (any more).
@@ -215,7 +219,8 @@ def _write_entries(
             changes.append(change)
             owners.append(index)
     moves: list[Moved | None] = [None] * len(entries)
-    for index, moved in zip(owners, transitions.apply(session, changes, now), strict=True):
+    stepped = {entry.claim.job_id for entry in entries if isinstance(entry, Progress) and entry.steps}
+    for index, moved in zip(owners, transitions.apply(session, changes, now, touching=stepped), strict=True):
         moves[index] = moved
     touched: set[int] = set()
     taken = [takes[entry.run_id] for entry, move in zip(entries, moves, strict=True) if _won_take(entry, move)]
@@ -326,12 +331,17 @@ def _settle_entry(
         case Look(claim):
             run = session.get(HostRun, claim.run_id, populate_existing=True)
             return run is not None and run.fence == claim.fence and run.cancel_requested_at is None
-        case Progress(claim, output_facts, flush):
+        case Progress(claim, output_facts, flush, steps):
             mine = update(HostRun).where(HostRun.id == claim.run_id, HostRun.fence == claim.fence)
             mine = mine.where(HostRun.state.in_(_WRITES_ON)).values(**asdict(output_facts))
+            if steps:
+                # Its job's lock is held: the new version tells that the host has come to another step.
+                ver = select(Job.ver).where(Job.id == claim.job_id).scalar_subquery()
+                mine = mine.values(step=steps[-1].step.value, ver=ver)
             won = session.execute(mine.returning(HostRun.id).execution_options(synchronize_session=False)).first()
             if won is not None:
                 endings.store(session, claim.run_id, flush)
+                endings.store_steps(session, claim.run_id, steps)
             return won is not None
         case Again(claim, unreached_for_now):
             if move is None or not move.won:

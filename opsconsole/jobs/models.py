@@ -142,6 +142,8 @@ class HostRun(Base):
     limit_keys: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     # What carries it out on this host, frozen at launch.
     executor: Mapped[str] = mapped_column(String(16), default="ssh", server_default="ssh")
+    # The step that the host is at, or ended at; none for an order that has only one.
+    step: Mapped[str | None] = mapped_column(String(8))
     # Held back by a person: it stays pending until it is resumed.
     held: Mapped[bool] = mapped_column(default=False, server_default=false())
 
@@ -207,6 +209,22 @@ class RunAttempt(Base):
     worker: Mapped[str | None] = mapped_column(String(255))
     claimed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     finished_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class RunStep(Base):
+    """How one step of an order went on a host. Bytes ``[from_byte, to_byte)`` of the run's output are its own."""
+
+    __tablename__ = "run_steps"
+
+    host_run_id: Mapped[int] = mapped_column(BigId, ForeignKey("host_runs.id", ondelete="CASCADE"), primary_key=True)
+    step: Mapped[str] = mapped_column(String(8), primary_key=True)
+    state: Mapped[str] = mapped_column(String(16))
+    exit_status: Mapped[int | None]
+    started_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    from_byte: Mapped[int] = mapped_column(BigInteger)
+    to_byte: Mapped[int | None] = mapped_column(BigInteger)
+    lines: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
 
 
 class JobEvent(Base):

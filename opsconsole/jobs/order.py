@@ -43,7 +43,7 @@ class Order:
 
     ``credential`` is ``auto`` (what the host, its groups or the settings say, else the worker's own keys), ``ambient``,
     ``key:<name>`` (a key file), ``cred:<name>`` (a stored credential) or ``password``. ``interpreter`` to
-    ``raw_typed`` are as in ``what.What``. ``expect_count``, ``expect_digest`` and ``expect_hosts`` (a list of
+    ``step_barrier`` are as in ``what.What``. ``expect_count``, ``expect_digest`` and ``expect_hosts`` (a list of
     hosts) repeat what the preview said. ``asked`` is what the person asked for where the order was made from it: it
     decides whether two orders with the same ``idempotency_key`` are the same. ``watched``: a person sees the job's page
     next, so that one of tier 1 gives them a moment to stop it.
@@ -92,6 +92,9 @@ class Order:
     run_as_password: Secret | None = None
     raw: bool | None = None
     raw_typed: bool | None = None
+    check: str | None = None
+    verify: str | None = None
+    step_barrier: str | None = None
     priority: str = "normal"
     expect_count: int | None = None
     expect_digest: str | None = None

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from opsconsole.jobs.output import BoundedOutput, Flush
 from opsconsole.jobs.states import Reason, RunState
+from opsconsole.jobs.steps import StepFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,8 @@ def joined(first: Flush, then: Flush) -> Flush:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The end of a run that had started, with all of its output that is not stored yet: no secret is in it.
+    """The end of a run that had started, with all of its output that is not stored yet: no secret is in it. ``steps``
+    are those that it went through, where its order has several.
 
     ``generation`` names the database it belongs to, ``fence`` the claim under which the command ran.
     """
@@ -72,6 +74,7 @@ class Result:
     facts: OutputFacts
     digest: str
     flush: Flush
+    steps: tuple[StepFacts, ...] = ()
 
     @property
     def key(self) -> str:

@@ -5,8 +5,11 @@ import hashlib
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import islice
+
+from opsconsole.jobs.steps import Step, StepFacts, StepState
 
 STDOUT = 1
 STDERR = 2
@@ -49,6 +52,8 @@ class BoundedOutput:
 
     The head is handed out as it comes. Once it is full, the tail is held here and handed out when asked, so that a
     command that floods costs one bounded rewrite a flush and not a row a chunk.
+
+    ``steps`` tells which step wrote what, where an order has several; ``moved`` is set until that is stored.
     """
 
     def __init__(self, head: int, tail: int) -> None:
@@ -65,10 +70,31 @@ class BoundedOutput:
         self._newlines = 0
         self._open = {STDOUT: b"", STDERR: b""}
         self._last = b""
+        self.steps: list[StepFacts] = []
+        self.moved = False
+        # Where the present step's output begins, its lines until then, and the streams that it has written on.
+        self._cut = 0
+        self._lines_before = 0
+        self._wrote: set[int] = set()
+
+    def begin(self, step: Step, at: datetime) -> None:
+        """Says that what comes from now on is of ``step``."""
+        self._cut, self._lines_before, self._wrote = self.total, self._newlines, set()
+        self.steps.append(StepFacts(step, StepState.RUNNING, None, at, None, self.total, None, 0))
+        self.moved = True
+
+    def end(self, state: StepState, exit_status: int | None, at: datetime) -> None:
+        """Says how the present step ended."""
+        unfinished = sum(bool(self._open[fd]) for fd in self._wrote)
+        lines = self._newlines - self._lines_before + unfinished
+        ended = replace(self.steps[-1], state=state, exit_status=exit_status, ended_at=at, to_byte=self.total)
+        self.steps[-1] = replace(ended, lines=lines)
+        self.moved = True
 
     def add(self, fd: int, data: bytes, at_ms: int) -> None:
         """Takes in what arrived."""
         self._digests[fd].update(data)
+        self._wrote.add(fd)
         if fd == STDOUT:
             self.stdout_bytes += len(data)
         else:
@@ -104,7 +130,8 @@ class BoundedOutput:
         if not data:
             return
         last = where[-1] if where else None
-        if last and last.fd == fd and last.end == self.total and len(last.data) + len(data) <= CHUNK_BYTES:
+        follows = last is not None and last.fd == fd and last.end == self.total > self._cut
+        if last and follows and len(last.data) + len(data) <= CHUNK_BYTES:
             where[-1] = Chunk(last.offset, fd, last.at_ms, last.data + data)
         else:
             where.append(Chunk(self.total, fd, at_ms, data))

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 import structlog
@@ -272,6 +273,10 @@ class Performer:
             detail = "The worker process was shut down."
             return Order(RunState.CANCELLED, Reason.WORKER_SHUTDOWN, detail, min(claim.limits.grace, 1.0))
         return None
+
+    def now(self) -> datetime:
+        """Returns the wall-clock time, for records."""
+        return self._ledger.now()
 
     def rewind(self, claim: Claim) -> None:
         """Makes room for output that comes again from its first byte."""

@@ -18,6 +18,8 @@ _NEEDS = {
     "umask": "there is no umask",
     "env": "there is no environment",
     "run_as": "there is no sudo or su",
+    "check": "there is no shell that goes through steps",
+    "verify": "there is no shell that goes through steps",
     "durable": "nothing there keeps a command for later",
 }
 

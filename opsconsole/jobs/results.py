@@ -7,11 +7,12 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from opsconsole.errors import NotFound
 from opsconsole.hostset import fold
 from opsconsole.jobs.gather import Finished, gather
-from opsconsole.jobs.models import HostRun, Job, OutputChunk
+from opsconsole.jobs.models import HostRun, Job, OutputChunk, RunStep
 from opsconsole.jobs.output import Chunk, Transcript, display
-from opsconsole.jobs.queries import invalid_query
+from opsconsole.jobs.queries import get_step, invalid_query
 from opsconsole.jobs.states import ACTIVE, TERMINAL, RunState
 
 _HEAD_CHARS = 200
@@ -19,25 +20,38 @@ _GROUP_HOSTS = 50
 _FD_NAMES = {1: "stdout", 2: "stderr"}
 
 
-def _chunks(session: Session, run_id: int, stream: str) -> Iterator[Chunk]:
+def _chunks(session: Session, run_id: int, stream: str, step: RunStep | None = None) -> Iterator[Chunk]:
     columns = (OutputChunk.offset, OutputChunk.fd, OutputChunk.at_ms, OutputChunk.data)
     query = select(*columns).where(OutputChunk.host_run_id == run_id).order_by(OutputChunk.offset)
     if stream in _FD_NAMES.values():
         query = query.where(OutputChunk.fd == (1 if stream == "stdout" else 2))
     elif stream != "both":
         raise invalid_query("stream", "Choose stdout, stderr or both.")
+    if step is not None:
+        query = query.where(OutputChunk.offset >= step.from_byte)
+        query = query.where(OutputChunk.offset < step.to_byte) if step.to_byte is not None else query
     for offset, fd, at_ms, data in session.execute(query):
         yield Chunk(offset, fd, at_ms, data)
 
 
 def output(
-    session: Session, run: HostRun, *, stream: str = "both", from_line: int = 1, limit: int = 1000
+    session: Session,
+    run: HostRun,
+    *,
+    stream: str = "both",
+    from_line: int = 1,
+    limit: int = 1000,
+    step: str | None = None,
 ) -> dict[str, Any]:
     """Returns ``limit`` lines of a run's output from line ``from_line``, which counts from 1; a negative one counts
-    from the end."""
+    from the end. With ``step`` they are that step's alone, and so are their numbers."""
     finished = RunState(run.state) not in ACTIVE
-    gap = (run.gap_from or 0, run.gap_bytes)
-    said = Transcript(_chunks(session, run.id, stream), gap=gap, total_lines=run.lines, finished=finished)
+    gap, total = (run.gap_from or 0, run.gap_bytes), run.lines
+    part = None if step is None else _part(session, run, step)
+    if part is not None:
+        finished, total = finished or part.ended_at is not None, part.lines
+        gap = _within(gap, part)
+    said = Transcript(_chunks(session, run.id, stream, part), gap=gap, total_lines=total, finished=finished)
     lines = said.page(from_line, min(max(limit, 1), 10_000))
     return {
         "i": run.i,
@@ -45,7 +59,7 @@ def output(
         "state": run.state,
         "attempt": run.attempt,
         "lines": [[line.number, line.at_ms, line.fd, line.text] for line in lines],
-        "total_lines": run.lines if finished and stream == "both" else said.last,
+        "total_lines": total if finished and stream == "both" else said.last,
         "total_bytes": run.stdout_bytes + run.stderr_bytes,
         "stderr_bytes": run.stderr_bytes,
         "truncated": {"from": gap[0], "bytes": gap[1]} if gap[1] else None,
@@ -53,10 +67,24 @@ def output(
     }
 
 
-def raw(session: Session, run: HostRun, stream: str = "both") -> Iterator[bytes]:
-    """Yields the kept bytes of a run's output in the order they arrived."""
-    for chunk in _chunks(session, run.id, stream):
+def raw(session: Session, run: HostRun, stream: str = "both", step: str | None = None) -> Iterator[bytes]:
+    """Yields the kept bytes of a run's output, or of one step of it, in the order they arrived."""
+    for chunk in _chunks(session, run.id, stream, None if step is None else _part(session, run, step)):
         yield chunk.data
+
+
+def _part(session: Session, run: HostRun, step: str) -> RunStep:
+    found = get_step(session, run, step)
+    if found is None:
+        raise NotFound(f"{run.host} did not come to the step {step}.")
+    return found
+
+
+def _within(gap: tuple[int, int], part: RunStep) -> tuple[int, int]:
+    """Returns where the bytes that were not kept begin in ``part`` of the output, and how many they are there."""
+    begin = max(gap[0], part.from_byte)
+    end = gap[0] + gap[1] if part.to_byte is None else min(gap[0] + gap[1], part.to_byte)
+    return (begin, end - begin) if end > begin else (0, 0)
 
 
 def output_since(session: Session, run: HostRun, offset: int, limit_bytes: int) -> tuple[list[dict[str, Any]], int]:

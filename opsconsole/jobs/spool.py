@@ -19,6 +19,7 @@ from pydantic import Base64Bytes, BaseModel, ConfigDict, ValidationError
 from opsconsole.errors import Unavailable
 from opsconsole.jobs.outcomes import Outcome, OutputFacts, Result
 from opsconsole.jobs.output import Chunk, Flush
+from opsconsole.jobs.steps import StepFacts
 
 _log = structlog.get_logger(__name__)
 _MAGIC = b"opsconsole result 1"
@@ -41,6 +42,7 @@ class _Document(BaseModel):
     chunks: list[tuple[int, int, int, Base64Bytes]]
     gap_from: int | None
     gap_to: int
+    steps: tuple[StepFacts, ...] = ()
 
 
 class Spool:
@@ -174,6 +176,7 @@ def _document(result: Result) -> _Document:
         chunks=[(chunk.offset, chunk.fd, chunk.at_ms, chunk.data) for chunk in result.flush.chunks],
         gap_from=result.flush.gap_from,
         gap_to=result.flush.gap_to,
+        steps=result.steps,
     )
 
 
@@ -190,4 +193,5 @@ def _result(document: _Document) -> Result:
         document.facts,
         document.digest,
         Flush(chunks, document.gap_from, document.gap_to),
+        document.steps,
     )

@@ -147,7 +147,7 @@ class Survey:
         ]
         becoming.check_stored(session, self._settings, what, located, rows)
         for row, values in zip(rows, fill(located, rows, command, what), strict=True):
-            row["variables"] = values
+            row |= {"variables": values, "step": what.steps[0].value if what.steps else None}
         return Prepared(
             command=command,
             what=what,

@@ -6,7 +6,7 @@ ends, the verdict is written there too, which is safe because the lock serialise
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, cast
@@ -98,13 +98,15 @@ def lock_job(session: Session, job_id: int) -> int:
     return session.execute(statement).scalar_one()
 
 
-def apply(session: Session, changes: Sequence[Change], now: datetime) -> list[Moved]:
-    """Carries out ``changes`` and returns what became of each. Takes each job's lock once.
+def apply(session: Session, changes: Sequence[Change], now: datetime, *, touching: Collection[int] = ()) -> list[Moved]:
+    """Carries out ``changes`` and returns what became of each. Takes each job's lock once, those of ``touching`` too.
 
     They are carried out in their order, but start gates and further attempts after all else: what ended in the same
     transaction counts.
     """
-    versions = {job_id: lock_job(session, job_id) for job_id in sorted({change.job_id for change in changes})}
+    versions = {
+        job_id: lock_job(session, job_id) for job_id in sorted({change.job_id for change in changes}.union(touching))
+    }
     rows = _read_runs(session, [change.run_id for change in changes])
     starting = {change.job_id for change in changes if _starts(change)}
     admission = Admission(session, starting) if starting else None

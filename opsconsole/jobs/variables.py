@@ -1,8 +1,9 @@
 """Variables of a host in the texts of an order: ``{host.name}``, ``{tag.rack}``, ``{n}``. Pure.
 
-They stand in the command, the arguments, the folder and the environment; a script that an interpreter reads is sent as
-it is, and is given them as arguments. A value is data: in a command it is quoted for the shell, and where quotes of
-another kind are already open it must need none. Braces with anything else inside, and ``${n}``, are the shell's own.
+They stand in the command, a check and a verify, the arguments, the folder and the environment; a script that an
+interpreter reads is sent as it is, and is given them as arguments. A value is data: in a command it is quoted for the
+shell, and where quotes of another kind are already open it must need none. Braces with anything else inside, and
+``${n}``, are the shell's own.
 """
 
 import re
@@ -41,16 +42,18 @@ def touches(command: str, what: What) -> bool:
     return any(_VARIABLE.search(text) for _, text in _texts(command, what))
 
 
-def quoted_already(command: str, what: What) -> frozenset[str]:
-    """Returns the variables that stand somewhere in the command where the shell may read quotes differently."""
-    if what.interpreter is not None:
-        return frozenset()
+def quoted_already(command: str, what: What) -> dict[str, str]:
+    """Returns the variables that stand somewhere in a text where the shell may read quotes differently, and in which
+    field."""
     if what.raw:
         # What quotes mean to a device nobody knows here.
-        return frozenset(_names(command))
-    plain = _plain_places(command)
-    matches = (match for match in _VARIABLE.finditer(command) if match[2] is not None)
-    return frozenset(match[2] for match in matches if match.start() not in plain)
+        return dict.fromkeys(_names(command), "command")
+    found: dict[str, str] = {}
+    for field, text in _shell_texts(command, what):
+        plain = _plain_places(text)
+        matches = (match for match in _VARIABLE.finditer(text) if match[2] is not None)
+        found |= {match[2]: field for match in matches if match.start() not in plain}
+    return found
 
 
 def needs_quotes(value: str) -> bool:
@@ -65,16 +68,23 @@ def render(command: str, what: What, values: Mapping[str, str]) -> tuple[str, Wh
         args=tuple(_filled(word, values, str) for word in what.args),
         cwd=None if what.cwd is None else _filled(what.cwd, values, str),
         env={name: _filled(text, values, str) for name, text in what.env.items()},
+        check=None if what.check is None else _filled(what.check, values, shlex.quote),
+        verify=None if what.verify is None else _filled(what.verify, values, shlex.quote),
     )
     return (command if what.interpreter is not None else _filled(command, values, shlex.quote)), filled
 
 
 def _texts(command: str, what: What) -> Iterator[tuple[str, str]]:
-    if what.interpreter is None:
-        yield "command", command
+    yield from _shell_texts(command, what)
     yield from (("args", word) for word in what.args)
     yield "cwd", what.cwd or ""
     yield from (("env", text) for text in what.env.values())
+
+
+def _shell_texts(command: str, what: What) -> Iterator[tuple[str, str]]:
+    if what.interpreter is None:
+        yield "command", command
+    yield from ((step, text) for step, text in (("check", what.check), ("verify", what.verify)) if text is not None)
 
 
 def _names(text: str) -> Iterator[str]:

@@ -15,6 +15,7 @@ from opsconsole.errors import FieldError, Invalid
 from opsconsole.jobs import raw
 from opsconsole.jobs.order import Order
 from opsconsole.jobs.ports import BecomeMethod
+from opsconsole.jobs.steps import Barrier, Step
 
 _PROGRAM = re.compile(r"[A-Za-z0-9_./+][A-Za-z0-9_./+-]{0,199}")
 _UMASK = re.compile(r"0?[0-7]{3}")
@@ -47,6 +48,8 @@ class What:
     how it becomes that, ``run_as_credential`` with what: see ``RunAs``; the password itself is never here.
     ``raw``: none of that, the text is given to the host as it is over a terminal (``jobs.raw``); with ``raw_typed``
     line by line at a prompt, without asking for it to be run first.
+    ``check`` and ``verify`` are what a shell runs before and after it, in the same folder and environment and as the
+    same account; ``step_barrier`` is set when there is one.
     """
 
     interpreter: str | None = None
@@ -60,6 +63,9 @@ class What:
     run_as_credential: str | None = None
     raw: bool = False
     raw_typed: bool = False
+    check: str | None = None
+    verify: str | None = None
+    step_barrier: str | None = None
 
     @classmethod
     def of(cls, order: Order, *, max_stdin_bytes: int) -> "What":
@@ -74,6 +80,7 @@ class What:
             **_run_as_of(order),
             raw=bool(order.raw),
             raw_typed=bool(order.raw_typed),
+            **_steps_of(order),
         )
         faults = [
             *_interpreter_faults(what.interpreter),
@@ -84,6 +91,7 @@ class What:
             *_env_faults(what.env),
             *_run_as_faults(what),
             *_raw_faults(order),
+            *_steps_faults(what, max_stdin_bytes),
         ]
         if faults:
             raise Invalid("; ".join(f"{fault.field}: {fault.message}" for fault in faults), errors=faults)
@@ -117,7 +125,26 @@ class What:
 
     def readable(self, command: str) -> str:
         """Returns every text of the order that something may read as commands, for the advice on dangerous ones."""
-        return "\n".join([command, " ".join(self.args), self.stdin or ""]) if self.args or self.stdin else command
+        texts = [command, " ".join(self.args), self.stdin, self.check, self.verify]
+        return "\n".join(text for text in texts if text)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps of the order in their turn; none for an order that has only the act."""
+        if self.check is None and self.verify is None:
+            return ()
+        said = {Step.CHECK: self.check, Step.ACT: "", Step.VERIFY: self.verify}
+        return tuple(step for step, text in said.items() if text is not None)
+
+    def text_of(self, step: Step, command: str) -> str:
+        """Returns the text of one of the ``steps``; that of the act is ``command``."""
+        return {Step.CHECK: self.check, Step.VERIFY: self.verify}.get(step) or command
+
+    def of_step(self, step: Step) -> "What":
+        """Returns how the text of one of the ``steps`` is run: an interpreter, arguments and input are the act's."""
+        if step is Step.ACT:
+            return self
+        return What(cwd=self.cwd, umask=self.umask, env=self.env)
 
 
 def _interpreter_faults(text: str | None) -> list[FieldError]:
@@ -200,6 +227,30 @@ def _run_as_faults(what: What) -> list[FieldError]:
     choice = what.run_as_credential
     if choice is not None and choice not in set(RunAs) and not choice.startswith("cred:"):
         faults.append(FieldError("run_as_credential", "Choose none, login, password or cred:<name>."))
+    return faults
+
+
+def _steps_of(order: Order) -> dict[str, str | None]:
+    # A form sends CRLF, which a shell would take as part of the last word of each line.
+    texts = {name: (getattr(order, name) or "").replace("\r\n", "\n") for name in ("check", "verify")}
+    said: dict[str, str | None] = {name: text if text.strip() else None for name, text in texts.items()}
+    usual = Barrier.HOST.value if any(said.values()) else None
+    return {**said, "step_barrier": order.step_barrier or usual}
+
+
+def _steps_faults(what: What, limit: int) -> list[FieldError]:
+    faults = []
+    for name, text in (("check", what.check), ("verify", what.verify)):
+        if text is None:
+            continue
+        if unreadable := _unreadable(name, text):
+            faults.append(unreadable)
+        elif (size := len(text.encode())) > limit:
+            faults.append(FieldError(name, f"It has {size:,} bytes, the limit is {limit:,}."))
+    if what.step_barrier is not None and not what.steps:
+        faults.append(FieldError("step_barrier", "There is one step alone: give a check or a verify, too."))
+    elif what.step_barrier is not None and what.step_barrier not in set(Barrier):
+        faults.append(FieldError("step_barrier", f"Choose {' or '.join(Barrier)}."))
     return faults
 
 

@@ -154,6 +154,12 @@ def key_news(offered: Sequence[Mapping[str, Any]]) -> KeyNews:
     return KeyNews(len(unknown), len(changed), ", ".join(changed[:_NAMES_TOLD]) + more)
 
 
+def step_letter(state: str) -> str:
+    """Returns the glyph letter of how a step went."""
+    letters = {"running": "r", "passed": "o", "nothing_to_do": "s"}
+    return letters.get(state) or LETTER_OF[state]
+
+
 def outcome(row: Mapping[str, Any]) -> tuple[str, str]:
     """Returns the style and the text of what became of a host: its signal, its exit status, or why there is none."""
     letter = LETTER_OF.get(row["state"], row["state"])
@@ -187,6 +193,9 @@ def reason_text(reason: str | None) -> str:
         "jump": _("A jump host on the way could not be reached or did not let us through, so nothing ran."),
         "run_as": _("The host did not let the login become the other account, so nothing ran."),
         "exec_refused": _("The host let us in but refused to run a command."),
+        "check": _("The check failed, so the command was not sent to this host."),
+        "verify": _("The command ran to its end, but the verify after it failed."),
+        "nothing_to_do": _("The check said that there is nothing to do, so the command was not sent to this host."),
         "device_fault": _("The device told a fault in what it printed."),
         "command_timeout": _("The command was ended because it took longer than its time limit."),
         "idle_timeout": _("The command was ended because it printed nothing for too long."),

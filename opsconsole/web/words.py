@@ -248,10 +248,29 @@ def _raw(what: What) -> str:
     return _("%(how)s; no guard on the host, so it may go on after a cancel", how=given)
 
 
+def step_word(step: str) -> str:
+    """Returns what a step of an order is called."""
+    return {"check": _("Check"), "act": _("Command"), "verify": _("Verify")}[step]
+
+
+def step_state(state: str) -> str:
+    """Returns how a step went on a host."""
+    return {
+        "running": _("running"),
+        "passed": _("passed"),
+        "nothing_to_do": _("nothing to do"),
+        "failed": _("failed"),
+        "timed_out": _("timed out"),
+        "cancelled": _("cancelled"),
+    }.get(state, _("how it ended is not known"))
+
+
 def what_facts(what: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     """Returns how a job's command is run, name and value; what was not asked for is left out."""
     said = What.from_json(what)
     facts = [
+        (_("Check before it"), said.check),
+        (_("Verify after it"), said.verify),
         (_("Read by"), said.interpreter),
         (_("Arguments"), shlex.join(said.args)),
         (_("Runs as"), _run_as(said)),

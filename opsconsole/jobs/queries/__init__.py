@@ -7,6 +7,7 @@ from opsconsole.jobs.queries.history import attempts, histories, lineage
 from opsconsole.jobs.queries.host_rows import get_run, hosts, invalid_query, offered_keys, refused_by_key, run_row
 from opsconsole.jobs.queries.job_list import get_job, links, list_jobs
 from opsconsole.jobs.queries.job_status import ended_by_shutdown, etag, progress_of, status, stop_detail
+from opsconsole.jobs.queries.stepping import get_step, host_steps, steps_of
 from opsconsole.jobs.queries.timeline import timeline
 from opsconsole.jobs.queries.turns import queue, waiting
 
@@ -19,9 +20,11 @@ __all__ = [
     "etag",
     "get_job",
     "get_run",
+    "get_step",
     "grid",
     "histories",
     "hold",
+    "host_steps",
     "hosts",
     "invalid_query",
     "iso",
@@ -36,6 +39,7 @@ __all__ = [
     "run_row",
     "snapshot",
     "status",
+    "steps_of",
     "stop_detail",
     "timeline",
     "versions",

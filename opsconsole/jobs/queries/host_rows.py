@@ -115,6 +115,7 @@ def run_row(run: HostRun) -> dict[str, Any]:
         "last_line": run.last_line,
         "group": run.output_digest[:12] if run.output_digest else None,
         "wave": run.wave,
+        "step": run.step,
         "held": run.held,
         "look": _look(run),
         "variables": run.variables,

@@ -11,6 +11,7 @@ from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.options import RunOptions
 from opsconsole.jobs.queries.console import epoch, iso
 from opsconsole.jobs.queries.job_list import links
+from opsconsole.jobs.queries.stepping import steps_of
 from opsconsole.jobs.queries.turns import starts_in_ms, waiting
 from opsconsole.jobs.states import TERMINAL, JobState, Priority, Reason, RunState, StopReason
 
@@ -107,6 +108,7 @@ def progress_of(session: Session, job: Job, *, now: datetime) -> dict[str, Any]:
         "starts_in_ms": starts_in,
         "pause": {"reason": job.pause_reason, "by": job.paused_by} if paused else None,
         "waves": waves,
+        "steps": steps_of(session, job),
         "waiting": waiting(session, job, now=now),
     }
 

@@ -39,6 +39,9 @@ Letters = Annotated[
 ]
 
 
+StepName = Literal["check", "act", "verify"]
+
+
 class Question(BaseModel):
     """Base of what the API takes in queries and headers, where others may have put something too."""
 
@@ -107,6 +110,9 @@ class What(How):
     run_as_credential: Text | None = Field(
         None, description="With what: `none` (unasked), `login`, `password` or `cred:<name>`.", max_length=80
     )
+    check: Text | None = Field(None, description="Runs before the command; exit 0 goes on, 77: nothing to do.")
+    verify: Text | None = Field(None, description="Runs after the command; it fails when it does not exit 0.")
+    step_barrier: Literal["host"] | None = Field(None, description="What a host waits for before its next step.")
     raw: bool | None = Field(None, description="Given over a terminal to a device without a shell; no guard.")
     raw_typed: bool | None = Field(None, description="Line by line at its prompt, without trying exec first.")
 
@@ -336,12 +342,14 @@ class OutputQuery(Question):
     stream: Literal["both", "stdout", "stderr"] = "both"
     from_line: int = Field(1, ge=-(2**53), le=2**53, description="Counts from 1; a negative one from the end.")
     limit: int = Field(1000, ge=1, le=10_000)
+    step: StepName | None = Field(None, description="Only what this step wrote; its lines are numbered from 1.")
 
 
 class RawQuery(Question):
     """Which streams of a host's output."""
 
     stream: Literal["both", "stdout", "stderr"] = "both"
+    step: StepName | None = Field(None, description="Only what this step wrote.")
 
 
 class GroupsQuery(Question):

@@ -6,13 +6,9 @@ Durations are whole milliseconds, times ISO 8601 in UTC.
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
-
-class Answer(BaseModel):
-    """Base of what the API gives: more fields may come, none of these goes."""
-
-    model_config = ConfigDict(extra="allow")
+from opsconsole.web.api.answers import Answer as Answer
+from opsconsole.web.api.answers import Counts as Counts
+from opsconsole.web.api.step_replies import Steps
 
 
 class FieldProblem(Answer):
@@ -146,21 +142,6 @@ class Launched(Answer):
     url: str
 
 
-class Counts(Answer):
-    """Hosts by state. They always sum to the number of targets."""
-
-    q: int
-    c: int
-    r: int
-    o: int
-    f: int
-    k: int
-    u: int
-    x: int
-    s: int
-    l: int  # noqa: E741  the contract's letter for "lost"
-
-
 class Targets(Answer):
     """What the job was aimed at."""
 
@@ -231,6 +212,7 @@ class JobStatus(Answer):
     pause: Pause | None
     starts_in_ms: int | None
     waves: Waves | None
+    steps: Steps | None
     waiting: Waiting | None
     elapsed_ms: int
     timeout_ms: int | None
@@ -298,6 +280,7 @@ class HostRow(Answer):
     lines: int
     last_line: str | None
     wave: int
+    step: str | None
     held: bool
     look: dict[str, Any] | None
     variables: dict[str, str] | None

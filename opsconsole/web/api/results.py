@@ -5,7 +5,7 @@ from flask import Blueprint, Response, jsonify, request
 from opsconsole.accounts.permissions import Permission
 from opsconsole.jobs import queries
 from opsconsole.jobs import results as job_results
-from opsconsole.web.api import history_replies, questions, replies
+from opsconsole.web.api import history_replies, questions, replies, step_replies
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.api.paths import HOST, JOB
 from opsconsole.web.auth import actor, requires
@@ -90,6 +90,16 @@ def attempts(job_id: int, host: str) -> Response:
         return jsonify(queries.attempts(session, job, queries.get_run(session, job, host), actor()))
 
 
+@blueprint.get(f"{HOST}/steps")
+@requires(Permission.VIEW)
+@spec.validate(resp=answers(HTTP_200=step_replies.HostSteps, also=(404,)), tags=_TAGS, operation_id="job_steps")
+def steps(job_id: int, host: str) -> Response:
+    """Tell how each step of the order went on one host; those that it did not come to are not there."""
+    with read() as session:
+        run = queries.get_run(session, queries.get_job(session, job_id, actor()), host)
+        return jsonify(steps=queries.host_steps(session, run))
+
+
 @blueprint.get(f"{HOST}/output")
 @requires(Permission.VIEW)
 @spec.validate(resp=answers(HTTP_200=replies.OutputLines, also=(404,)), tags=_TAGS, operation_id="job_output")
@@ -97,7 +107,9 @@ def output(job_id: int, host: str, query: questions.OutputQuery) -> Response:
     """Give lines of one host's output."""
     with read() as session:
         run = queries.get_run(session, queries.get_job(session, job_id, actor()), host)
-        body = job_results.output(session, run, stream=query.stream, from_line=query.from_line, limit=query.limit)
+        body = job_results.output(
+            session, run, stream=query.stream, from_line=query.from_line, limit=query.limit, step=query.step
+        )
     return jsonify(body)
 
 
@@ -113,8 +125,9 @@ def raw(job_id: int, host: str, query: questions.RawQuery) -> Response:
     with read() as session:
         run = queries.get_run(session, queries.get_job(session, job_id, actor()), host)
         # What is kept of one host is bounded to some MiB (settings output_head_bytes and output_tail_bytes).
-        body = b"".join(job_results.raw(session, run, query.stream))
-        name = f"job-{job_id}-host-{run.i}-{query.stream}.txt"
+        body = b"".join(job_results.raw(session, run, query.stream, query.step))
+        part = f"-{query.step}" if query.step else ""
+        name = f"job-{job_id}-host-{run.i}{part}-{query.stream}.txt"
     # It is what a machine said, not a page: never shown in place, never taken for anything but text.
     response = Response(body, mimetype="text/plain")
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'

@@ -47,7 +47,10 @@ def pane_context(database: Session, job: Job, run: HostRun, *, lines: bool = Tru
     row = queries.run_row(run)
     state = RunState(run.state)
     first = max(request.args.get("line", 1, type=int), 1)
-    output = results.output(database, run, from_line=first, limit=_LINES) if lines else None
+    steps = queries.host_steps(database, run)
+    step = next((one for one in steps if lines and one["step"] == request.args.get("step")), None)
+    chosen = step["step"] if step else None
+    output = results.output(database, run, from_line=first, limit=_LINES, step=chosen) if lines else None
     asks = run.reason in _KEY_REASONS
     offered = _offered(database, job, run) if asks or run.reason == Reason.JUMP else []
     return {
@@ -57,6 +60,9 @@ def pane_context(database: Session, job: Job, run: HostRun, *, lines: bool = Tru
         "letter": state.letter,
         "active": not state.terminal,
         "output": output,
+        "steps": steps,
+        "step": chosen,
+        "lines": output["total_lines"] if output and chosen else run.lines,
         "first": first,
         "offered": offered,
         "attempts": queries.attempts(database, job, run, actor())["attempts"],

@@ -28,7 +28,7 @@ _TEXTS = ("max_failures", "at_stop", "limit_per", "jump", "executor", "simulatio
 _ADDRESS = (
     *("targets", "exclude", "command", "title", "user", "credential", "concurrency", "max_failures", "retries"),
     *("interpreter", "args", "stdin", "cwd", "umask", "env", "run_as", "run_as_method", "run_as_credential"),
-    *("raw", "raw_typed"),
+    *("raw", "raw_typed", "check", "verify", "step_barrier"),
     *("waves", "wave_pause", "wave_gate", "canary_match", "canary_gate", "limit_per", "jump"),
     *("priority", "job_timeout", "executor", "simulation"),
 )
@@ -82,6 +82,9 @@ class RunForm:
     run_as: str = ""
     run_as_method: str = ""
     run_as_credential: str = ""
+    check: str = ""
+    verify: str = ""
+    step_barrier: str = ""
     raw: str = ""
     raw_typed: str = ""
     confirm: str = ""
@@ -231,6 +234,7 @@ class RunForm:
             "cwd": self.cwd.strip() or None,
             "umask": self.umask.strip() or None,
             "env": run_what.variables(self.env, faults),
+            **run_what.stepping(self.check, self.verify, self.step_barrier),
             "raw": True if self.raw else None,
             "raw_typed": True if self.raw and self.raw_typed else None,
             **run_what.becoming(self.run_as, self.run_as_method, self.run_as_credential),

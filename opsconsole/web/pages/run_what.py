@@ -8,6 +8,7 @@ from opsconsole.jobs.order import Order
 
 # What a person writes: lines for the remote shell, or a script for a program.
 COMMAND, SCRIPT = "command", "script"
+_STEPPING = ("check", "verify", "step_barrier")
 _BECOMING = ("run_as", "run_as_method", "run_as_credential")
 
 
@@ -21,6 +22,7 @@ def fields_of(order: Order) -> dict[str, str]:
         "cwd": order.cwd or "",
         "umask": order.umask or "",
         **{name: getattr(order, name) or "" for name in _BECOMING},
+        **{name: getattr(order, name) or "" for name in _STEPPING},
         **{name: "yes" if getattr(order, name) else "" for name in ("raw", "raw_typed")},
         "env": "\n".join(f"{name}={_shown(value)}" for name, value in (order.env or {}).items()),
     }
@@ -61,6 +63,13 @@ def becoming(user: str, method: str, credential: str) -> dict[str, str | None]:
     """Returns what the fields of another account mean; the form always says how, which counts once a name is there."""
     said = (user.strip(), method, credential.strip()) if user.strip() else (None, None, None)
     return dict(zip(_BECOMING, (text or None for text in said), strict=True))
+
+
+def stepping(check: str, verify: str, barrier: str) -> dict[str, str | None]:
+    """Returns what the fields of the steps mean; the form always says what a host waits for, which counts once there
+    are steps."""
+    texts = [text.replace("\r\n", "\n") if text.strip() else None for text in (check, verify)]
+    return dict(zip(_STEPPING, (*texts, barrier or None if any(texts) else None), strict=True))
 
 
 def _shown(value: str) -> str:

@@ -50,6 +50,7 @@ API = {
     "api.results.lineage": Permission.VIEW,
     "api.results.timeline": Permission.VIEW,
     "api.results.output": Permission.VIEW,
+    "api.results.steps": Permission.VIEW,
     "api.results.raw": Permission.VIEW,
     "api.results.groups": Permission.VIEW,
     "api.results.host_keys": Permission.VIEW,

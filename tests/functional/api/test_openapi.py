@@ -167,6 +167,7 @@ def test_real_answers_are_as_described(
     check(operator.get("jobs/1/lineage"), "job_lineage")
     check(operator.get("jobs/1/timeline"), "job_timeline")
     check(operator.get("jobs/1/hosts/web1/attempts"), "job_attempts")
+    check(operator.get("jobs/1/hosts/web1/steps"), "job_steps")
     check(operator.post("plan", {"targets": "web[1-3]", "command": "uptime", "waves": "1 2"}), "plan")
     check(operator.post("hold", {"reason": "drill"}), "stop_all")
     check(operator.post(f"jobs/{waits}/pause", {}), "pause_job")

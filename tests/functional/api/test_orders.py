@@ -241,6 +241,7 @@ def test_how_a_command_is_run_is_planned_kept_and_carried_over(
 ) -> None:
     what = {
         "interpreter": "python3 -u", "args": ["a b"], "stdin": "x\n", "cwd": "/srv", "umask": "027", "env": {"A": "1"},
+        "check": "true", "verify": "test -f x", "step_barrier": "host",
     }  # fmt: skip
     order = {"targets": "web1", "command": "print(1)", **what}
     assert operator.post("resolve", order).json["risk"]["tier"] == 0

@@ -341,11 +341,13 @@ def test_a_script_from_a_file_is_sent_with_what_belongs_to_it(console: FakeConso
     script.write_text("print(1)\n")
     given.write_text("x\ny\n")
     options = ["--interpreter", "python3", "--arg", "-v", "--cwd", "/srv", "--umask", "027", "--env", "A=b=c"]
+    options += ["--check", "test -d /srv", "--verify", "true", "--step-barrier", "host"]
     files = ["--script", str(script), "--stdin-file", str(given)]
     assert call("run", "--detach", "-w", "web1", *options, *files, "--", "two words").exit_code == 0
     wanted = {
         "command": "print(1)\n", "interpreter": "python3", "args": ["-v", "two words"], "stdin": "x\ny\n",
         "cwd": "/srv", "umask": "027", "env": {"A": "b=c"},
+        "check": "test -d /srv", "verify": "true", "step_barrier": "host",
     }  # fmt: skip
     for path in ("resolve", "jobs"):
         (asked,) = console.to("POST", path)

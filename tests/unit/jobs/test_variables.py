@@ -87,7 +87,7 @@ def test_a_value_is_never_read_as_a_command(shell: list[str], tmp_path: Path) ->
                 ran += 1
     assert ran == len(_HOSTILE)
     assert not quoted_already(contexts[0], What())
-    assert quoted_already(contexts[1], What()) == {"tag.a"}
+    assert quoted_already(contexts[1], What()) == {"tag.a": "command"}
 
 
 def test_everywhere_else_values_are_words_whatever_they_hold(tmp_path: Path) -> None:

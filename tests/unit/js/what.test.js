@@ -19,6 +19,12 @@ test("what is not said is left out, and a command has no interpreter", () => {
   assert.deepEqual(what({ ...form, kind: "script", args: "-v 'a b'", env: "A=1" }), { interpreter: "bash", args: ["-v", "a b"], env: { A: "1" } });
 });
 
+test("steps go with it, and what hosts wait for only where there are some", () => {
+  assert.deepEqual(what({ kind: "command", check: " a ", verify: "", step_barrier: "host" }), { check: "a", step_barrier: "host" });
+  assert.deepEqual(what({ kind: "command", step_barrier: "host" }), {});
+  assert.equal(commandLine({ targets: "w", exclude: "", command: "x", check: "a b", verify: "c" }, {}), "opsconsole run -w w --check 'a b' --verify c -- x");
+});
+
 test("the command line carries it", () => {
   const order = { targets: "web1", exclude: "", command: "print(1)", ...what({ kind: "script", interpreter: "python3 -u", args: "'a b'", stdin: "x", cwd: "/srv", umask: "027", env: "A=b c" }) };
   assert.equal(commandLine(order, {}),

@@ -71,6 +71,12 @@ def test_repeating_a_raw_order_gives_the_same_order() -> None:
     assert RunForm().prefilled({"targets": "sw1", "raw": "yes"}).raw == "yes"
 
 
+def test_repeating_steps_gives_the_same_steps() -> None:
+    order = Order(targets="web2", command="x", check="a\nb", verify="c", step_barrier="host")
+    assert RunForm().repeating(order).to_order("") == order
+    assert RunForm.read({"command": "x", "step_barrier": "host", "check": " \r\n"}).to_order("").step_barrier is None
+
+
 def test_repeating_a_script_gives_the_same_script() -> None:
     order = Order(
         targets="web2", command="print(1)", interpreter="python3 -u", args=("a b", "", "it's"), stdin="x\ny",

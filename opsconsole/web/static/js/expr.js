@@ -79,6 +79,7 @@ const FLAGS = [
   ["--order", "order"], ["--limit-per", "limit_per"], ["--jump", "jump"], ["--retries", "retries"], ["--retry-pause", "retry_pause"],
   ["--priority", "priority"], ["--durable", "durable"], ["--executor", "executor"], ["--simulation", "simulation"], ["--user", "user"], ["--reason", "reason"],
   ["--interpreter", "interpreter"], ["--cwd", "cwd"], ["--umask", "umask"], ["--stdin", "stdin"], ["--run-as", "run_as"],
+  ["--check", "check"], ["--verify", "verify"], ["--step-barrier", "step_barrier"],
 ];
 const SWITCHES = new Set(["skip_unknown", "ignore_unreachable", "durable"]);
 

@@ -12,10 +12,10 @@ const LINE_PX = 18;
 /** @typedef {[number, number, number, string]} Line number, ms since the start, stream, text */
 
 /**
- * @param {{root: HTMLElement, url: string, lines: number, running: boolean, line: number | null,
+ * @param {{root: HTMLElement, url: string, step?: string, lines: number, running: boolean, line: number | null,
  *   onCount?: (shown: {total: number, bytes: number, stderr: number}) => void}} options
  */
-export function createLog({ root, url, lines, running, line, onCount }) {
+export function createLog({ root, url, step, lines, running, line, onCount }) {
   let first = 0;
   let last = 0;
   let total = lines;
@@ -33,7 +33,7 @@ export function createLog({ root, url, lines, running, line, onCount }) {
   const newer = byId("newer");
 
   /** @param {number} from @param {number} limit */
-  const page = (from, limit) => api(`${url}/output?from_line=${from}&limit=${limit}`, { signal: abort.signal });
+  const page = (from, limit) => api(`${url}/output?from_line=${from}&limit=${limit}${step ? `&step=${step}` : ""}`, { signal: abort.signal });
 
   /** @param {Line} one */
   function draw([n, ms, fd, content]) {

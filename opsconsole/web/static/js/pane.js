@@ -19,7 +19,7 @@ export function mount(pane, { line = null } = {}) {
   let size = Number(facts.bytes);
   if (facts.url) {
     log = createLog({
-      root, url: facts.url, lines: Number(facts.lines), running: facts.running === "yes", line,
+      root, url: facts.url, step: facts.step, lines: Number(facts.lines), running: facts.running === "yes", line,
       onCount({ total, bytes: all, stderr }) {
         size = all;
         const sizes = [bytes(all), ...(stderr ? [t("{size} on stderr", { size: bytes(stderr) })] : [])];

@@ -39,6 +39,7 @@ export function createStatus(title) {
     byId("bar").setAttribute("aria-valuenow", String(percent));
     bar(next.counts);
     chips(next.counts);
+    steps(next);
     budget(next);
     tick();
     document.title = `${ended(next.state) ? t(name) : `${percent}%`} · #${next.id} ${title}`;
@@ -47,6 +48,14 @@ export function createStatus(title) {
     document.body.classList.toggle("over", ended(next.state));
     for (const node of document.querySelectorAll("[data-while]")) {
       /** @type {HTMLElement} */ (node).hidden = ended(next.state);
+    }
+  }
+
+  /** Where the hosts are among the steps of the order. @param {import("./store.js").Status} next */
+  function steps(next) {
+    for (const [at, { counts }] of (next.steps?.list ?? []).entries()) {
+      byId("step-list")?.children[at]?.lastElementChild?.replaceChildren(...[...BAR_ORDER].filter((letter) => counts[letter]).flatMap((letter) => [
+        el("span", { title: t(STATES[letter]) }, glyph(letter), ` ${number(counts[letter])}`, el("span", { class: "vh", text: ` ${t(STATES[letter])}` })), " "]));
     }
   }
 

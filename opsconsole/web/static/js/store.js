@@ -6,7 +6,8 @@
  * @typedef {{now: number, hold_ms: number | null, list: {kind: string, size: number}[]}} Waves
  * @typedef {{id: number, ver: number, state: string, counts: Record<string, number>, done: number, progress: number,
  *   stop_reason: string | null, stop_detail?: string | null, stopped_by?: string | null, worker_shutdown?: number, budget: {used: number, allowed: number} | null, rate_per_s: number | null,
- *   pause?: {reason: string, by: string | null} | null, waiting?: Waiting | null, waves?: Waves | null, starts_in_ms?: number | null,
+ *   pause?: {reason: string, by: string | null} | null, waiting?: Waiting | null, waves?: Waves | null,
+ *   steps?: {barrier: string, list: {step: string, counts: Record<string, number>}[]} | null, starts_in_ms?: number | null,
  *   eta_ms: number | null, created_at: string, started_at: string | null, finished_at: string | null,
  *   targets: {count: number}, slowest?: {i: number, host: string, ms: number}[]}} Status
  * @typedef {{exit?: number | null, ms?: number | null, reason?: string | null}} Facts
@@ -111,7 +112,7 @@ function lifecycle(view, data) {
 
 /** What holds a job back, of an event that tells it: each is `null` when it does not. @param {any} data */
 function control(data) {
-  const told = ["pause", "waves", "waiting", "starts_in_ms"].filter((name) => data[name] !== undefined);
+  const told = ["pause", "waves", "steps", "waiting", "starts_in_ms"].filter((name) => data[name] !== undefined);
   return Object.fromEntries(told.map((name) => [name, data[name]]));
 }
 
