@@ -18,9 +18,11 @@ depends_on = None
 def upgrade() -> None:
     _add_executors()
     _add_steps()
+    _add_digests()
 
 
 def downgrade() -> None:
+    _drop_digests()
     _drop_steps()
     _drop_executors()
 
@@ -63,3 +65,15 @@ def _add_steps() -> None:
 def _drop_steps() -> None:
     op.drop_table("run_steps")
     op.drop_column("host_runs", "step")
+
+
+def _add_digests() -> None:
+    """What a run's output has in common with that of other hosts."""
+    for name in ("digest_clean", "digest_similar"):
+        op.add_column("host_runs", sa.Column(name, sa.String(length=64), nullable=True))
+
+
+def _drop_digests() -> None:
+    with op.batch_alter_table("host_runs") as batch:
+        for name in ("digest_similar", "digest_clean"):
+            batch.drop_column(name)

@@ -32,6 +32,7 @@ from opsconsole.jobs.options import RunOptions
 from opsconsole.jobs.ports import Auth, Become, Hop, Limits, Profile, RemoteCommand, Secret, Target, Unreached
 from opsconsole.jobs.raw import Manners, RawCommand
 from opsconsole.jobs.route import Route, Step, read_routes
+from opsconsole.jobs.similarity import Own
 from opsconsole.jobs.simulation import Simulation
 from opsconsole.jobs.states import Reason
 from opsconsole.jobs.steps import Step as StepName
@@ -83,6 +84,11 @@ class Claim:
         other = self.become.password if self.become is not None else None
         hops = (secret for hop in self.target.via for secret in hop.auth.secrets)
         return (*self.auth.secrets, *hops, *([other] if other is not None else []))
+
+    @property
+    def own(self) -> Own:
+        """The host's names, which its output may hold."""
+        return Own((self.target.host, self.target.address))
 
     def command(self) -> RemoteCommand:
         """Returns what to run, with the host's own limit of time: it lies behind ours and counts when we are gone."""

@@ -8,16 +8,21 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from opsconsole.db.inserts import insert_missing
+from opsconsole.jobs.alike import detail_digest
 from opsconsole.jobs.models import HostRun, OutputChunk, RunStep
 from opsconsole.jobs.outcomes import Outcome, Result
 from opsconsole.jobs.output import Flush
+from opsconsole.jobs.similarity import NOBODY, Own
 from opsconsole.jobs.states import RunState
 from opsconsole.jobs.steps import StepFacts
 from opsconsole.jobs.transitions import Moved
 
 
-def columns(outcome: Outcome, result: Result | None, ended_at: datetime) -> dict[str, object]:
-    """Returns the columns of a run that ended at ``ended_at``; ``result`` is there when its command had started."""
+def columns(outcome: Outcome, result: Result | None, ended_at: datetime, own: Own = NOBODY) -> dict[str, object]:
+    """Returns the columns of a run that ended at ``ended_at``; ``result`` is there when its command had started.
+
+    ``own`` are the names of its host, which a reason that is told to a person may hold.
+    """
     values: dict[str, object] = {
         "reason": outcome.reason.value if outcome.reason else None,
         "detail": outcome.detail[:500] if outcome.detail else None,
@@ -30,9 +35,13 @@ def columns(outcome: Outcome, result: Result | None, ended_at: datetime) -> dict
     }
     if result is not None:
         values.update(asdict(result.facts))
-        values["output_digest"] = result.digest
+        values["output_digest"] = result.digests.exact
+        values["digest_clean"] = result.digests.clean
+        values["digest_similar"] = result.digests.similar
         if result.steps:
             values["step"] = result.steps[-1].step.value
+    elif outcome.detail:
+        values["digest_similar"] = detail_digest(outcome.detail, own)
     return values
 
 

@@ -301,7 +301,7 @@ def _change_of(
                 values=again,
             )
         case Finish(claim, outcome, ended_at, result, unreached):
-            values = endings.columns(outcome, result, ended_at)
+            values = endings.columns(outcome, result, ended_at, claim.own)
             if unreached is not None and unreached.offered is not None:
                 values["host_key"] = hostkeys.fingerprint(unreached.offered)
             return Change(claim.run_id, claim.job_id, outcome.state, fence=claim.fence, values=values)

@@ -189,6 +189,9 @@ class HostRun(Base):
     gap_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     # SHA-256 over exit, stdout and stderr: equal for hosts that said exactly the same.
     output_digest: Mapped[str | None] = mapped_column(String(64))
+    # The same for hosts that differ in looks alone, or in readings (times, sizes, PIDs, own names) alone.
+    digest_clean: Mapped[str | None] = mapped_column(String(64))
+    digest_similar: Mapped[str | None] = mapped_column(String(64))
 
     # What a later look at the host found of a run whose end is not known: asked, running, gone or unknown.
     look: Mapped[str | None] = mapped_column(String(16))

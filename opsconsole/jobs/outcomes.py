@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from opsconsole.jobs.output import BoundedOutput, Flush
+from opsconsole.jobs.output import BoundedOutput, Digests, Flush
 from opsconsole.jobs.states import Reason, RunState
 from opsconsole.jobs.steps import StepFacts
 
@@ -72,7 +72,7 @@ class Result:
     ended_at: datetime
     outcome: Outcome
     facts: OutputFacts
-    digest: str
+    digests: Digests
     flush: Flush
     steps: tuple[StepFacts, ...] = ()
 

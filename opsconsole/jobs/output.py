@@ -47,6 +47,15 @@ class Flush:
     gap_to: int
 
 
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """SHA-256 over exit, stdout and stderr: to the byte, without looks, without readings; the last two where made."""
+
+    exact: str
+    clean: str | None = None
+    similar: str | None = None
+
+
 class BoundedOutput:
     """Keeps the first ``head`` and the last ``tail`` bytes of what a command writes and counts the rest.
 
@@ -194,10 +203,14 @@ class BoundedOutput:
                 return display(part.strip())[:_LAST_LINE_CHARS]
         return None
 
-    def digest(self, exit_text: str) -> str:
-        """Returns a hash that two runs share only with the same ``exit_text``, stdout and stderr, kept or not."""
-        parts = (exit_text.encode(), self._digests[STDOUT].digest(), self._digests[STDERR].digest())
-        return hashlib.sha256(b"\0".join(parts)).hexdigest()
+    def digests(self, exit_text: str) -> Digests:
+        """Returns hashes that two runs share only with the same ``exit_text``, stdout and stderr, kept or not."""
+        return Digests(digest_of(exit_text, self._digests[STDOUT].digest(), self._digests[STDERR].digest()))
+
+
+def digest_of(exit_text: str, *streams: bytes) -> str:
+    """Returns the hash over how a command ended and the hashes of its streams."""
+    return hashlib.sha256(b"\0".join((exit_text.encode(), *streams))).hexdigest()
 
 
 def display(data: bytes) -> str:

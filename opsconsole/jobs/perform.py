@@ -16,6 +16,7 @@ import structlog
 from opsconsole import crash
 from opsconsole.crash import CrashPoint
 from opsconsole.credentials.external import Fetcher
+from opsconsole.jobs.alike import ComparedOutput
 from opsconsole.jobs.claims import Claim
 from opsconsole.jobs.fetching import fetched
 from opsconsole.jobs.follow import Follower, Left, Order
@@ -205,7 +206,7 @@ class Performer:
 
     def _run(self, claim: Claim, session: Session) -> bool:
         """Runs the command and stores its outcome. Returns whether the connection may be kept for a later run."""
-        output = BoundedOutput(self._bounds.head, self._bounds.tail)
+        output = self._output(claim)
         follower = Follower(self, claim, _started(claim, session), output)
         outcome = follower.follow()
         # A device has nothing that could be searched for what a raw run left.
@@ -221,6 +222,9 @@ class Performer:
             and not outcome.left_children
         )
         return clean and not self.stopping.is_set()
+
+    def _output(self, claim: Claim) -> BoundedOutput:
+        return ComparedOutput(self._bounds.head, self._bounds.tail, claim.own)
 
     def _search(self, claim: Claim) -> Sight:
         """Asks the host over a new connection what is left of a command that was ordered to end, and ends that."""
@@ -243,7 +247,7 @@ class Performer:
         )
         left = max(command.limit_seconds - (claim.ran_seconds or 0.0), _LEAST_TRY_SECONDS)
         process = Reattaching(command, kept, session, lambda: self._reach(claim), time.monotonic() + left)
-        output = BoundedOutput(self._bounds.head, self._bounds.tail)
+        output = self._output(claim)
         follower = Follower(self, claim, process, output)
         try:
             try:

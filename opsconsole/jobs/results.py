@@ -1,22 +1,18 @@
-"""What hosts said: lines, bytes and live pieces of their output, and the groups of those that said the same."""
+"""What hosts said: lines, bytes and live pieces of their output."""
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from opsconsole.errors import NotFound
-from opsconsole.hostset import fold
-from opsconsole.jobs.gather import Finished, gather
-from opsconsole.jobs.models import HostRun, Job, OutputChunk, RunStep
-from opsconsole.jobs.output import Chunk, Transcript, display
+from opsconsole.jobs.models import HostRun, OutputChunk, RunStep
+from opsconsole.jobs.output import Chunk, Transcript
 from opsconsole.jobs.queries import get_step, invalid_query
-from opsconsole.jobs.states import ACTIVE, TERMINAL, RunState
+from opsconsole.jobs.states import ACTIVE, RunState
 
-_HEAD_CHARS = 200
-_GROUP_HOSTS = 50
 _FD_NAMES = {1: "stdout", 2: "stderr"}
 
 
@@ -32,6 +28,17 @@ def _chunks(session: Session, run_id: int, stream: str, step: RunStep | None = N
         query = query.where(OutputChunk.offset < step.to_byte) if step.to_byte is not None else query
     for offset, fd, at_ms, data in session.execute(query):
         yield Chunk(offset, fd, at_ms, data)
+
+
+def transcript(session: Session, run: HostRun, stream: str = "both") -> Transcript:
+    """Returns what is kept of a run's output. Raises ``Invalid`` for a stream that there is not."""
+    return transcript_of(run, _chunks(session, run.id, stream))
+
+
+def transcript_of(run: HostRun, chunks: Iterable[Chunk]) -> Transcript:
+    """Returns the run's output of which ``chunks`` are what is kept."""
+    gap = (run.gap_from or 0, run.gap_bytes)
+    return Transcript(chunks, gap=gap, total_lines=run.lines, finished=RunState(run.state) not in ACTIVE)
 
 
 def output(
@@ -114,58 +121,3 @@ def _out_event(i: int, chunk: OutputChunk) -> dict[str, Any]:
         event["s"] = base64.b64encode(chunk.data).decode()
         event["b64"] = True
     return event
-
-
-def groups(session: Session, job: Job) -> dict[str, Any]:
-    """Returns the finished hosts grouped by identical outcome and output, trouble first."""
-    columns = (
-        HostRun.i,
-        HostRun.host,
-        HostRun.state,
-        HostRun.reason,
-        HostRun.detail,
-        HostRun.exit_status,
-        HostRun.exit_signal,
-        HostRun.output_digest,
-    )
-    ended = [state.value for state in TERMINAL]
-    rows = session.execute(
-        select(*columns).where(HostRun.job_id == job.id, HostRun.state.in_(ended)).order_by(HostRun.i)
-    )
-    found = gather(
-        Finished(i, host, RunState(state), reason, detail, exit_status, signal, digest)
-        for i, host, state, reason, detail, exit_status, signal, digest in rows
-    )
-    heads = _first_lines(session, job, [group.members[0].i for group in found[:200]])
-    return {
-        "ver": job.ver,
-        "mode": "exact",
-        "n": len(found),
-        "groups": [
-            {
-                "g": number,
-                "count": len(group.members),
-                "state": group.state.letter,
-                "reason": group.reason,
-                "exit": group.exit_status,
-                "signal": group.exit_signal,
-                "folded": fold(member.host for member in group.members),
-                "hosts": [member.host for member in group.members[:_GROUP_HOSTS]],
-                "i": group.members[0].i,
-                "head": heads.get(group.members[0].i) or group.members[0].detail or "",
-            }
-            for number, group in enumerate(found, start=1)
-        ],
-    }
-
-
-def _first_lines(session: Session, job: Job, indices: Sequence[int]) -> dict[int, str]:
-    query = (
-        select(HostRun.i, OutputChunk.data)
-        .join(OutputChunk, OutputChunk.host_run_id == HostRun.id)
-        .where(HostRun.job_id == job.id, HostRun.i.in_(indices), OutputChunk.offset == 0)
-    )
-    heads: dict[int, str] = {}
-    for i, data in session.execute(query):
-        heads[i] = next((line for line in map(display, data[:4096].splitlines()) if line.strip()), "")[:_HEAD_CHARS]
-    return heads

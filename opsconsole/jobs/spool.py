@@ -18,7 +18,7 @@ from pydantic import Base64Bytes, BaseModel, ConfigDict, ValidationError
 
 from opsconsole.errors import Unavailable
 from opsconsole.jobs.outcomes import Outcome, OutputFacts, Result
-from opsconsole.jobs.output import Chunk, Flush
+from opsconsole.jobs.output import Chunk, Digests, Flush
 from opsconsole.jobs.steps import StepFacts
 
 _log = structlog.get_logger(__name__)
@@ -39,6 +39,9 @@ class _Document(BaseModel):
     outcome: Outcome
     facts: OutputFacts
     digest: str
+    # Not there in a result that an earlier version kept.
+    digest_clean: str | None = None
+    digest_similar: str | None = None
     chunks: list[tuple[int, int, int, Base64Bytes]]
     gap_from: int | None
     gap_to: int
@@ -172,7 +175,9 @@ def _document(result: Result) -> _Document:
         ended_at=result.ended_at,
         outcome=result.outcome,
         facts=result.facts,
-        digest=result.digest,
+        digest=result.digests.exact,
+        digest_clean=result.digests.clean,
+        digest_similar=result.digests.similar,
         chunks=[(chunk.offset, chunk.fd, chunk.at_ms, chunk.data) for chunk in result.flush.chunks],
         gap_from=result.flush.gap_from,
         gap_to=result.flush.gap_to,
@@ -191,7 +196,7 @@ def _result(document: _Document) -> Result:
         document.ended_at,
         document.outcome,
         document.facts,
-        document.digest,
+        Digests(document.digest, document.digest_clean, document.digest_similar),
         Flush(chunks, document.gap_from, document.gap_to),
         document.steps,
     )

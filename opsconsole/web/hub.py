@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from opsconsole.errors import OpsconsoleError
-from opsconsole.jobs import queries, results
+from opsconsole.jobs import grouping, queries, results
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.states import JobState, RunState
 from opsconsole.runtime import Runtime
@@ -185,14 +185,14 @@ class JobHub:
         # At most once a second, and never more than a tenth of the time.
         if not final and started - known.at < max(_GROUPS_SECONDS, 10 * known.cost):
             return None
-        body = results.groups(session, job)
+        body = grouping.groups(session, job, limit=_GROUPS_SHOWN)
         shown = [{name: value for name, value in group.items() if name != "hosts"} for group in body["groups"]]
         known.at, known.cost = time.monotonic(), time.monotonic() - started
-        told = _json(shown[:_GROUPS_SHOWN])
+        told = _json([body["n"], shown])
         if told == known.told:
             return None
         known.told = told
-        top = {"ver": body["ver"], "mode": body["mode"], "n": len(shown), "top": shown[:_GROUPS_SHOWN]}
+        top = {"ver": body["ver"], "mode": body["mode"], "n": body["n"], "top": shown}
         return encode("groups", top)
 
 

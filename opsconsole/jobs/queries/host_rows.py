@@ -113,7 +113,7 @@ def run_row(run: HostRun) -> dict[str, Any]:
         "stderr_bytes": run.stderr_bytes,
         "lines": run.lines,
         "last_line": run.last_line,
-        "group": run.output_digest[:12] if run.output_digest else None,
+        "group": (run.digest_similar or run.output_digest or "")[:12] or None,
         "wave": run.wave,
         "step": run.step,
         "held": run.held,

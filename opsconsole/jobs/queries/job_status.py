@@ -135,7 +135,8 @@ def _group_count(session: Session, job: Job) -> int:
         HostRun.reason,
         HostRun.exit_status,
         HostRun.exit_signal,
-        func.coalesce(HostRun.output_digest, HostRun.detail),
+        # As output groups are told where nobody asks for another mode.
+        func.coalesce(HostRun.digest_similar, HostRun.output_digest, HostRun.detail),
     )
     ended = [state.value for state in TERMINAL]
     distinct = select(*alike).where(HostRun.job_id == job.id, HostRun.state.in_(ended)).distinct()

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from opsconsole.accounts.permissions import Scope
+from opsconsole.jobs.similarity import Mode
 
 MAX_WAIT_SECONDS = 25
 _NOT_YET = ("script", "template_id", "params", "notify")
@@ -352,10 +353,43 @@ class RawQuery(Question):
     step: StepName | None = Field(None, description="Only what this step wrote.")
 
 
-class GroupsQuery(Question):
-    """How alike outputs must be to stand in one group."""
+_MODE: Any = Field(
+    Mode.SIMILAR,
+    description="`exact`: to the byte. `clean`: but for colours and blanks at the end of lines. "
+    "`similar`: but for times, PIDs, durations, sizes, ids and the host's own names, too.",
+)
 
-    mode: Literal["exact"] = "exact"
+
+class GroupsQuery(Question):
+    """How alike outputs must be to stand in one group, and which groups to tell."""
+
+    mode: Mode = _MODE
+    state: Text = Field("", description="Only groups in these states: `f,k` or `failed,timed_out`.", max_length=200)
+    limit: int = Field(1000, ge=1, le=10_000, description="Groups; `n` counts all.")
+
+
+class GroupQuery(Question):
+    """In which mode a group was found."""
+
+    mode: Mode = _MODE
+
+
+class GroupOutputQuery(GroupQuery):
+    """Which lines of what a group said to give along."""
+
+    from_line: int = Field(1, ge=-(2**53), le=2**53, description="Counts from 1; a negative one from the end.")
+    limit: int = Field(1000, ge=1, le=10_000)
+
+
+class GroupDiffQuery(GroupQuery):
+    """With what to compare a group."""
+
+    against: Text = Field(
+        "majority",
+        description="`majority`: the lowest exit, then the most hosts. `previous`: the same command on its first host "
+        "before. Or the `g` of another group.",
+        max_length=40,
+    )
 
 
 class EventsQuery(Question):

@@ -310,23 +310,6 @@ class OutputLines(Answer):
     eof: bool
 
 
-class OutputGroup(Answer):
-    """Hosts that said exactly the same and ended the same."""
-
-    g: int
-    count: int
-    state: str
-    folded: str
-
-
-class OutputGroups(Answer):
-    """All groups of a job, trouble first."""
-
-    ver: int
-    mode: str
-    groups: list[OutputGroup]
-
-
 class OfferedKey(Answer):
     """A host key that a host of a job showed and nobody has decided on."""
 

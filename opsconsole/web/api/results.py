@@ -153,15 +153,6 @@ def timeline(job_id: int) -> Response:
         return jsonify(queries.timeline(session, queries.get_job(session, job_id, actor())))
 
 
-@blueprint.get(f"{JOB}/groups")
-@requires(Permission.VIEW)
-@spec.validate(resp=answers(HTTP_200=replies.OutputGroups, also=(404,)), tags=_TAGS, operation_id="job_groups")
-def groups(job_id: int, query: questions.GroupsQuery) -> Response:  # noqa: ARG001  the only mode is the default
-    """Group the hosts that ended alike and said the same."""
-    with read() as session:
-        return jsonify(job_results.groups(session, queries.get_job(session, job_id, actor())))
-
-
 @blueprint.get(f"{JOB}/host-keys")
 @requires(Permission.VIEW)
 @spec.validate(resp=answers(HTTP_200=replies.OfferedKeys, also=(404,)), tags=_TAGS, operation_id="job_host_keys")

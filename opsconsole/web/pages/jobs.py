@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 
 from opsconsole.accounts.permissions import Permission
 from opsconsole.errors import ConfirmationRequired, Conflict, Invalid
-from opsconsole.jobs import control, queries, results
+from opsconsole.jobs import control, grouping, queries
 from opsconsole.jobs.models import Job
 from opsconsole.jobs.states import LETTERS
 from opsconsole.web.auth import actor, requires
@@ -82,12 +82,12 @@ def _body(database: Session, found: Job, status: dict[str, Any]) -> dict[str, An
         lineage = queries.histories(database, found, actor())
         return {"lineage": lineage, "timeline": queries.timeline(database, found)}
     if shown == "groups":
-        return {"groups": results.groups(database, found)["groups"]}
+        return {"groups": grouping.groups(database, found)["groups"]}
     if found.target_count > TILES_AT_MOST:
         # Grouping thousands of hosts takes longer than all else here; the script asks for it once the page stands.
         return {"tiles": [], "groups": None}
     tiles = zip(queries.roster(database, found)["hosts"], queries.grid(database, found)["grid"], strict=True)
-    return {"tiles": list(tiles), "groups": results.groups(database, found)["groups"][:_GROUPS_ON_OVERVIEW]}
+    return {"tiles": list(tiles), "groups": grouping.groups(database, found, limit=_GROUPS_ON_OVERVIEW)["groups"]}
 
 
 def _waits_long(status: dict[str, Any]) -> bool:

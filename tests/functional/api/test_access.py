@@ -52,7 +52,10 @@ API = {
     "api.results.output": Permission.VIEW,
     "api.results.steps": Permission.VIEW,
     "api.results.raw": Permission.VIEW,
-    "api.results.groups": Permission.VIEW,
+    "api.output_groups.groups": Permission.VIEW,
+    "api.output_groups.group": Permission.VIEW,
+    "api.output_groups.diff": Permission.VIEW,
+    "api.output_groups.spread": Permission.VIEW,
     "api.results.host_keys": Permission.VIEW,
     "api.events.events": Permission.VIEW,
     "api.events.job_events": Permission.VIEW,
@@ -173,6 +176,9 @@ def _addresses(job: int) -> list[tuple[str, str]]:
     reads = ("", "/roster", "/grid", "/delta", "/hosts", "/hosts/0", "/hosts/web1", "/hosts/0/output", "/hosts/0/raw")
     more = (
         "/groups",
+        "/groups/abc",
+        "/groups/abc/diff",
+        "/groups/abc/spread",
         "/host-keys",
         "/lineage",
         "/timeline",

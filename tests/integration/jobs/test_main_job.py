@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from opsconsole.inventory import hostkey_desk, hostkeys
-from opsconsole.jobs import queries, results
+from opsconsole.jobs import grouping, queries, results
 from opsconsole.jobs.models import HostRun
 from opsconsole.secret import Secret
 from opsconsole.settings import Settings
@@ -38,7 +38,7 @@ def test_three_hosts_say_who_they_are(console: Console, sshd: Sshd) -> None:
         assert said(console, run, 2) == ["err"]
     with console.database.read() as session:
         job = queries.get_job(session, body["id"], console.actor)
-        (group,) = results.groups(session, job)["groups"]
+        (group,) = grouping.groups(session, job)["groups"]
         assert queries.grid(session, job)["grid"] == "ooo"
     assert (group["count"], group["folded"], group["head"]) == (3, "127.0.0.[1-3]", "out")
 

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from opsconsole.errors import Unavailable
 from opsconsole.jobs.outcomes import Outcome, OutputFacts, Result, joined
-from opsconsole.jobs.output import Chunk, Flush
+from opsconsole.jobs.output import Chunk, Digests, Flush
 from opsconsole.jobs.spool import Spool
 from opsconsole.jobs.states import Reason, RunState
 
@@ -35,7 +35,7 @@ def result(run_id: int = 7, *chunks: Chunk) -> Result:
     outcome = Outcome(RunState.FAILED, Reason.EXIT_STATUS, "no \x00 härm", 3, duration_ms=12, pid=99)
     size = sum(len(chunk.data) for chunk in chunks)
     facts = OutputFacts(size, 0, 2, "last", None, 0)
-    return Result("ab12", 1, run_id, 0, 4, ENDED, outcome, facts, "d" * 64, Flush(chunks, None, 0))
+    return Result("ab12", 1, run_id, 0, 4, ENDED, outcome, facts, Digests("d" * 64, "c", "s"), Flush(chunks, None, 0))
 
 
 def test_what_is_kept_is_read_back_as_it_was(spool: Spool, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_what_fell_into_the_gap_is_not_carried_along() -> None:
 def test_output_that_is_left_out_begins_where_storing_ended() -> None:
     part = result(7, Chunk(100, 1, 0, b"x" * 50))
     facts = OutputFacts(150, 0, 1, None, None, 0)
-    slim = Result("g", 1, 7, 0, 4, ENDED, part.outcome, facts, "d", part.flush).without_output()
+    slim = Result("g", 1, 7, 0, 4, ENDED, part.outcome, facts, Digests("d"), part.flush).without_output()
     assert (slim.facts.gap_from, slim.facts.gap_bytes) == (100, 50)
     assert slim.flush == Flush((), 100, 150)
     assert slim.without_output() == slim
