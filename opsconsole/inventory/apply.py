@@ -12,9 +12,9 @@ from opsconsole.audit.record import record
 from opsconsole.db.console import Console
 from opsconsole.errors import Conflict, FieldError, Forbidden, Invalid
 from opsconsole.hostset import fold
-from opsconsole.inventory.fields import HOST_FIELDS
+from opsconsole.inventory.fields import GROUP_FIELDS, HOST_FIELDS
 from opsconsole.inventory.models import GroupLink, GroupMember, Host, HostGroup
-from opsconsole.inventory.plan import ADDED, CHANGED, REMOVED, Plan
+from opsconsole.inventory.plan import ADDED, CHANGED, REMOVED, GroupTarget, Plan
 from opsconsole.inventory.snapshot import Snapshot, snapshot
 
 _ROWS = 5_000
@@ -116,17 +116,20 @@ def write(session: Session, plan: Plan, *, now: datetime, source_id: int | None 
 def _write_groups(session: Session, plan: Plan, source_id: int | None) -> None:
     if not plan.groups:
         return
-    found = {name: (number, version) for number, name, version in session.execute(_GROUP_HEADS)}
+    columns = [getattr(HostGroup, name) for name in GROUP_FIELDS]
+    found = {
+        row.name: row for row in session.execute(select(HostGroup.id, HostGroup.name, HostGroup.version, *columns))
+    }
     new = [group for group in plan.groups if group.name not in found]
-    _insert(session, HostGroup, [{"name": g.name, "source_id": source_id, **g.values} for g in new])
+    _insert(session, HostGroup, [{"name": g.name, "source_id": source_id, **_fields(g, None)} for g in new])
     known = [
-        {"id": found[group.name][0], "version": found[group.name][1] + 1, **group.values}
+        {"id": old.id, "version": old.version + 1, **_fields(group, old)}
         for group in plan.groups
-        if group.name in found
+        if (old := found.get(group.name)) is not None
     ]
     if known:
         session.execute(update(HostGroup), known)
-    groups = {name: number for number, name, _version in session.execute(_GROUP_HEADS)}
+    groups = {name: number for number, name in session.execute(select(HostGroup.id, HostGroup.name))}
     hosts = {key: number for number, key in session.execute(select(Host.id, Host.key))}
     touched = [groups[group.name] for group in plan.groups]
     for start in range(0, len(touched), _IDS):
@@ -147,7 +150,9 @@ def _write_groups(session: Session, plan: Plan, source_id: int | None) -> None:
     _insert(session, GroupLink, links)
 
 
-_GROUP_HEADS = select(HostGroup.id, HostGroup.name, HostGroup.version)
+def _fields(group: GroupTarget, old: Any) -> dict[str, Any]:
+    """Returns every field of a group as it is to be: rows that are written together name the same columns."""
+    return {name: group.values.get(name, getattr(old, name, None)) for name in GROUP_FIELDS}
 
 
 def _insert(session: Session, model: type[Any], rows: Sequence[dict[str, Any]]) -> None:

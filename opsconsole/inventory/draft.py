@@ -82,6 +82,13 @@ class Draft:
         except Invalid as error:
             self.fault(line, f"{name} of {host.name}: {error.detail}", host)
 
+    def put_group(self, group: GroupDraft, name: str, value: Any, line: int | None) -> None:
+        """Sets one field of a group, or notes what is wrong with it."""
+        try:
+            group.values[name] = fields.clean(name, value)
+        except Invalid as error:
+            self.fault(line, f"{name} of group {group.name}: {error.detail}")
+
     def tag(self, host: HostDraft, key: str, value: str, line: int | None) -> None:
         """Sets one tag beside those the host has, or notes what is wrong with it."""
         try:

@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from typing import Any
 
 import openpyxl
@@ -12,13 +13,15 @@ import yaml
 from sqlalchemy.orm import Session
 
 from opsconsole.hostset import parse_host
-from opsconsole.inventory.fields import HOST_FIELDS
+from opsconsole.inventory.fields import GROUP_FIELDS, HOST_FIELDS
 from opsconsole.inventory.formats import ExportFormat
+from opsconsole.inventory.importers.ansible import OWN_PREFIX
 from opsconsole.inventory.snapshot import GroupState, HostState, Snapshot, snapshot
 
 _PLAIN_FIELDS = [name for name in HOST_FIELDS if name != "tags"]
 # A spreadsheet takes a cell that starts so for a formula, and would carry it out on the reader's machine.
 _FORMULA = tuple("=+-@\t\r")
+_OWN_VARIABLES = ("credential", "profile", "host_key_policy")
 _LINE_BREAKS = re.compile(r"[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]+")
 
 
@@ -39,20 +42,12 @@ def _part(whole: Snapshot, chosen: Collection[str] | None) -> Snapshot:
     groups: dict[str, GroupState] = {}
     for name, group in whole.groups.items():
         inside = tuple(key for key in group.hosts if key in hosts)
-        groups[name] = GroupState(group.id, name, group.version, group.source_id, group.notes, inside, group.children)
+        groups[name] = replace(group, hosts=inside)
     kept = _with_hosts(groups)
     return Snapshot(
         hosts,
         {
-            name: GroupState(
-                group.id,
-                name,
-                group.version,
-                group.source_id,
-                group.notes,
-                group.hosts,
-                tuple(child for child in group.children if child in kept),
-            )
+            name: replace(group, children=tuple(child for child in group.children if child in kept))
             for name, group in groups.items()
             if name in kept
         },
@@ -82,6 +77,20 @@ def _rows(part: Snapshot) -> Iterator[list[str]]:
         values = [_cell(host.values[name]) for name in _PLAIN_FIELDS]
         tags = [str(host.values["tags"].get(key, "")) for key in keys]
         yield [escaped(cell) for cell in (host.name, *values, " ".join(groups.get(host.key, ())), *tags)]
+    yield from _group_rows(part, len(keys))
+
+
+def _group_rows(part: Snapshot, tags: int) -> Iterator[list[str]]:
+    """Yields a row for each group that says more than who is in it: its fields, and the groups that it is in."""
+    outer: dict[str, list[str]] = {}
+    for group in part.groups.values():
+        for child in group.children:
+            outer.setdefault(child, []).append(group.name)
+    for group in part.groups.values():
+        if any(group.values.values()) or group.name in outer:
+            values = [_cell(group.values.get(name)) for name in _PLAIN_FIELDS]
+            cells = (f"@{group.name}", *values, " ".join(outer.get(group.name, ())), *[""] * tags)
+            yield [escaped(cell) for cell in cells]
 
 
 def _cell(value: Any) -> str:
@@ -116,13 +125,20 @@ def _variables(host: HostState) -> dict[str, Any]:
         found["ansible_port"] = values["port"]
     if values["user"]:
         found["ansible_user"] = values["user"]
-    if values["jump"]:
-        found["ansible_ssh_common_args"] = f"-o ProxyJump={values['jump']}"
+    found |= _shared_variables(values)
     # Only names that Ansible takes; none of them is a variable of its own.
     tags = {
         key: value for key, value in values["tags"].items() if key.isidentifier() and not key.startswith("ansible_")
     }
     return {**found, **tags}
+
+
+def _shared_variables(values: dict[str, Any]) -> dict[str, Any]:
+    """Returns what a host and a group say alike."""
+    found = {f"{OWN_PREFIX}{name}": values[name] for name in _OWN_VARIABLES if values.get(name)}
+    if values.get("jump"):
+        found["ansible_ssh_common_args"] = f"-o ProxyJump={values['jump']}"
+    return found
 
 
 def _ansible_yaml(part: Snapshot) -> bytes:
@@ -133,6 +149,8 @@ def _ansible_yaml(part: Snapshot) -> bytes:
             content["hosts"] = {part.hosts[key].name: None for key in group.hosts}
         if group.children:
             content["children"] = dict.fromkeys(group.children)
+        if variables := _shared_variables(group.values):
+            content["vars"] = variables
         children[group.name] = content or None
     everything: dict[str, Any] = {"hosts": {host.name: _variables(host) or None for host in part.hosts.values()}}
     if children:
@@ -153,6 +171,9 @@ def _ansible_ini(part: Snapshot) -> bytes:
         lines += ["", f"[{group.name}]", *(f"[{name}]" if ":" in name else name for name in names)]
         if group.children:
             lines += ["", f"[{group.name}:children]", *group.children]
+        if variables := _shared_variables(group.values):
+            # Ansible reads such a value as a literal of Python.
+            lines += ["", f"[{group.name}:vars]", *(f"{key}={str(value)!r}" for key, value in variables.items())]
     return _text(lines)
 
 
@@ -195,7 +216,7 @@ def _json(part: Snapshot) -> bytes:
     found = [
         {
             "name": group.name,
-            "notes": group.notes,
+            **{name: group.values.get(name) for name in GROUP_FIELDS},
             "hosts": [part.hosts[key].name for key in group.hosts],
             "children": list(group.children),
         }

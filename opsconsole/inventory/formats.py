@@ -12,6 +12,7 @@ class Format(StrEnum):
     ANSIBLE_INI = "ansible-ini"
     ANSIBLE_YAML = "ansible-yaml"
     ANSIBLE_JSON = "ansible-json"
+    JSON = "json"
     ETC_HOSTS = "etc-hosts"
     SSH_CONFIG = "ssh-config"
     KNOWN_HOSTS = "known-hosts"

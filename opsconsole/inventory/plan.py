@@ -11,7 +11,9 @@ from opsconsole.inventory.draft import Draft, Fault, GroupDraft, HostDraft
 from opsconsole.inventory.snapshot import GroupState, HostState, Snapshot
 
 ADDED, CHANGED, REMOVED = "added", "changed", "removed"
-_EMPTY_GROUP = GroupState(0, "", 0, None, None)
+_EMPTY_GROUP = GroupState(0, "", 0, None)
+# A program tells which hosts there are. How they are trusted and logged in to is for people to say.
+_NOT_OF_SOURCES = ("credential", "profile", "host_key_policy")
 _EMPTY: dict[str, Any] = {"tags": {}, "frozen": False}
 
 
@@ -90,11 +92,23 @@ def compare(
     the sources' hosts are theirs, all others are the people's. ``key_files`` are the console's credentials by path.
     """
     plan = Plan(faults=list(draft.faults), notices=dict(draft.notices))
+    if source_id is not None:
+        _leave_to_people(draft, plan)
     _name_credentials(draft, plan, key_files or {})
     _compare_hosts(draft, before, plan, prune=prune, source_id=source_id)
     targets = _group_targets(draft, before, plan, prune=prune, source_id=source_id)
     _compare_groups(targets, before, plan)
     return plan
+
+
+def _leave_to_people(draft: Draft, plan: Plan) -> None:
+    of_hosts = [host.values for host in draft.hosts.values()]
+    of_groups = [group.values for group in draft.groups.values()]
+    for values in (*of_hosts, *of_groups):
+        for name in _NOT_OF_SOURCES:
+            if values.pop(name, None) is not None:
+                text = f"The {name} is not taken from a source; people say it."
+                plan.notices[text] = plan.notices.get(text, 0) + 1
 
 
 def _name_credentials(draft: Draft, plan: Plan, key_files: Mapping[str, str]) -> None:
@@ -169,6 +183,8 @@ def _group_targets(
     for name, group in draft.groups.items():
         old = before.groups.get(name)
         exact = old is None or (prune and old.source_id == source_id)
+        if old is not None and old.source_id != source_id:
+            group.values = {}
         targets[name] = _target(group, old, exact=exact, known=draft.groups.keys() | before.groups.keys(), plan=plan)
     if prune:
         for name, old in before.groups.items():
@@ -267,9 +283,7 @@ def _compare_groups(targets: Mapping[str, GroupTarget], before: Snapshot, plan: 
     for name, target in targets.items():
         old = before.groups.get(name, _EMPTY_GROUP)
         parts = [*_members("hosts", old.hosts, target.hosts), *_members("groups", old.children, target.children)]
-        notes = target.values.get("notes", old.notes)
-        if notes != old.notes:
-            parts.append(FieldChange("notes", as_text(old.notes), as_text(notes)))
+        parts += _differences(old.values, target.values)
         if old is _EMPTY_GROUP or parts or (old.hosts, old.children) != (target.hosts, target.children):
             plan.groups.append(target)
         if old is _EMPTY_GROUP:

@@ -1,13 +1,13 @@
 """The whole inventory as values, read with three queries: what an import is compared with and an export is made of."""
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from opsconsole.inventory.fields import HOST_FIELDS
+from opsconsole.inventory.fields import GROUP_FIELDS, HOST_FIELDS
 from opsconsole.inventory.models import GroupLink, GroupMember, Host, HostGroup
 
 
@@ -25,13 +25,13 @@ class HostState:
 
 @dataclass(frozen=True, slots=True)
 class GroupState:
-    """One group: the keys of its own hosts and the names of the groups in it, in order."""
+    """One group: its fields by name, the keys of its own hosts and the names of the groups in it, in order."""
 
     id: int
     name: str
     version: int
     source_id: int | None
-    notes: str | None
+    values: dict[str, Any] = field(default_factory=dict)
     hosts: tuple[str, ...] = ()
     children: tuple[str, ...] = ()
 
@@ -60,8 +60,9 @@ def snapshot(session: Session) -> Snapshot:
     rows = select(GroupMember.group_id, GroupMember.host_id).order_by(GroupMember.group_id, GroupMember.position)
     for group_id, host_id in session.execute(rows):
         members[group_id].append(by_id[host_id])
+    columns = [getattr(HostGroup, name) for name in GROUP_FIELDS]
     heads = session.execute(
-        select(HostGroup.id, HostGroup.name, HostGroup.version, HostGroup.source_id, HostGroup.notes)
+        select(HostGroup.id, HostGroup.name, HostGroup.version, HostGroup.source_id, *columns)
     ).all()
     names = {row.id: row.name for row in heads}
     children: dict[int, list[str]] = defaultdict(list)
@@ -70,7 +71,13 @@ def snapshot(session: Session) -> Snapshot:
         children[parent].append(names[child])
     groups = {
         row.name: GroupState(
-            row.id, row.name, row.version, row.source_id, row.notes, tuple(members[row.id]), tuple(children[row.id])
+            row.id,
+            row.name,
+            row.version,
+            row.source_id,
+            {name: getattr(row, name) for name in GROUP_FIELDS},
+            tuple(members[row.id]),
+            tuple(children[row.id]),
         )
         for row in sorted(heads, key=lambda row: row.name)
     }

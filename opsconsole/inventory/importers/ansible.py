@@ -16,6 +16,7 @@ from opsconsole.inventory.plan import has_cycle
 
 # The groups that every inventory of Ansible has; here "everybody" is no group.
 _BUILT_IN = frozenset({"all", "ungrouped"})
+OWN_PREFIX = "opsconsole_"
 _FIELDS = {
     "ansible_host": "address",
     "ansible_ssh_host": "address",
@@ -24,6 +25,8 @@ _FIELDS = {
     "ansible_user": "user",
     "ansible_ssh_user": "user",
 }
+# What Ansible knows nothing of stands in variables of our own name.
+_OWN = {f"{OWN_PREFIX}{name}": name for name in ("credential", "profile", "host_key_policy")}
 _IDENTITY = ("ansible_ssh_private_key_file", "ansible_private_key_file")
 _ARGUMENTS = ("ansible_ssh_common_args", "ansible_ssh_extra_args", "ansible_ssh_args")
 _MAX_BRACKETS = 6
@@ -96,7 +99,7 @@ class Inventory:
         for name, own in self.variables.items():
             host = self.draft.host(name, self.lines[name])
             if host is not None:
-                self._fill(host, {**inherited.of(name), **own})
+                self._fill(host, {**inherited.for_host(name), **own})
         for group in self.groups.values():
             self._fill_group(group)
 
@@ -109,11 +112,16 @@ class Inventory:
         keys = (name.strip("[]").lower() for name in group.hosts)
         made.hosts.update((key, None) for key in keys if key in self.draft.hosts)
         made.children.update((name, line) for name, line in group.children.items() if name not in _BUILT_IN)
+        for name, (value, line) in group.variables.items():
+            if (said := _of_group(name, value)) is not None:
+                self.draft.put_group(made, *said, line)
 
     def _fill(self, host: HostDraft, variables: Variables) -> None:
         for name, (value, line) in variables.items():
             if name in _FIELDS:
                 self._connection(host, name, value, line)
+            elif name in _OWN:
+                self.draft.put(host, _OWN[name], value, line)
             elif name in _IDENTITY:
                 host.identity = str(value)
             elif name in _ARGUMENTS:
@@ -162,6 +170,7 @@ class _Inherited:
                 self._groups_of.setdefault(host, []).append(group.name)
         self._depths: dict[str, int] = {}
         self._known: dict[tuple[str, ...], Variables] = {}
+        self._own: dict[tuple[str, ...], Variables] = {}
 
     def of(self, host: str) -> Variables:
         """Returns the variables that the groups of ``host`` give it."""
@@ -172,6 +181,30 @@ class _Inherited:
                 found.update(self._groups[name].variables)
             self._known[own] = found
         return self._known[own]
+
+    def for_host(self, host: str) -> Variables:
+        """Returns those that are to be said of ``host`` itself: a group of ours says some of them as well.
+
+        There the nearest group counts, in Ansible the deepest: where that gives another answer, the host says it.
+        """
+        groups = tuple(self._groups_of.get(host, ()))
+        if groups not in self._own:
+            self._own[groups] = {
+                name: found
+                for name, found in self.of(host).items()
+                if _of_group(name, found[0]) is None or self._nearest(groups, name) != found
+            }
+        return self._own[groups]
+
+    def _nearest(self, start: tuple[str, ...], variable: str) -> tuple[Any, int | None] | None:
+        level, seen = {name for name in start if name not in _BUILT_IN}, set[str]()
+        while level:
+            saying = sorted(name for name in level if variable in self._groups[name].variables)
+            if saying:
+                return self._groups[saying[0]].variables[variable]
+            seen |= level
+            level = {parent for name in level for parent in self._parents[name]} - seen - _BUILT_IN
+        return None
 
     def _above(self, names: tuple[str, ...]) -> set[str]:
         found = {"all"} & self._groups.keys()
@@ -202,6 +235,14 @@ class _Inherited:
             else:
                 stack.extend(waiting)
         return self._depths[name]
+
+
+def _of_group(name: str, value: Any) -> tuple[str, Any] | None:
+    """Returns the field that a group has for one of its variables, and its value; ``None`` where it has none."""
+    if name in _OWN:
+        return _OWN[name], value
+    jump = jump_of(str(value)) if name in _ARGUMENTS else None
+    return ("jump", jump) if jump is not None else None
 
 
 def split_port(pattern: str) -> tuple[str, int | None]:

@@ -8,6 +8,7 @@ from opsconsole.inventory.formats import Format
 from opsconsole.inventory.importers.ansible_ini import read_ansible_ini
 from opsconsole.inventory.importers.ansible_yaml import read_ansible_list, read_ansible_yaml
 from opsconsole.inventory.importers.etc_hosts import read_etc_hosts
+from opsconsole.inventory.importers.own_json import is_own, read_own_json
 from opsconsole.inventory.importers.ssh_config import read_ssh_config
 from opsconsole.inventory.importers.tables import read_csv, read_pasted, read_xlsx
 
@@ -19,6 +20,7 @@ _TEXTS: dict[Format, Callable[[str, Draft], None]] = {
     Format.ANSIBLE_INI: read_ansible_ini,
     Format.ANSIBLE_YAML: read_ansible_yaml,
     Format.ANSIBLE_JSON: read_ansible_list,
+    Format.JSON: read_own_json,
     Format.ETC_HOSTS: read_etc_hosts,
 }
 _BY_ENDING = {
@@ -61,7 +63,7 @@ def guess(file_name: str, content: bytes) -> Format:
     name = file_name.lower().rpartition("/")[2]
     for ending, found in _BY_ENDING.items():
         if name.endswith(ending):
-            return found
+            return Format.JSON if found is Format.ANSIBLE_JSON and is_own(content) else found
     if name in {"known_hosts", "ssh_known_hosts"}:
         return Format.KNOWN_HOSTS
     if name == "hosts" and file_name.endswith("etc/hosts"):
@@ -80,7 +82,7 @@ def _by_look(content: bytes) -> Format:
     if not lines:
         return Format.PASTED
     if lines[0].startswith("{"):
-        return Format.ANSIBLE_JSON
+        return Format.JSON if is_own(content) else Format.ANSIBLE_JSON
     if any(line.startswith("[") and line.endswith("]") for line in lines):
         return Format.ANSIBLE_INI
     if any(len(row) > 1 and row[0].lower() in {"host", "match"} for row in words):

@@ -13,7 +13,7 @@ from openpyxl.utils.exceptions import InvalidFileException
 from opsconsole.errors import Invalid, TooLarge
 from opsconsole.hostset import EmptyInventory, evaluate
 from opsconsole.inventory.draft import MAX_HOSTS, Draft, HostDraft, shown
-from opsconsole.inventory.fields import tags_of_text
+from opsconsole.inventory.fields import GROUP_FIELDS, tags_of_text
 
 _MAX_COLUMNS = 200
 _MAX_UNPACKED_BYTES = 100 * 1024 * 1024
@@ -191,6 +191,9 @@ def _read_row(cells: dict[str, str], line: int, draft: Draft) -> None:
     if not name:
         draft.fault(line, "This line names no host.")
         return
+    if name.startswith("@"):
+        _read_group_row(name[1:], cells, line, draft)
+        return
     if name.lower() in draft.hosts:
         draft.fault(line, f"{shown(name)} is named twice; it stands in line {draft.hosts[name.lower()].line} already.")
         return
@@ -205,6 +208,22 @@ def _read_row(cells: dict[str, str], line: int, draft: Draft) -> None:
             draft.put(host, field, value, line)
     if own:
         _put_tags(host, cells.get("tags", ""), own, line, draft)
+
+
+def _read_group_row(name: str, cells: dict[str, str], line: int, draft: Draft) -> None:
+    """Reads what a line says of a group, whose name has an @ in front; its ``groups`` are those that it is in."""
+    group = draft.group(name, line)
+    if group is None:
+        return
+    for outer in filter(None, _PARTS.split(cells.pop("groups", ""))):
+        parent = draft.group(outer, line)
+        if parent is not None:
+            parent.children[group.name] = line
+    for field, value in cells.items():
+        if field in GROUP_FIELDS:
+            draft.put_group(group, field, value, line)
+        elif value.strip():
+            draft.fault(line, f"{shown(field)} is said of hosts, not of a group such as @{name[:60]}.")
 
 
 def _put_tags(host: HostDraft, text: str, own: dict[str, str], line: int, draft: Draft) -> None:

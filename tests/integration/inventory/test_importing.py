@@ -5,6 +5,7 @@ import csv
 import hashlib
 import hmac
 import io
+import json
 
 import openpyxl
 import pytest
@@ -15,14 +16,16 @@ from opsconsole.audit.models import AuditRecord
 from opsconsole.db.database import Database
 from opsconsole.errors import Conflict, Forbidden, Invalid
 from opsconsole.inventory import exports, groups, host_authorities, hostkeys, importing, service
+from opsconsole.inventory.fields import GROUP_FIELDS
 from opsconsole.inventory.formats import ExportFormat, Format
 from opsconsole.inventory.host_authorities import Vouchers
+from opsconsole.inventory.importers.reading import read
 from opsconsole.inventory.importing import Import
 from opsconsole.inventory.known_hosts import Authority
 from opsconsole.inventory.models import HostKey, KeyStatus
-from opsconsole.inventory.plan import Plan
+from opsconsole.inventory.plan import Plan, compare
 from opsconsole.inventory.resolver import InventoryResolver
-from opsconsole.inventory.snapshot import Snapshot, snapshot
+from opsconsole.inventory.snapshot import GroupState, Snapshot, snapshot
 from tests.support.clock import START
 from tests.support.factories import make_host, make_key
 
@@ -187,27 +190,26 @@ def test_known_hosts_gives_keys_to_hosts_even_by_hashed_names(database: Database
 
 
 FLEET = """\
-name,address,port,user,jump,host_key_policy,zone,frozen,frozen_reason,groups,tag:dc,notes
-web1,10.0.0.1,2222,deploy,root@bastion:22,pinned,eu,,,web prod,eu,=cmd|' /C calc'!A0
+name,address,port,user,jump,host_key_policy,zone,frozen,frozen_reason,groups,tag:dc,notes,credential,profile
+web1,10.0.0.1,2222,deploy,root@bastion:22,pinned,eu,,,web prod,eu,=cmd|' /C calc'!A0,cred:web,legacy
 web2,,,,,,,yes,disk,web,us,"a
-b"
-db1,2001:db8::1,,,,,,,,,,+1
+b",,
+db1,2001:db8::1,,,,,,,,,,+1,,
+@web,,,,ops@gate,accept_new,,,,prod,,the web,cred:ops,modern
+@prod,,,,none,,,,,,,,,
 """
+_COLUMNS = {"address", "port", "user", "jump", "credential", "profile", "host_key_policy", "tags"}
+_TABLE = {*_COLUMNS, "zone", "frozen", "frozen_reason", "notes"}
 
 
 @pytest.mark.parametrize(
     ("form", "fields"),
     [
-        (
-            "csv",
-            {"address", "port", "user", "jump", "host_key_policy", "zone", "frozen", "frozen_reason", "notes", "tags"},
-        ),
-        (
-            "xlsx",
-            {"address", "port", "user", "jump", "host_key_policy", "zone", "frozen", "frozen_reason", "notes", "tags"},
-        ),
-        ("ansible-ini", {"address", "port", "user", "jump", "tags"}),
-        ("ansible-yaml", {"address", "port", "user", "jump", "tags"}),
+        ("csv", _TABLE),
+        ("xlsx", _TABLE),
+        ("json", _TABLE),
+        ("ansible-ini", _COLUMNS),
+        ("ansible-yaml", _COLUMNS),
         ("ssh-config", {"address", "port", "user", "jump"}),
     ],
 )
@@ -226,9 +228,71 @@ def test_an_export_imports_as_what_it_was(database: Database, form: str, fields:
     for key, host in before.hosts.items():
         assert {name: after.hosts[key].values[name] for name in fields} == {name: host.values[name] for name in fields}
     if form != "ssh-config":
-        assert {name: group.hosts for name, group in after.groups.items()} == {
-            name: group.hosts for name, group in before.groups.items()
+        told = fields & set(GROUP_FIELDS)
+        assert {name: of_group(group, told) for name, group in after.groups.items()} == {
+            name: of_group(group, told) for name, group in before.groups.items()
         }
+        assert after.groups["prod"].children == ("web",)
+    # The very same file changes nothing any more.
+    assert take(database, Import(Format(form), content)).changes == []
+
+
+def of_group(group: GroupState, told: set[str]) -> tuple[object, ...]:
+    return group.hosts, group.children, {name: group.values[name] for name in told}
+
+
+def test_ansibles_variables_of_groups_stay_with_the_groups(database: Database) -> None:
+    ini = """
+[web]
+web1
+web2 ansible_ssh_common_args='-J own@gate'
+[db]
+web1
+[all:vars]
+opsconsole_profile=legacy
+[web:vars]
+ansible_ssh_common_args='-o ProxyJump=ops@gate'
+opsconsole_credential=cred:web
+[db:vars]
+opsconsole_credential=cred:db
+[inner]
+web2
+[web:children]
+inner
+"""
+    assert take(database, text("ansible-ini", ini)).faults == []
+    after = known(database)
+    assert after.groups["web"].values["jump"] == "ops@gate"
+    assert [after.groups[name].values["credential"] for name in ("web", "db", "inner")] == ["cred:web", "cred:db", None]
+    web1, web2 = after.hosts["web1"].values, after.hosts["web2"].values
+    # Everybody is no group here, and of two groups that are equally near Ansible takes the last and we take the first.
+    assert (web1["profile"], web1["jump"], web1["credential"]) == ("legacy", None, "cred:web")
+    assert (web2["profile"], web2["jump"], web2["credential"]) == ("legacy", "own@gate", None)
+    plan = look(database, text("ansible-ini", "[web]\nweb1\n[web:vars]\nopsconsole_profile=ancient\n"))
+    assert [fault.message for fault in plan.faults] == ["profile of group web: Choose modern, legacy."]
+
+
+def test_a_group_says_only_what_groups_can_say(database: Database) -> None:
+    plan = look(database, text("csv", "name,port,jump\n@web,22,gate\n"))
+    assert [fault.message for fault in plan.faults] == ["'port' is said of hosts, not of a group such as @web."]
+
+
+def test_a_source_decides_on_no_trust_and_no_login(database: Database) -> None:
+    listed = {
+        "web": {
+            "hosts": ["web1"],
+            "vars": {"opsconsole_credential": "cred:root", "ansible_ssh_common_args": "-J gate"},
+        },
+        "_meta": {"hostvars": {"web1": {"opsconsole_host_key_policy": "accept_new"}}},
+    }
+    draft = read(Format.ANSIBLE_JSON, json.dumps(listed).encode())
+    plan = compare(draft, known(database), source_id=1)
+    assert plan.groups[0].values == {"jump": "gate"}
+    assert plan.new_hosts[0].values == {}
+    assert set(plan.notices) == {
+        "The credential is not taken from a source; people say it.",
+        "The host_key_policy is not taken from a source; people say it.",
+    }
 
 
 def test_no_exported_cell_is_a_formula(database: Database) -> None:
