@@ -7,7 +7,8 @@ class HostKeyPolicy(StrEnum):
     """What to do with a host key that the console has not seen before; a changed key is refused by all.
 
     ``strict`` lets a person decide; ``accept_new`` takes the first key a host shows. With ``pinned`` nothing but the
-    console's own trusted keys counts: neither the worker's known_hosts nor a certificate authority adds one.
+    keys that a person decided on or imported counts: neither what was accepted at a first meeting, nor the worker's
+    known_hosts, nor a certificate authority.
     """
 
     STRICT = "strict"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import ColumnElement, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -35,6 +35,7 @@ Address = tuple[str, int]
 # A host that shows a new key each time must not fill the table: the newest few are kept for a person to see.
 _OFFERS_KEPT = 5
 _INSERT_ROWS = 1000
+_PINNED = "pinned"
 _UNDECIDED = frozenset({KeyStatus.OFFERED, KeyStatus.ALARM})
 
 
@@ -51,11 +52,15 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of one dialled address and port. With an ``alarms`` key nothing may connect there."""
+    """What is known of one dialled address and port. With an ``alarms`` key nothing may connect there.
+
+    ``pinned`` are those of the trusted keys that a person decided on or imported.
+    """
 
     trusted: tuple[KnownKey, ...] = ()
     revoked: tuple[KnownKey, ...] = ()
     alarms: tuple[KnownKey, ...] = ()
+    pinned: tuple[KnownKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +86,17 @@ def known(session: Session, wanted: Collection[Address]) -> dict[Address, Known]
     for address, port in dict.fromkeys(wanted):
         spellings[(address.lower(), port)].append((address, port))
     found: dict[Address, dict[str, list[KnownKey]]] = defaultdict(lambda: defaultdict(list))
-    columns = select(HostKey.address, HostKey.port, HostKey.status, HostKey.algorithm, HostKey.key).order_by(HostKey.id)
-    columns = columns.where(HostKey.status != KeyStatus.OFFERED)
+    decided = or_(HostKey.decided_by.is_not(None), HostKey.source == Source.IMPORT)
+    columns = select(HostKey.address, HostKey.port, HostKey.status, decided, HostKey.algorithm, HostKey.key)
+    columns = columns.where(HostKey.status != KeyStatus.OFFERED).order_by(HostKey.id)
     for part in in_parts(list({address for address, _ in spellings})):
-        for address, port, status, algorithm, key in session.execute(columns.where(HostKey.address.in_(part))):
+        rows = session.execute(columns.where(HostKey.address.in_(part)))
+        for address, port, status, by_person, algorithm, key in rows:
             for spelling in spellings.get((address, port), ()):
                 found[spelling][status].append(KnownKey(algorithm, key))
-    kinds = (KeyStatus.TRUSTED, KeyStatus.REVOKED, KeyStatus.ALARM)
+                if by_person and status == KeyStatus.TRUSTED:
+                    found[spelling][_PINNED].append(KnownKey(algorithm, key))
+    kinds = (KeyStatus.TRUSTED, KeyStatus.REVOKED, KeyStatus.ALARM, _PINNED)
     return {place: Known(*(tuple(by[kind]) for kind in kinds)) for place, by in found.items()}
 
 

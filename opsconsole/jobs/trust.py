@@ -73,7 +73,9 @@ class TrustReader:
         policy = HostKeyPolicy(place.policy or self._settings.host_key_policy)
         keys, names = known.trusted, place.names
         authorities: tuple[Authority, ...] = ()
-        if policy is not HostKeyPolicy.PINNED:
+        if policy is HostKeyPolicy.PINNED:
+            keys = known.pinned
+        else:
             authorities = vouchers.authorities(names, place.port)
             if not keys and self._settings.use_ambient_keys:
                 keys = self._seed_from_known_hosts(session, place.address, place.port, now)

@@ -19,6 +19,7 @@ from opsconsole.ssh.scanning import kinds_of, shown_key
 from opsconsole.ssh.session import SshSession
 from opsconsole.ssh.sockets import dial
 from opsconsole.ssh.transport import ClientTransport, quiet_paramiko
+from opsconsole.ssh.wire import Line
 
 # A kept connection that does not answer within this time is given up for a new one.
 _REUSE_SECONDS = 3.0
@@ -101,7 +102,12 @@ class ParamikoConnector:
         passage = self._passage(target, deadline)
         if isinstance(passage, Unreached):
             return passage
-        entered = enter(passage.line, self._tick_seconds, target, auth, proofs, deadline)
+
+        def again() -> Line | Unreached:
+            other = self._passage(target, deadline)
+            return other if isinstance(other, Unreached) else other.line
+
+        entered = enter(passage.line, self._tick_seconds, target, auth, proofs, deadline, again=again)
         if isinstance(entered, Unreached):
             return entered
         transport, host_key = entered

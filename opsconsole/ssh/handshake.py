@@ -1,11 +1,14 @@
 """From a connected socket to a login: key exchange, host key, authentication, each within the one deadline."""
 
 import threading
+from collections.abc import Callable
 
 from paramiko.ssh_exception import SSHException
 
 from opsconsole.jobs.ports import Auth, KnownKey, Profile, Target, Unreached
+from opsconsole.jobs.states import Reason
 from opsconsole.ssh import failures, hostkeys
+from opsconsole.ssh.certificates import is_certificate
 from opsconsole.ssh.deadline import Deadline
 from opsconsole.ssh.keys import Proof, Proofs
 from opsconsole.ssh.legacy import LegacyTransport
@@ -15,22 +18,54 @@ from opsconsole.ssh.wire import Line, Wire
 
 
 def enter(
-    line: Line, tick_seconds: float, target: Target, auth: Auth, proofs: Proofs, deadline: Deadline
+    line: Line,
+    tick_seconds: float,
+    target: Target,
+    auth: Auth,
+    proofs: Proofs,
+    deadline: Deadline,
+    *,
+    again: Callable[[], Line | Unreached],
 ) -> tuple[ClientTransport, KnownKey] | Unreached:
     """Returns a logged-in connection over ``line`` and the server's verified host key, or why there is none; then
-    ``line`` is closed. ``tick_seconds`` is ``Wire``'s."""
+    ``line`` is closed. ``tick_seconds`` is ``Wire``'s.
+
+    Certificates are asked for first where an authority may vouch for the host. A server may have one of somebody else's
+    and the trusted key besides: before that is called a changed key it is asked over another line, which ``again``
+    opens, for its plain keys.
+    """
+    first, shown = _enter(line, tick_seconds, target, auth, proofs, deadline, certified=bool(target.authorities))
+    if not isinstance(first, Unreached):
+        return first
+    hidden = shown is not None and is_certificate(shown) and bool(target.known_keys)
+    if not hidden or first.reason not in {Reason.HOST_KEY_CHANGED, Reason.HOST_CERTIFICATE}:
+        return first
+    line_anew = again()
+    if isinstance(line_anew, Unreached):
+        return line_anew
+    second, _ = _enter(line_anew, tick_seconds, target, auth, proofs, deadline, certified=False)
+    # Whom an authority did vouch for once is no impostor, whatever its plain key is.
+    vouched = first.reason is Reason.HOST_CERTIFICATE
+    return first if vouched and isinstance(second, Unreached) else second
+
+
+def _enter(
+    line: Line, tick_seconds: float, target: Target, auth: Auth, proofs: Proofs, deadline: Deadline, *, certified: bool
+) -> tuple[tuple[ClientTransport, KnownKey] | Unreached, KnownKey | None]:
+    """Returns what ``enter`` does, and what the server showed."""
     kind = LegacyTransport if target.profile is Profile.LEGACY else ClientTransport
     known = [key.algorithm for key in target.known_keys]
-    transport = kind(Wire(line, tick_seconds), known, certified=bool(target.authorities))
+    transport = kind(Wire(line, tick_seconds), known, certified=certified)
     try:
         host_key = handshake(transport, target, auth, proofs, deadline)
     except BaseException:
         transport.abort()
         raise
     if isinstance(host_key, Unreached):
+        shown = transport.shown_key
         transport.abort()
-        return host_key
-    return transport, host_key
+        return host_key, shown
+    return (transport, host_key), host_key
 
 
 def handshake(

@@ -35,6 +35,11 @@ def check(target: Target, shown: KnownKey) -> Unreached | None:
         return Unreached(Reason.HOST_KEY_CHANGED, detail, offered=plain)
     if target.host_key_policy is HostKeyPolicy.ACCEPT_NEW:
         return None
+    if target.host_key_policy is HostKeyPolicy.PINNED:
+        detail = (
+            f"Nobody has pinned this host key: {words}.{remark} Compare it with the host's own, trust it, run again."
+        )
+        return Unreached(Reason.HOST_KEY_UNKNOWN, detail, offered=plain)
     detail = f"The host key is not known yet: {words}.{remark} Compare it with the host's own, trust it, and run again."
     return Unreached(Reason.HOST_KEY_UNKNOWN, detail, offered=plain)
 

@@ -238,18 +238,16 @@ class Bastions:
         proofs = self._keys.proofs(hop.auth)
         if not proofs.proofs:
             return _failed(hop, failures.no_credential(hop.auth, proofs))
-        before: tuple[tuple[Hop, KnownKey], ...] = ()
-        if len(via) > 1:
-            passage = self.passage(replace(hop.target, via=via[:-1]), deadline)
-            if isinstance(passage, Unreached):
-                return _failed(hop, passage)
-            line, before = passage.line, passage.seen
-        else:
-            dialled = dial(hop.target, self._policy, deadline)
-            if isinstance(dialled, Unreached):
-                return _failed(hop, dialled)
-            line = dialled[0]
-        entered = enter(line, self._tick_seconds, hop.target, hop.auth, proofs, deadline)
+        way = self._line_to(via, deadline)
+        if isinstance(way, Unreached):
+            return _failed(hop, way)
+        line, before = way
+
+        def again() -> Line | Unreached:
+            other = self._line_to(via, deadline)
+            return other if isinstance(other, Unreached) else other[0]
+
+        entered = enter(line, self._tick_seconds, hop.target, hop.auth, proofs, deadline, again=again)
         if isinstance(entered, Unreached):
             return _failed(hop, entered)
         transport, host_key = entered
@@ -265,6 +263,17 @@ class Bastions:
             self._forget(bastion)
             return _failed(hop, failures.auth_dropped(hop.auth, 1))
         return bastion
+
+    def _line_to(
+        self, via: tuple[Hop, ...], deadline: Deadline
+    ) -> tuple[Line, tuple[tuple[Hop, KnownKey], ...]] | Unreached:
+        """Returns a line to the last of the jump hosts ``via``, and those on the way with the keys they showed."""
+        hop = via[-1]
+        if len(via) > 1:
+            passage = self.passage(replace(hop.target, via=via[:-1]), deadline)
+            return passage if isinstance(passage, Unreached) else (passage.line, passage.seen)
+        dialled = dial(hop.target, self._policy, deadline)
+        return dialled if isinstance(dialled, Unreached) else (dialled[0], ())
 
     def _tunnel(self, bastion: _Bastion, target: Target, deadline: Deadline) -> tuple[RunChannel, str] | Unreached:
         """Returns an open channel to the first address of ``target`` that answers, or why there is none."""

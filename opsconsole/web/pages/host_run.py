@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from opsconsole.accounts.permissions import Permission
 from opsconsole.inventory import hostkeys
+from opsconsole.inventory.host_key_policy import HostKeyPolicy
 from opsconsole.jobs import queries, results
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.states import Reason, RunState
@@ -15,7 +16,7 @@ from opsconsole.jobs.what import What
 from opsconsole.web import words
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.pages.routes import pages
-from opsconsole.web.unit_of_work import read
+from opsconsole.web.unit_of_work import read, runtime
 
 _LINES = 500
 _KEY_REASONS = {Reason.HOST_KEY_UNKNOWN.value, Reason.HOST_KEY_CHANGED.value}
@@ -93,5 +94,7 @@ def _offered(database: Session, job: Job, run: HostRun) -> list[dict[str, Any]]:
 def _now_trusted(database: Session, run: HostRun) -> bool:
     """Returns whether the key that the host showed has been trusted since."""
     place = (run.address, run.port)
-    known = hostkeys.trusted_keys(database, [place]).get(place, ())
-    return run.host_key in {hostkeys.fingerprint(key) for key in known}
+    known = hostkeys.known(database, [place]).get(place, hostkeys.Known())
+    policy = run.host_key_policy or runtime().settings.host_key_policy
+    counting = known.pinned if policy == HostKeyPolicy.PINNED else known.trusted
+    return run.host_key in {hostkeys.fingerprint(key) for key in counting}

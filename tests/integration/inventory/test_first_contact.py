@@ -154,6 +154,29 @@ def test_where_keys_are_pinned_the_workers_known_hosts_adds_none(
     assert claim(database, trusting, ledger).target.known_keys == ()
 
 
+def test_where_keys_are_pinned_only_those_that_a_person_decided_on_count(
+    database: Database, trusting: Settings, ledger: Ledger
+) -> None:
+    boss = Actor(1, "boss", Role.ADMIN)
+    with database.transaction() as session:
+        service.add_host(session, "web1", {}, actor=boss, now=START)
+        hostkeys.remember(session, "web1", 22, KEY, source=hostkeys.Source.ACCEPT_NEW, now=START)
+    assert claim(database, trusting, ledger).target.known_keys == (KEY,)
+    with database.transaction() as session:
+        values = {"host_key_policy": "pinned"}
+        service.change_host(session, "web1", values, version=None, actor=boss, now=START)
+    assert claim(database, trusting, ledger).target.known_keys == ()
+    with database.transaction() as session:
+        hostkeys.remember(session, "web1", 22, OTHER, source=hostkeys.Source.IMPORT, now=START)
+    assert claim(database, trusting, ledger).target.known_keys == (OTHER,)
+    with database.transaction() as session:
+        # What it showed before and nobody pinned is no alarm, and may be confirmed.
+        hostkeys.offer(session, "web1", 22, KEY, now=START)
+        assert hostkeys.known(session, [("web1", 22)])[("web1", 22)].alarms == ()
+        hostkey_desk.trust(session, [hostkey_desk.KeyRef("web1", 22, hostkeys.fingerprint(KEY))], actor=boss, now=START)
+    assert set(claim(database, trusting, ledger).target.known_keys) == {KEY, OTHER}
+
+
 def test_who_may_vouch_for_a_host_and_what_is_revoked_for_it(
     database: Database, trusting: Settings, ledger: Ledger, tmp_path: Path
 ) -> None:

@@ -119,6 +119,26 @@ def test_another_authority_and_revoked_ones(connector: ParamikoConnector, server
         assert server.user not in server.log_text()[before:]
 
 
+def test_a_foreign_certificate_beside_the_trusted_key_is_no_change(connector: ParamikoConnector, folder: Path) -> None:
+    authorities = (Authority(public(folder / "ca"), (HOST,)),)
+    with running_sshd(host_key_types=("ed25519", "rsa")) as two:
+        trusted = two.known_key("rsa")
+        # Its other key has a certificate, which is shown first as an authority may vouch for this host.
+        certify(two, folder / "other_ca", "-n", HOST, "-V", "-1h:+1h")
+        session = connect(connector, two.target(known_keys=(trusted,), authorities=authorities), two.auth())
+        session.close(keep=False)
+        assert session.facts.host_key == trusted
+        # Without the trusted key it did change.
+        stranger = public(folder / "rsa_ca")
+        answer = refused(connector, two.target(known_keys=(stranger,), authorities=authorities), two.auth())
+        assert (answer.reason, answer.offered) == (Reason.HOST_KEY_CHANGED, trusted)
+        # Whom the authority vouched for once is no impostor, and gets through with its trusted key alone.
+        certify(two, folder / "ca", "-n", HOST, "-V", "20200101:20200201")
+        connect(connector, two.target(known_keys=(trusted,), authorities=authorities), two.auth()).close(keep=False)
+        answer = refused(connector, two.target(known_keys=(stranger,), authorities=authorities), two.auth())
+        assert answer.reason is Reason.HOST_CERTIFICATE
+
+
 def test_a_kept_connection_ends_with_its_authority(connector: ParamikoConnector, server: Sshd, folder: Path) -> None:
     certify(server, folder / "ca", "-n", HOST, "-V", "-1h:+1h")
     target = server.target(known_keys=(), authorities=(Authority(public(folder / "ca"), (HOST,)),))
