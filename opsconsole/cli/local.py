@@ -25,6 +25,9 @@ def _chosen(**options: Any) -> dict[str, Any]:
 @click.command()
 @click.option("--demo", "demo_hosts", type=int, default=0, metavar="N", help="Add N real SSH hosts on loopback.")
 @click.option(
+    "--demo-unconfined", is_flag=True, help="The demo hosts' commands run with all your rights on this machine."
+)
+@click.option(
     "--simulate", "simulated_hosts", type=int, default=0, metavar="N", help="N hosts that are only played; dial nobody."
 )
 @click.option("--host", help="Address the web server binds. [default: 127.0.0.1]")
@@ -35,6 +38,7 @@ def _chosen(**options: Any) -> dict[str, Any]:
 @click.option("--open/--no-open", "open_browser", default=False, help="Open the sign-in page in the browser.")
 def up(
     demo_hosts: int,
+    demo_unconfined: bool,
     simulated_hosts: int,
     host: str | None,
     port: int | None,
@@ -49,7 +53,8 @@ def up(
     from opsconsole.launcher.up import make_plan, run
 
     chosen = _chosen(host=host, port=port, workers=workers, worker_slots=slots, data_dir=data_dir)
-    run(make_plan(chosen, demo_hosts, simulated_hosts), _say, open_page=click.launch if open_browser else None)
+    plan = make_plan(chosen, demo_hosts, simulated_hosts, demo_unconfined=demo_unconfined)
+    run(plan, _say, open_page=click.launch if open_browser else None)
 
 
 @click.command()
@@ -149,11 +154,12 @@ def doctor(as_json: bool, data_dir: Path | None) -> None:
 
 @click.command("demo-fleet", hidden=True)
 @click.option("--hosts", "count", type=int, required=True)
-def demo_fleet(count: int) -> None:
+@click.option("--unconfined", is_flag=True)
+def demo_fleet(count: int, unconfined: bool) -> None:
     """Serve the demo hosts; `up --demo` starts this."""
     from opsconsole.launcher.fleet import serve
 
-    serve(Settings.load(), count)
+    serve(Settings.load(), count, unconfined=unconfined)
 
 
 def _say(line: str) -> None:

@@ -1,7 +1,7 @@
 """The demo fleet as data: which hosts there are, how they differ, and what lies in their folders."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -71,9 +71,14 @@ def key_file(settings: Settings) -> Path:
     return folder(settings) / "id_ed25519"
 
 
+def homes(settings: Settings) -> Path:
+    """Where the home folders of the demo hosts lie. Confined hosts work on copies of them."""
+    return folder(settings) / "hosts"
+
+
 def home(settings: Settings, host: DemoHost) -> Path:
     """Makes and returns the folder in which a host's commands start."""
-    path = folder(settings) / "hosts" / host.name
+    path = homes(settings) / host.name
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     version, name = ("11", "amber") if host.kind is Kind.OTHER_OS else ("12", "birch")
     (path / "os-release").write_text(_OS_RELEASE.format(version=version, name=name))
@@ -82,24 +87,28 @@ def home(settings: Settings, host: DemoHost) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """What a running fleet says of itself: the process that serves it and the port all hosts share."""
+    """What a running fleet says of itself: the process that serves it and the port all hosts share.
+
+    ``unconfined`` says why commands run with all rights of who started it; empty where they run in a world apart.
+    """
 
     pid: int
     port: int
     count: int
+    unconfined: str = ""
 
 
 def announce(settings: Settings, announcement: Announcement) -> None:
     """Tells the launcher that the fleet serves and is in the inventory."""
-    facts = {"pid": announcement.pid, "port": announcement.port, "count": announcement.count}
-    write_private(settings.run_dir / "demo.json", json.dumps(facts))
+    write_private(settings.run_dir / "demo.json", json.dumps(asdict(announcement)))
 
 
 def announced(settings: Settings) -> Announcement | None:
     """Returns what the fleet said last, or ``None``."""
     try:
         facts = json.loads((settings.run_dir / "demo.json").read_text())
-        return Announcement(pid=int(facts["pid"]), port=int(facts["port"]), count=int(facts["count"]))
+        numbers = {name: int(facts[name]) for name in ("pid", "port", "count")}
+        return Announcement(**numbers, unconfined=str(facts.get("unconfined", "")))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

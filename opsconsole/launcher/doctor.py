@@ -19,8 +19,9 @@ from opsconsole.errors import OpsconsoleError
 from opsconsole.jobs.models import WorkerProcess
 from opsconsole.jobs.spool import Spool
 from opsconsole.jobs.tide import Tide
-from opsconsole.launcher import secret_keys
+from opsconsole.launcher import demo, secret_keys
 from opsconsole.launcher.access import running_url
+from opsconsole.launcher.demo import Announcement
 from opsconsole.launcher.readiness import look_at_broker
 from opsconsole.settings import Settings, agent_socket
 
@@ -70,6 +71,8 @@ def _findings(settings: Settings, database: Database) -> Iterator[Finding]:
     yield _run("broker", lambda: _broker(settings))
     yield _run("web", lambda: _web(settings))
     yield _run("SSH keys", lambda: _ssh_keys(settings))
+    if (fleet := demo.announced(settings)) is not None and running_url(settings) is not None:
+        yield _run("demo hosts", lambda: _demo_hosts(fleet))
 
 
 def _run(name: str, check: Callable[[], str]) -> Finding:
@@ -208,6 +211,15 @@ def _ssh_keys(settings: Settings) -> str:
     sources = ["ssh-agent"] if agent else []
     sources += [f"~/.ssh/{name}" for name in keys] + [f"key:{name}" for name in settings.key_files]
     return ", ".join(sources) or "neither agent nor key here; jobs need a key file or a password"
+
+
+def _demo_hosts(fleet: Announcement) -> str:
+    if fleet.unconfined:
+        raise _Sick(
+            f"their commands run on this machine with all the rights of who started it ({fleet.unconfined})",
+            "Run nothing on them that you would not type into your own shell",
+        )
+    return f"{fleet.count}; their commands can change and signal nothing of this machine"
 
 
 def _nearest_existing(path: Path) -> Path:

@@ -61,9 +61,19 @@ def _demo_lines(settings: Settings, count: int) -> list[str]:
     places = f"{hosts[0].address} and on, port {announcement.port}"
     first = f"{program()} run -w @{demo.GROUP} -- {demo.FIRST_COMMAND}"
     return [
+        *_unconfined_lines(announcement.unconfined),
         f"Demo  {len(hosts)} SSH hosts, {hosts[0].name} to {hosts[-1].name}, on {places}"
         + (f"; {unlike}" if unlike else ""),
         f"Try   {first}     or in the browser: hosts @{demo.GROUP}, command {demo.FIRST_COMMAND}",
+    ]
+
+
+def _unconfined_lines(why: str) -> list[str]:
+    if not why:
+        return []
+    return [
+        f"WARN  The demo hosts ARE this machine: what you run on them runs here with all your rights ({why}).",
+        "      Run nothing on them that you would not type into your own shell: rm -rf ~ deletes your files.",
     ]
 
 

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import asyncssh
 
@@ -42,16 +42,59 @@ class Place:
         }
 
 
+class Running(Protocol):
+    """A command that runs, and our ends of its streams."""
+
+    @property
+    def stdin(self) -> IO[bytes]:
+        """What the command reads."""
+
+    @property
+    def stdout(self) -> IO[bytes]:
+        """What it writes."""
+
+    @property
+    def stderr(self) -> IO[bytes]:
+        """What it writes of its faults."""
+
+    def signal(self, number: int) -> None:
+        """Signals the command with all that it started in its session; does nothing once it has ended."""
+
+
+class Runner(Protocol):
+    """Who starts commands."""
+
+    def start(self, command: str, place: Place, on_exit: Callable[[int], None]) -> Running:
+        """Starts ``command`` in /bin/sh as leader of a session of its own. Raises ``OSError``.
+
+        ``on_exit`` gets its status, or the negative number of the signal that ended it.
+        """
+
+
+class _Own:
+    """A command among the processes of this machine."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        if process.stdin is None or process.stdout is None or process.stderr is None:
+            raise RuntimeError("a command was started without pipes")
+        self.stdin, self.stdout, self.stderr = process.stdin, process.stdout, process.stderr
+        self._pid = process.pid
+
+    def signal(self, number: int) -> None:
+        """Signals its process group."""
+        signal_group(self._pid, number)
+
+
 class Processes:
-    """The commands that run now. The event loop's SIGCHLD tells them when one has ended."""
+    """Commands that run as the one who started this process, with all rights. SIGCHLD tells when one has ended."""
 
     def __init__(self) -> None:
         self._running: dict[subprocess.Popen[bytes], Callable[[int], None]] = {}
         # Process groups that outlived their leader, the command.
         self._leftovers: set[int] = set()
 
-    def start(self, command: str, place: Place, on_exit: Callable[[int], None]) -> subprocess.Popen[bytes]:
-        """Starts ``command`` in /bin/sh as leader of a session of its own."""
+    def start(self, command: str, place: Place, on_exit: Callable[[int], None]) -> Running:
+        """Starts ``command`` in /bin/sh as leader of a session of its own. Raises ``OSError``."""
         process = subprocess.Popen(
             ["/bin/sh", "-c", command],
             stdin=subprocess.PIPE,
@@ -62,7 +105,7 @@ class Processes:
             start_new_session=True,
         )
         self._running[process] = on_exit
-        return process
+        return _Own(process)
 
     def reap(self) -> None:
         """Tells whoever started them of the commands that have ended."""
@@ -91,12 +134,12 @@ def signal_group(group: int, number: int) -> bool:
 class CommandSession(asyncssh.SSHServerSession[bytes]):
     """Serves one exec request."""
 
-    def __init__(self, place: Place, processes: Processes) -> None:
+    def __init__(self, place: Place, runner: Runner) -> None:
         self._place = place
-        self._processes = processes
+        self._runner = runner
         self._command = ""
         self._channel: asyncssh.SSHServerChannel[bytes] | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Running | None = None
         self._stdin: asyncio.WriteTransport | None = None
         self._early = bytearray()
         self._early_eof = False
@@ -139,7 +182,7 @@ class CommandSession(asyncssh.SSHServerSession[bytes]):
     def signal_received(self, signal: str) -> None:
         """Signals the command's process group (RFC 4254 section 6.9)."""
         if self._process and signal in _SIGNALS:
-            signal_group(self._process.pid, _number_of(signal))
+            self._process.signal(_number_of(signal))
 
     def pause_writing(self) -> None:
         """The other side does not read: the command has to wait."""
@@ -158,9 +201,9 @@ class CommandSession(asyncssh.SSHServerSession[bytes]):
         process, exited = self._process, self._exited
         if self._stdin:
             self._stdin.close()
-        signal_group(process.pid, signal.SIGHUP)
+        process.signal(signal.SIGHUP)
         asyncio.get_running_loop().call_later(
-            _ORPHAN_SECONDS, lambda: exited.done() or signal_group(process.pid, signal.SIGKILL)
+            _ORPHAN_SECONDS, lambda: None if exited.done() else process.signal(signal.SIGKILL)
         )
 
     def input_drained(self) -> None:
@@ -174,14 +217,12 @@ class CommandSession(asyncssh.SSHServerSession[bytes]):
         if self._lost or self._channel is None:
             return
         try:
-            self._process = self._processes.start(self._command, self._place, self._on_exit)
+            self._process = self._runner.start(self._command, self._place, self._on_exit)
         except OSError as error:
             self._channel.write_stderr(f"{error.strerror}\n".encode())
             self._channel.exit(126)
             return
         process = self._process
-        if process.stdin is None or process.stdout is None or process.stderr is None:
-            raise RuntimeError("a command was started without pipes")
         pumps = asyncio.gather(
             self._pump(process.stdout, self._channel.write), self._pump(process.stderr, self._channel.write_stderr)
         )

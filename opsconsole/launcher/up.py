@@ -14,6 +14,7 @@ from opsconsole.inventory.executor import Executor
 from opsconsole.launcher import access, broker, demo, demo_inventory, folder, greeting, simulated, web
 from opsconsole.launcher.child import ChildSpec
 from opsconsole.launcher.commands import beat_command, cli_command, worker_command
+from opsconsole.launcher.confinement import confine
 from opsconsole.launcher.database import bring_up_to_date, impatient
 from opsconsole.launcher.folder import Holder, RunLock
 from opsconsole.launcher.readiness import WebProbe, look_at_broker
@@ -45,9 +46,12 @@ class Plan:
     overrides: Mapping[str, object]
     demo_hosts: int
     simulated_hosts: int = 0
+    demo_unconfined: bool = False
 
 
-def make_plan(chosen: Mapping[str, object], demo_hosts: int, simulated_hosts: int = 0) -> Plan:
+def make_plan(
+    chosen: Mapping[str, object], demo_hosts: int, simulated_hosts: int = 0, *, demo_unconfined: bool = False
+) -> Plan:
     """Returns the plan for the settings of the environment with ``chosen`` ones winning. Raises ``Invalid``."""
     settings = Settings.load(**chosen)
     if demo_hosts and simulated_hosts:
@@ -71,7 +75,7 @@ def make_plan(chosen: Mapping[str, object], demo_hosts: int, simulated_hosts: in
             settings.worker_slots if "worker_slots" in settings.model_fields_set else _SIMULATED_SLOTS
         )
         overrides["max_targets"] = max(settings.max_targets, simulated_hosts)
-    return Plan(Settings.load(**overrides), overrides, demo_hosts, simulated_hosts)
+    return Plan(Settings.load(**overrides), overrides, demo_hosts, simulated_hosts, demo_unconfined)
 
 
 def run(plan: Plan, say: Say, open_page: Callable[[str], object] | None = None) -> None:
@@ -88,6 +92,8 @@ def run(plan: Plan, say: Say, open_page: Callable[[str], object] | None = None) 
         closing(impatient(settings)) as database,
         Supervisor(folder.logs_dir(settings), say, longest_delay=settings.restart_most_seconds) as supervisor,
     ):
+        if plan.demo_hosts and not plan.demo_unconfined:
+            _try_confinement(settings, plan.demo_hosts)
         try:
             broker_name = _start_ground(plan, supervisor, say)
             with web.listen(settings) as listener:
@@ -107,6 +113,13 @@ def run(plan: Plan, say: Say, open_page: Callable[[str], object] | None = None) 
             supervisor.stop()
             access.withdraw(settings, database)
     say("Stopped; nothing is left running")
+
+
+def _try_confinement(settings: Settings, count: int) -> None:
+    """Raises ``Unavailable`` where the demo may not run: here it is read, and not in the log of the fleet."""
+    world, _ = confine(settings, demo.fleet(count))
+    if world:
+        world.close()
 
 
 def _start_ground(plan: Plan, supervisor: Supervisor, say: Say) -> str:
@@ -200,7 +213,9 @@ def _worker(name: str, environment: Mapping[str, str], watch: WorkerWatch) -> Ch
 def _fleet(plan: Plan, environment: Mapping[str, str]) -> ChildSpec:
     return ChildSpec(
         name="demo",
-        command=cli_command("demo-fleet", "--hosts", str(plan.demo_hosts)),
+        command=cli_command(
+            "demo-fleet", "--hosts", str(plan.demo_hosts), *(["--unconfined"] if plan.demo_unconfined else [])
+        ),
         environment=environment,
         stage=_GROUND,
         stop_seconds=_LAST_STOP,

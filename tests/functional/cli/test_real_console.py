@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from opsconsole.cli.main import main
 from opsconsole.inventory import known_hosts
+from tests.integration.launcher.processes import demo_options
 from tests.support.sshd import make_key, running_sshd
 
 pytestmark = pytest.mark.slow
@@ -31,7 +32,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     make_key(home / ".ssh" / "id_ed25519")
     chosen = {"OPSCONSOLE_DATA_DIR": str(folder), "OPSCONSOLE_PORT": "0", "HOME": str(home)}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OPSCONSOLE_")} | chosen
-    command = [sys.executable, "-m", "opsconsole", "up", "--demo", "12", "--workers", "1"]
+    command = [sys.executable, "-m", "opsconsole", "up", "--demo", "12", *demo_options(), "--workers", "1"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         try:
             _wait_for(folder / "run" / "console.json", process)

@@ -5,14 +5,35 @@ import re
 import selectors
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Self
 
 import psutil
 
+from opsconsole.errors import Unavailable
+from opsconsole.launcher.confinement import Confinement
+
 ROOT = Path(__file__).parents[3]
+
+
+@cache
+def confinable() -> bool:
+    """Whether this machine lets the demo hosts have a world of their own; some containers do not."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            Confinement(Path(folder), [], 1).close()
+        except Unavailable:
+            return False
+    return True
+
+
+def demo_options(option: str = "--demo-unconfined") -> list[str]:
+    """What a demo has to be told here; root may not start one without a world of its own."""
+    return [] if confinable() else [option]
 
 
 class Program:

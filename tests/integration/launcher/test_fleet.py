@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -14,9 +15,9 @@ import pytest
 from opsconsole.db import schema
 from opsconsole.db.database import Database
 from opsconsole.inventory import groups, hostkeys, service
-from opsconsole.launcher import demo, folder
+from opsconsole.launcher import confinement, demo, folder
 from opsconsole.settings import Settings
-from tests.integration.launcher.processes import Program, gone
+from tests.integration.launcher.processes import Program, confinable, demo_options, gone
 
 
 def _prepare(data_dir: Path) -> Settings:
@@ -33,6 +34,7 @@ def _prepare(data_dir: Path) -> Settings:
 @contextmanager
 def _serving(settings: Settings, count: int) -> Iterator[Program]:
     command = [sys.executable, "-P", "-m", "opsconsole", "demo-fleet", "--hosts", str(count)]
+    command += demo_options("--unconfined")
     environment = {"OPSCONSOLE_DATA_DIR": str(settings.data_dir), "OPSCONSOLE_TOKEN": "hush"}
     with Program(command, environment) as program:
         _await_announcement(settings, program)
@@ -90,6 +92,13 @@ def _run(settings: Settings, host: str, command: str, input_text: str = "") -> a
     return asyncio.run(work())
 
 
+def _sleeping(seconds: str) -> int:
+    """The process of ``sleep SECONDS`` as this machine numbers it; the hosts number theirs anew."""
+    return next(
+        process.pid for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] == ["sleep", seconds]
+    )
+
+
 def test_it_is_in_the_inventory(settings: Settings, fleet: Program) -> None:
     with closing(Database(settings.database)) as database, database.read() as session:
         hosts = {host.name: host for host in service.hosts(session)}
@@ -103,8 +112,9 @@ def test_it_is_in_the_inventory(settings: Settings, fleet: Program) -> None:
 
 def test_commands_are_real(settings: Settings, fleet: Program) -> None:
     done = _run(settings, "demo01", "cat; echo oops >&2; pwd; exit 7", "typed")
-    home = demo.folder(settings) / "hosts" / "demo01"
+    home = confinement.Confinement.home("demo01") if confinable() else demo.homes(settings) / "demo01"
     assert (done.stdout, done.stderr, done.exit_status) == (f"typed{home}\n", "oops\n", 7)
+    assert not confinable() or str(_run(settings, "demo02", "hostname").stdout) == "demo02\n"
 
 
 def test_a_signal_of_the_command_is_told(settings: Settings, fleet: Program) -> None:
@@ -130,10 +140,51 @@ def test_large_output_of_both_streams_arrives_whole(settings: Settings, fleet: P
 
 
 def test_a_background_process_does_not_hold_the_result(settings: Settings, fleet: Program) -> None:
-    done = _run(settings, "demo04", "sleep 600 & echo $!")
+    done = _run(settings, "demo04", "sleep 600.04 & echo $!")
     assert done.exit_status == 0
     # It lives on, as on any server, and ends with the fleet: see the last test.
-    assert psutil.pid_exists(int(str(done.stdout)))
+    assert _sleeping("600.04")
+
+
+@pytest.mark.skipif(not confinable(), reason="this machine refuses namespaces")
+def test_nothing_of_the_machine_can_be_changed_signalled_or_read(
+    settings: Settings, fleet: Program, tmp_path: Path
+) -> None:
+    marker = tmp_path / "marker"
+    marker.write_text("here")
+    tmp_path.chmod(0o777)
+    marker.chmod(0o666)
+    # Only files and processes of this test are tried: were the confinement broken nothing else would suffer.
+    said = _run(settings, "demo01", f"rm -f {marker}; mkdir -p {tmp_path}; touch {marker} && ls {tmp_path}").stdout
+    assert (said, marker.read_text()) == ("marker\n", "here")
+    with subprocess.Popen(["sleep", "600"]) as outside:
+        assert _run(settings, "demo01", f"kill -0 {outside.pid}").exit_status != 0
+        assert _run(settings, "demo01", f"kill -9 {outside.pid}").exit_status != 0
+        assert outside.poll() is None
+        outside.kill()
+    assert _run(settings, "demo01", f"cat {settings.data_dir}/secret.key {demo.key_file(settings)}").stdout == ""
+    writable = "for d in / /etc /usr /var /opt; do touch $d/opsconsole-was-here && echo $d; done; ls /run /root"
+    assert str(_run(settings, "demo01", writable).stdout) in {
+        "/run:\n\n/root:\n", "/\n/run:\n\n/root:\n", "/root:\n\n/run:\n", "/\n/root:\n\n/run:\n"
+    }  # fmt: skip
+    rights = str(_run(settings, "demo01", "id -u; cat /proc/self/status").stdout)
+    assert rights.partition("\n")[0] == str(confinement.user()) != "0"
+    assert "CapEff:\t0000000000000000\n" in rights
+    assert "NoNewPrivs:\t1\n" in rights
+
+
+@pytest.mark.skipif(not confinable(), reason="this machine refuses namespaces")
+def test_a_killed_fleet_leaves_no_process_and_no_mount(tmp_path: Path) -> None:
+    settings = _prepare(tmp_path / "data")
+    with _serving(settings, 2) as program:
+        _run(settings, "demo01", "setsid sleep 600.09 >/dev/null 2>&1 & echo $!")
+        inside = [
+            _sleeping("600.09"),
+            *(one.pid for one in psutil.Process(program.process.pid).children(recursive=True)),
+        ]
+        program.process.kill()
+        assert gone(inside, 10)
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
 
 
 def test_hosts_differ(settings: Settings, fleet: Program) -> None:
@@ -156,8 +207,9 @@ def test_hosts_differ(settings: Settings, fleet: Program) -> None:
 def test_signals_reach_the_whole_group(settings: Settings, fleet: Program) -> None:
     async def work() -> tuple[int, object]:
         async with await _connect(settings, "demo06") as connection:
-            process = await connection.create_process("sleep 600 & echo $!; wait; echo never")
-            pid = int(await process.stdout.readline())
+            process = await connection.create_process("sleep 600.06 & echo $!; wait; echo never")
+            await process.stdout.readline()
+            pid = _sleeping("600.06")
             process.send_signal("TERM")
             done = await process.wait(timeout=20)
             return pid, done.exit_signal
@@ -170,8 +222,9 @@ def test_signals_reach_the_whole_group(settings: Settings, fleet: Program) -> No
 def test_a_lost_connection_ends_the_command(settings: Settings, fleet: Program) -> None:
     async def work() -> int:
         connection = await _connect(settings, "demo07")
-        process = await connection.create_process("sleep 600 & echo $!; wait")
-        pid = int(await process.stdout.readline())
+        process = await connection.create_process("sleep 600.07 & echo $!; wait")
+        await process.stdout.readline()
+        pid = _sleeping("600.07")
         connection.abort()
         await connection.wait_closed()
         return pid
@@ -196,13 +249,16 @@ def test_its_end_ends_all_commands_and_a_restart_keeps_the_keys(tmp_path: Path) 
 
     async def start_and_end(program: Program) -> int:
         async with await _connect(settings, "demo02") as connection:
-            process = await connection.create_process("echo $$; exec sleep 600")
-            pid = int(await process.stdout.readline())
+            process = await connection.create_process("sleep 600.02 & echo $!; wait")
+            await process.stdout.readline()
+            pid = _sleeping("600.02")
             assert await asyncio.to_thread(program.end) == 0
             return pid
 
     with _serving(settings, 2) as program:
-        left = int(str(_run(settings, "demo01", "sleep 600 & echo $!").stdout))
+        # One that has left its session ends with the world; without one it would stay, as on any server.
+        _run(settings, "demo01", ("setsid " if confinable() else "") + "sleep 600.01 >/dev/null 2>&1 & echo $!")
+        left = _sleeping("600.01")
         running = asyncio.run(start_and_end(program))
     assert gone([left, running], 5)
 

@@ -19,7 +19,7 @@ import pytest
 from opsconsole.db.database import Database
 from opsconsole.inventory import service
 from opsconsole.settings import Settings
-from tests.integration.launcher.processes import Program, gone
+from tests.integration.launcher.processes import Program, demo_options, gone
 
 pytestmark = pytest.mark.slow
 
@@ -151,7 +151,7 @@ def test_ctrl_c_ends_everything_within_ten_seconds(tmp_path: Path) -> None:
     # The data folder is too deep for the path of a unix socket.
     folder = tmp_path / ("deep folder " * 9).strip() / "data"
     broker = Settings(data_dir=folder).broker_socket
-    with up(folder, "--port", "0", "--demo", "3") as program:
+    with up(folder, "--port", "0", "--demo", "3", *demo_options()) as program:
         url_in(program)
         assert stat.S_IMODE(broker.stat().st_mode) == 0o600
         assert stat.S_IMODE(broker.parent.stat().st_mode) == 0o700
@@ -169,7 +169,7 @@ def test_ctrl_c_ends_everything_within_ten_seconds(tmp_path: Path) -> None:
 
 def test_killing_it_leaves_no_process_and_the_next_one_starts(tmp_path: Path) -> None:
     folder = tmp_path / "data"
-    with up(folder, "--port", "0", "--demo", "2") as program:
+    with up(folder, "--port", "0", "--demo", "2", *demo_options()) as program:
         url_in(program)
         assert _known_hosts(folder) == ["demo01", "demo02"]
         old = json.loads((folder / "run" / "console.json").read_text())
