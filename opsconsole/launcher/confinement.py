@@ -50,13 +50,14 @@ class Confinement:
 
     def __init__(self, folder: Path, hidden: Sequence[Path], hosts: int) -> None:
         """Makes a world with the homes in ``folder``, without ``hidden``. Raises ``Unavailable`` where it cannot be."""
+        unshare = _unshare()
         self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # Whether the world has ended without being told to.
         self.ended = False
         self._numbers = count(1)
         self._ended: dict[bytes, Callable[[int], None]] = {}
         with theirs:
-            self._process = _start(folder, hidden, hosts, theirs)
+            self._process = _start(unshare, folder, hidden, hosts, theirs)
         try:
             self._await_ready()
         except Unavailable:
@@ -167,10 +168,16 @@ def user() -> int:
     return os.geteuid() or _NOBODY
 
 
-def _start(folder: Path, hidden: Sequence[Path], hosts: int, link: socket.socket) -> "subprocess.Popen[bytes]":
+def _unshare() -> str:
     unshare = shutil.which("unshare")
     if sys.platform != "linux" or unshare is None:
         raise _refused("this system has no unshare")
+    return unshare
+
+
+def _start(
+    unshare: str, folder: Path, hidden: Sequence[Path], hosts: int, link: socket.socket
+) -> "subprocess.Popen[bytes]":
     options = ["--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
     if os.geteuid():
         options += ["--user", "--map-current-user", "--keep-caps"]
