@@ -19,9 +19,11 @@ def upgrade() -> None:
     _add_executors()
     _add_steps()
     _add_digests()
+    _add_health()
 
 
 def downgrade() -> None:
+    _drop_health()
     _drop_digests()
     _drop_steps()
     _drop_executors()
@@ -77,3 +79,26 @@ def _drop_digests() -> None:
     with op.batch_alter_table("host_runs") as batch:
         for name in ("digest_similar", "digest_clean"):
             batch.drop_column(name)
+
+
+def _add_health() -> None:
+    """How each host has answered."""
+    op.create_table(
+        "host_health",
+        sa.Column("host", sa.String(length=255), nullable=False),
+        sa.Column("history", sa.JSON(), nullable=False),
+        sa.Column("verdict", sa.String(length=16), nullable=False),
+        sa.Column("last_at", UTCDateTime(), nullable=False),
+        sa.Column("seen_at", UTCDateTime(), nullable=True),
+        sa.Column("ok_at", UTCDateTime(), nullable=True),
+        sa.Column("failed_at", UTCDateTime(), nullable=True),
+        sa.Column("reason", sa.String(length=24), nullable=True),
+        sa.Column("detail", sa.String(length=500), nullable=True),
+        sa.Column("host_key", sa.String(length=16), nullable=True),
+        sa.Column("connect_ms", sa.Integer(), nullable=True),
+        sa.PrimaryKeyConstraint("host", name=op.f("pk_host_health")),
+    )
+
+
+def _drop_health() -> None:
+    op.drop_table("host_health")

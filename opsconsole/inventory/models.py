@@ -188,3 +188,25 @@ class HostKeyScan(Base):
     done_at: Mapped[datetime | None] = mapped_column(UTCDateTime, index=True)
     found: Mapped[int | None]
     detail: Mapped[str | None] = mapped_column(String(500))
+
+
+class HostHealth(Base):
+    """How a host has answered, by its name in lower case, in the inventory or not; see ``inventory.health``.
+
+    ``history`` are its last contacts, the oldest first, each ``[seconds since 1970, letter, reason, connect_ms, job]``;
+    ``verdict`` and ``last_at`` are of the newest, ``reason`` and ``detail`` of the newest that failed.
+    """
+
+    __tablename__ = "host_health"
+
+    host: Mapped[str] = mapped_column(String(255), primary_key=True)
+    history: Mapped[list[Any]] = mapped_column(JSON)
+    verdict: Mapped[str] = mapped_column(String(16))
+    last_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    seen_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    ok_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    failed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    reason: Mapped[str | None] = mapped_column(String(24))
+    detail: Mapped[str | None] = mapped_column(String(500))
+    host_key: Mapped[str | None] = mapped_column(String(16))
+    connect_ms: Mapped[int | None]

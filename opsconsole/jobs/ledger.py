@@ -5,7 +5,7 @@ after the commit. The file is the group's writer and the entries it takes.
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,8 +19,9 @@ from opsconsole.db.database import Database
 from opsconsole.db.group_commit import GroupCommit, Written
 from opsconsole.errors import Unavailable
 from opsconsole.inventory import hostkeys
-from opsconsole.jobs import attempts, dispatch, endings, handover, transitions
+from opsconsole.jobs import attempts, contacts, dispatch, endings, handover, transitions
 from opsconsole.jobs.claims import Claim, ClaimReader, Delivered
+from opsconsole.jobs.contacts import Ending
 from opsconsole.jobs.delivery import FIRST_RETRY_SECONDS, MOST_RETRY_SECONDS, Delivery
 from opsconsole.jobs.entries import Again, Answer, Entry, Finish, Look, OpenGate, Progress, Replay, RunEntry, TakeRun
 from opsconsole.jobs.limits import NO_CAPS, Caps
@@ -234,7 +235,17 @@ def _write_entries(
         answers.append(_settle_entry(session, entry, move, claims, now))
         if isinstance(entry, Finish | Replay | Again) and move is not None and move.won:
             touched.add(_job_of(entry))
+    contacts.note(session, dict(_ended(entries, moves)))
     return answers, touched
+
+
+def _ended(entries: Sequence[Entry], moves: Sequence[Moved | None]) -> Iterator[tuple[int, Ending]]:
+    """Yields the runs that ended with this transaction."""
+    for entry, move in zip(entries, moves, strict=True):
+        if isinstance(entry, Finish) and move is not None and move.won:
+            yield entry.claim.run_id, Ending(entry.outcome, entry.ended_at)
+        elif isinstance(entry, Replay) and move is not None and move.won:
+            yield entry.result.run_id, Ending(entry.result.outcome, entry.result.ended_at)
 
 
 def _job_of(entry: Finish | Replay | Again) -> int:

@@ -13,6 +13,7 @@ from opsconsole.accounts.permissions import Actor, Permission
 from opsconsole.credentials.choice import AMBIENT, KEY, PASSWORD, Choice
 from opsconsole.errors import FieldError, Forbidden, Invalid, OpsconsoleError, TooLarge
 from opsconsole.hostset import fold
+from opsconsole.inventory import health
 from opsconsole.inventory.executor import Executor
 from opsconsole.inventory.inherited import inherited
 from opsconsole.inventory.models import Host
@@ -300,13 +301,10 @@ class Survey:
         return risk, inventory
 
     def _recently_unreachable(self, session: Session, located: Sequence[Located]) -> list[str]:
-        """Hosts whose latest run did not get through; looked up for orders of a readable size only."""
-        names = [item.spec.label for item in located[:500]]
-        # What was only played says nothing of a host.
-        real = HostRun.host.in_(names), HostRun.executor != Executor.SIMULATE.value
-        latest = select(func.max(HostRun.id)).where(*real).group_by(HostRun.host)
-        query = select(HostRun.host).where(HostRun.id.in_(latest), HostRun.state == RunState.UNREACHABLE.value)
-        return sorted(session.scalars(query))
+        """Hosts that could not be reached, or did not let us in, when that was tried last."""
+        names = {item.spec.name.lower() for item in located}
+        shut = health.not_let_in(session, names)
+        return sorted(item.spec.label for item in located if item.spec.name.lower() in shut)
 
 
 def _problems(logins: Sequence[Login | None], located: Sequence[Located]) -> dict[str, list[str]]:

@@ -12,7 +12,7 @@ from opsconsole.accounts.models import LoginLink, WebSession
 from opsconsole.clock import Clock
 from opsconsole.db.database import Database, database_time
 from opsconsole.errors import OpsconsoleError
-from opsconsole.inventory import sources
+from opsconsole.inventory import health, sources
 from opsconsole.inventory.fetching import Allowed
 from opsconsole.jobs.models import WorkerProcess
 from opsconsole.settings import Settings
@@ -22,7 +22,8 @@ _KEEP_GONE_WORKERS = timedelta(days=1)
 
 
 def tidy(database: Database) -> None:
-    """Deletes expired sessions and links, and worker processes that were gone and reaped a day ago."""
+    """Deletes expired sessions and links, worker processes that were gone and reaped a day ago, and the health of hosts
+    that are no longer there."""
     with database.transaction() as session:
         _tidy(session)
 
@@ -57,3 +58,4 @@ def _tidy(session: Session) -> None:
     session.execute(delete(LoginLink).where(LoginLink.expires_at < now))
     old = WorkerProcess.reaped_at.is_not(None) & (WorkerProcess.gone_at < now - _KEEP_GONE_WORKERS)
     session.execute(delete(WorkerProcess).where(old))
+    health.forget(session, now)
