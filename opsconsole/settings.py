@@ -29,6 +29,7 @@ _PREFIX = "OPSCONSOLE_"
 # macOS has 104 bytes for a socket's path and its closing zero, Linux 108.
 _SOCKET_PATH_BYTES = 103
 _SECRET_CHARS = 16
+_TIERS = 3
 # Fewer beats or looks than these within ``worker_dead_seconds``, and one late one makes a living worker a lost one.
 _BEATS_BEFORE_DEAD = 2
 _SWEEPS_BEFORE_DEAD = 3
@@ -139,6 +140,16 @@ class Settings(BaseSettings):
         r"|^(?:unknown|invalid) (?:command|input)",
         description="A line by which a device tells a fault, in raw mode (RE2).",
     )
+    tier_hosts: Annotated[tuple[int, int, int], NoDecode] = Field(
+        (11, 100, 1000),
+        description="Hosts from which an order waits a moment, wants its count typed, wants RUN and a reason.",
+    )
+    tier_share: float = Field(
+        50.0, gt=0, le=100, description="Percent of the inventory beyond which an order wants RUN and a reason."
+    )
+    protected_tags: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("prod",), description="Tags of hosts in production, of whom two want their count typed: prod,env=live."
+    )
     connect_timeout: float = Field(10.0, gt=0, le=300, description="Seconds to reach a host and log in.")
     command_timeout: float = Field(300.0, ge=0, le=7 * 86400, description="Seconds; 0 means none.")
     kill_grace: float = Field(5.0, ge=0, le=300, description="Seconds between TERM and KILL.")
@@ -179,10 +190,22 @@ class Settings(BaseSettings):
             raise ValueError("write name=/path/to/key, several separated by commas")
         return {name.strip(): path.strip() for name, _, path in pairs}
 
-    @field_validator("source_programs", "source_urls", mode="before")
+    @field_validator("source_programs", "source_urls", "protected_tags", mode="before")
     @classmethod
     def _parse_list(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("tier_hosts", mode="before")
+    @classmethod
+    def _parse_tiers(cls, value: object) -> object:
+        parts = tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+        try:
+            numbers = [int(part) for part in parts]  # type: ignore[attr-defined]
+        except (TypeError, ValueError):
+            numbers = []
+        if len(numbers) != _TIERS or numbers[0] < 1 or sorted(numbers) != numbers:
+            raise ValueError("write three rising numbers of hosts such as 11,100,1000")
+        return tuple(numbers)
 
     @field_validator("vault_url")
     @classmethod

@@ -1,15 +1,12 @@
 """How dangerous an order is, and what a person must type before it runs. Pure rules, decided on the server."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
-TYPE_COUNT_FROM = 100
-TYPE_RUN_FROM = 1000
-TYPE_RUN_SHARE = 0.5
 # Below this size a share of the inventory says nothing: two of three hosts are not half a fleet.
 _SHARE_COUNTS_FROM = 100
-PROTECTED_TAG_VALUE = "prod"
 # So long a job of tier 1 waits at least where a person watches it, who may stop it. The leader counts that look by
 # look, of each at most the slack; its first look may come at once, so one slack is given away.
 COUNTDOWN_MS = 3000
@@ -25,6 +22,21 @@ _DANGEROUS = (
     (re.compile(r"\bsystemctl\s+(stop|disable)\s+sshd?\b|\bservice\s+sshd?\s+stop\b"), "stops the SSH service"),
 )
 _LOOK_AT_CHARS = 64 * 1024
+_HALF = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Tiers:
+    """Where the tiers begin: with so many ``hosts`` the first, the second and the third, which more than a ``share`` of
+    the inventory has too. Hosts with one of the ``protected`` tags, ``prod`` or ``env=prod``, are in production."""
+
+    hosts: tuple[int, int, int] = (11, 100, 1000)
+    share: float = 0.5
+    protected: tuple[str, ...] = ("prod",)
+
+    def protects(self, tags: Mapping[str, object]) -> bool:
+        """Returns whether a host with these tags is in production."""
+        return any(str(value) in self.protected or f"{key}={value}" in self.protected for key, value in tags.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +67,26 @@ class Risk:
         }
 
 
-def assess(count: int, *, listed: int, protected: int, inventory: int, command: str) -> Risk:
+def assess(count: int, *, listed: int, protected: int, inventory: int, command: str, tiers: Tiers = Tiers()) -> Risk:
     """Returns the risk of running ``command`` on ``count`` hosts: ``listed`` are known, ``protected`` in production.
 
     ``inventory`` is the number of known hosts. The tiers are those of docs/safety: 0 runs at once, 1 is a notice,
     2 wants the count typed, 3 wants ``RUN <count>`` typed.
     """
     reasons = []
-    tier = 0 if count <= 10 else 1
-    if count >= TYPE_COUNT_FROM or (protected and count > 1):
+    told_from, count_from, run_from = tiers.hosts
+    tier = 0 if count < told_from else 1
+    if count >= count_from or (protected and count > 1):
         tier = 2
         reasons.append(f"{count} hosts" if not protected else f"{protected} production hosts")
     danger = [what for pattern, what in _DANGEROUS if pattern.search(command[:_LOOK_AT_CHARS])] if count > 1 else []
-    over_share = listed >= _SHARE_COUNTS_FROM and listed > ceil(inventory * TYPE_RUN_SHARE)
-    if count >= TYPE_RUN_FROM or danger or over_share:
+    over_share = listed >= _SHARE_COUNTS_FROM and listed > ceil(inventory * tiers.share)
+    if count >= run_from or danger or over_share:
         tier = 3
         reasons.extend(danger)
         if over_share:
-            reasons.append("more than half of the inventory")
+            share = "half" if tiers.share == _HALF else f"{tiers.share:.0%}"
+            reasons.append(f"more than {share} of the inventory")
     confirm = {2: str(count), 3: f"RUN {count}"}.get(tier)
     return Risk(tier, tuple(reasons), confirm)
 

@@ -21,7 +21,7 @@ from opsconsole.inventory.ways import DIRECT, Way, find_ways
 from opsconsole.jobs import becoming
 from opsconsole.jobs.executing import Executors, choose
 from opsconsole.jobs.filling import example, fill
-from opsconsole.jobs.guard import PROTECTED_TAG_VALUE, Risk, assess
+from opsconsole.jobs.guard import Risk, Tiers, assess
 from opsconsole.jobs.limits import Caps
 from opsconsole.jobs.locating import Found, find
 from opsconsole.jobs.logins import Login, Logins
@@ -293,11 +293,13 @@ class Survey:
 
     def _risk(self, session: Session, located: Sequence[Located], command: str) -> tuple[Risk, int]:
         inventory = session.scalar(select(func.count()).select_from(Host)) or 0
-        protected = sum(
-            1 for item in located if item.entry and PROTECTED_TAG_VALUE in {str(v) for v in item.entry.tags.values()}
-        )
+        said = self._settings
+        tiers = Tiers(said.tier_hosts, said.tier_share / 100, said.protected_tags)
+        protected = sum(1 for item in located if item.entry and tiers.protects(item.entry.tags))
         listed = sum(1 for item in located if item.entry is not None)
-        risk = assess(len(located), listed=listed, protected=protected, inventory=inventory, command=command)
+        risk = assess(
+            len(located), listed=listed, protected=protected, inventory=inventory, command=command, tiers=tiers
+        )
         return risk, inventory
 
     def _recently_unreachable(self, session: Session, located: Sequence[Located]) -> list[str]:

@@ -71,6 +71,7 @@ def _findings(settings: Settings, database: Database) -> Iterator[Finding]:
     yield _run("broker", lambda: _broker(settings))
     yield _run("web", lambda: _web(settings))
     yield _run("SSH keys", lambda: _ssh_keys(settings))
+    yield _run("confirmation", lambda: _confirmation(settings))
     if (fleet := demo.announced(settings)) is not None and running_url(settings) is not None:
         yield _run("demo hosts", lambda: _demo_hosts(fleet))
 
@@ -197,6 +198,16 @@ def _web(settings: Settings) -> str:
     except OSError as error:
         raise _Sick(f"{url} does not answer: {error.strerror or error}", "Start it again: opsconsole up") from None
     return f"answers at {url}"
+
+
+def _confirmation(settings: Settings) -> str:
+    """Tells what orders want to be confirmed from which size on; there is nothing wrong with any of it."""
+    told, count, run = settings.tier_hosts
+    protected = ", ".join(settings.protected_tags) or "none"
+    return (
+        f"told from {told} hosts, count typed from {count}, RUN and a reason from {run} or {settings.tier_share:g}% of "
+        f"the inventory; tags of production: {protected}"
+    )
 
 
 def _ssh_keys(settings: Settings) -> str:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from opsconsole.jobs.guard import assess, confirmed
+from opsconsole.jobs.guard import Tiers, assess, confirmed
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,27 @@ def test_the_strongest_word_wants_a_reason_too(reason: str | None) -> None:
 
 def test_hosts_outside_the_inventory_are_no_share_of_it() -> None:
     assert assess(500, listed=0, protected=0, inventory=20, command="uptime").confirm == "500"
+
+
+@pytest.mark.parametrize(
+    ("count", "protected", "tier"), [(2, 0, 0), (3, 0, 1), (5, 0, 2), (2, 1, 2), (8, 0, 3), (7, 0, 2)]
+)
+def test_a_console_may_have_tiers_of_its_own(count: int, protected: int, tier: int) -> None:
+    tiers = Tiers(hosts=(3, 5, 8))
+    risk = assess(count, listed=count, protected=protected, inventory=1000, command="uptime", tiers=tiers)
+    assert risk.tier == tier
+
+
+def test_a_share_of_its_own_is_told() -> None:
+    tiers = Tiers(hosts=(3, 500, 1000), share=0.2)
+    assert assess(200, listed=200, protected=0, inventory=1000, command="x", tiers=tiers).tier == 1
+    risk = assess(201, listed=201, protected=0, inventory=1000, command="x", tiers=tiers)
+    assert (risk.tier, risk.reasons) == (3, ("more than 20% of the inventory",))
+
+
+def test_tags_of_production() -> None:
+    tiers = Tiers(protected=("live", "env=prod"))
+    assert tiers.protects({"stage": "live"})
+    assert tiers.protects({"env": "prod"})
+    assert not tiers.protects({"stage": "prod", "live": "no"})
+    assert Tiers().protects({"any": "prod"})

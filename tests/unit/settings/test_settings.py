@@ -194,3 +194,24 @@ def test_what_a_child_is_told_is_read_back_as_it_was(monkeypatch: pytest.MonkeyP
         monkeypatch.setenv(name, value)
     settings = Settings.load()
     assert {name: getattr(settings, name) for name in told} == told
+
+
+@pytest.mark.parametrize("value", ["11,100", "0,1,2", "100,11,1000", "a,b,c", "1,2,3,4", ""])
+def test_tiers_are_three_rising_numbers(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("OPSCONSOLE_TIER_HOSTS", value)
+    if value:
+        assert "three rising numbers" in refused()
+    else:
+        assert Settings.load().tier_hosts == (11, 100, 1000)
+
+
+def test_tiers_and_tags_of_production_are_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPSCONSOLE_TIER_HOSTS", "5, 50, 500")
+    monkeypatch.setenv("OPSCONSOLE_PROTECTED_TAGS", "live, env=prod")
+    settings = Settings.load()
+    assert (settings.tier_hosts, settings.protected_tags) == ((5, 50, 500), ("live", "env=prod"))
+
+
+def test_a_pattern_of_raw_mode_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPSCONSOLE_RAW_PROMPT", "(?<=x)$")
+    assert "RE2" in refused()

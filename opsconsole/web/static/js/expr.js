@@ -78,10 +78,10 @@ const FLAGS = [
   ["--waves", "waves"], ["--wave-pause", "wave_pause"], ["--wave-jitter", "wave_jitter"], ["--wave-gate", "wave_gate"],
   ["--order", "order"], ["--limit-per", "limit_per"], ["--jump", "jump"], ["--retries", "retries"], ["--retry-pause", "retry_pause"],
   ["--priority", "priority"], ["--durable", "durable"], ["--executor", "executor"], ["--simulation", "simulation"], ["--user", "user"], ["--reason", "reason"],
-  ["--interpreter", "interpreter"], ["--cwd", "cwd"], ["--umask", "umask"], ["--stdin", "stdin"], ["--run-as", "run_as"],
+  ["--interpreter", "interpreter"], ["--cwd", "cwd"], ["--umask", "umask"], ["--stdin", "stdin"], ["--run-as", "run_as"], ["--raw", "raw"], ["--raw-typed", "raw_typed"],
   ["--check", "check"], ["--verify", "verify"], ["--step-barrier", "step_barrier"],
 ];
-const SWITCHES = new Set(["skip_unknown", "ignore_unreachable", "durable"]);
+const SWITCHES = new Set(["skip_unknown", "ignore_unreachable", "durable", "raw", "raw_typed"]);
 
 /**
  * Returns the command line that does what an order says.

@@ -13,7 +13,7 @@ const PLAN_WITHIN_MS = 60_000;
 const MOST_EXPECTED = 50_000;
 const MOST_ADDED = 2000;
 /** Fields of the order whose faults are shown as they are typed, and where they stand when not under their own name. */
-const ASKED = ["targets", "exclude", "command", "concurrency", "max_failures", "canary", "canary_match", "waves", "wave_pause", "wave_jitter", "retries", "order", "limit_per", "jump", "retry_pause", "priority", "executor", "simulation", "interpreter", "args", "stdin", "cwd", "umask", "env", "run_as", "run_as_credential"];
+const ASKED = ["targets", "exclude", "command", "concurrency", "max_failures", "canary", "canary_match", "waves", "wave_pause", "wave_jitter", "retries", "order", "limit_per", "jump", "retry_pause", "priority", "executor", "simulation", "interpreter", "args", "stdin", "cwd", "umask", "env", "run_as", "run_as_credential", "raw", "raw_typed"];
 /** @type {Record<string, string>} */
 const PLACE = { canary: "canary_of", order: "order-by" };
 const form = /** @type {HTMLFormElement} */ (byId("order"));

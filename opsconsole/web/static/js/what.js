@@ -1,6 +1,6 @@
 // How the command is run, from the Run form to the names of an order.
 
-export const FIELDS = ["kind", "interpreter", "args", "stdin", "cwd", "umask", "env", "run_as", "run_as_method", "run_as_credential", "check", "verify", "step_barrier"];
+export const FIELDS = ["kind", "interpreter", "args", "stdin", "cwd", "umask", "env", "run_as", "run_as_method", "run_as_credential", "check", "verify", "step_barrier", "raw", "raw_typed"];
 
 /**
  * Returns what the fields mean, without what is not said.
@@ -14,6 +14,7 @@ export function what({ kind, stdin, ...form }) {
   if (kind !== "script") said.interpreter = "";
   if (!said.run_as) said.run_as_method = said.run_as_credential = "";
   if (!said.check && !said.verify) said.step_barrier = "";
+  if (!said.raw) said.raw_typed = "";
   said.args = words(said.args) ?? [];
   said.env = variables(said.env);
   return Object.fromEntries(Object.entries(said).filter(([, value]) => (value.trim ? value : Object.keys(value).length)));
