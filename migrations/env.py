@@ -6,6 +6,7 @@ import opsconsole.accounts.models
 import opsconsole.audit.models
 import opsconsole.credentials.models
 import opsconsole.db.console
+import opsconsole.files.models
 import opsconsole.inventory.models
 import opsconsole.jobs.models  # noqa: F401
 from opsconsole.db.base import Base

@@ -156,6 +156,15 @@ class Settings(BaseSettings):
     output_head_bytes: int = Field(1024 * 1024, ge=1024, description="Kept of the start of a host's output.")
     output_tail_bytes: int = Field(1024 * 1024, ge=1024, description="Kept of the end of a host's output.")
 
+    files_dir: Path | None = Field(
+        None, description="Folder of uploaded and pulled files, shared by web and workers; default is in data_dir."
+    )
+    max_file_bytes: int = Field(8 * 1024**3, ge=1, description="Size of an uploaded file at most.")
+    max_pull_files: int = Field(10_000, ge=1, description="Files that are taken from one host of a job at most.")
+    max_pull_bytes: int = Field(1024**3, ge=1, description="Bytes that are taken from one host of a job at most.")
+    files_spare_bytes: int = Field(1024**3, ge=0, description="So much of the disk of files_dir is left free.")
+    files_keep_days: float = Field(30.0, gt=0, description="Files that nobody used for so long are removed.")
+
     session_idle_minutes: int = Field(12 * 60, ge=1, description="An unused sign-in ends after this.")
     session_hours: int = Field(7 * 24, ge=1, description="Any sign-in ends after this.")
     url: str | None = Field(None, description="Console the command line talks to; default is the one running here.")
@@ -270,10 +279,10 @@ class Settings(BaseSettings):
             raise ValueError(f"must have at least {_SECRET_CHARS} characters")
         return value
 
-    @field_validator("data_dir")
+    @field_validator("data_dir", "files_dir")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value.expanduser().absolute() if value is not None else None
 
     @model_validator(mode="after")
     def _check_urls(self) -> Self:
@@ -331,6 +340,11 @@ class Settings(BaseSettings):
     def spool_dir(self) -> Path:
         """Folder of results that the database did not take yet."""
         return self.data_dir / "spool"
+
+    @property
+    def files(self) -> Path:
+        """Folder of uploaded files and of those that came back from hosts."""
+        return self.files_dir or self.data_dir / "files"
 
     @property
     def tide_file(self) -> Path:

@@ -16,6 +16,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _add_files()
     _add_executors()
     _add_steps()
     _add_digests()
@@ -23,6 +24,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    _remove_files()
     _drop_health()
     _drop_digests()
     _drop_steps()
@@ -102,3 +104,41 @@ def _add_health() -> None:
 
 def _drop_health() -> None:
     op.drop_table("host_health")
+
+
+def _add_files() -> None:
+    op.create_table(
+        "uploaded_files",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("created_by_id", sa.Integer(), nullable=False),
+        sa.Column("created_by", sa.String(length=150), nullable=False),
+        sa.Column("created_at", UTCDateTime(), nullable=False),
+        sa.Column("used_at", UTCDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(["created_by_id"], ["users.id"], name=op.f("fk_uploaded_files_created_by_id_users")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_uploaded_files")),
+        sa.UniqueConstraint("sha256", "created_by_id", name=op.f("uq_uploaded_files_sha256_created_by_id")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(op.f("ix_uploaded_files_created_by_id"), "uploaded_files", ["created_by_id"])
+    op.create_index(op.f("ix_uploaded_files_used_at"), "uploaded_files", ["used_at"])
+    op.create_table(
+        "job_files",
+        sa.Column("job_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_job_files_job_id_jobs"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("job_id", "sha256", name=op.f("pk_job_files")),
+    )
+    op.create_index("ix_job_files_sha256", "job_files", ["sha256"])
+    for name in ("done_bytes", "total_bytes"):
+        op.add_column("host_runs", sa.Column(name, sa.BigInteger(), nullable=True))
+
+
+def _remove_files() -> None:
+    with op.batch_alter_table("host_runs") as batch:
+        for name in ("total_bytes", "done_bytes"):
+            batch.drop_column(name)
+    op.drop_table("job_files")
+    op.drop_table("uploaded_files")

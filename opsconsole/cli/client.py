@@ -1,10 +1,10 @@
 """The console's JSON API as the command line sees it: one method an endpoint, faults as the product's own errors."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -29,6 +29,8 @@ _BY_STATUS: dict[int, type[OpsconsoleError]] = {
 _PROBLEM_MEMBERS = frozenset({"type", "title", "status", "detail", "code", "request_id", "errors"})
 # A long poll is answered within 25 s; whatever takes longer than this is no answer.
 _TIMEOUT = httpx.Timeout(40.0, connect=5.0)
+_UPLOAD_TIMEOUT = httpx.Timeout(300.0, connect=5.0)
+_PIECE = 256 * 1024
 
 
 class NoConsole(Unavailable):
@@ -59,6 +61,20 @@ class ConsoleClient:
     def close(self) -> None:
         """Ends all connections."""
         self._http.close()
+
+    def upload(self, name: str, source: BinaryIO, size: int, tell: Callable[[int], None]) -> Body:
+        """Sends a file of ``size`` bytes and returns what the console knows it by; ``tell`` hears how much is sent."""
+
+        def pieces() -> Iterator[bytes]:
+            sent = 0
+            while data := source.read(_PIECE):
+                yield data
+                sent += len(data)
+                tell(sent)
+
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        answer: Body = self._json("POST", "files", params={"name": name}, content=pieces(), headers=headers)
+        return answer
 
     def get(self, path: str, **params: object) -> Any:
         """Returns the JSON behind ``path``; parameters that are ``None`` are left out."""
@@ -147,10 +163,15 @@ class ConsoleClient:
         *,
         params: Mapping[str, Any] | None = None,
         json: object = None,
+        content: Iterator[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
+        # A console that stores what it was sent may take long to answer.
+        timeout = _TIMEOUT if content is None else _UPLOAD_TIMEOUT
         try:
-            response = self._http.request(method, path, params=params, json=json, headers=headers)
+            response = self._http.request(
+                method, path, params=params, json=json, content=content, headers=headers, timeout=timeout
+            )
         except httpx.TransportError as error:
             raise self._unreachable(error) from None
         if response.is_error:

@@ -83,6 +83,14 @@ def what_options(command: Callable[P, None]) -> Callable[P, None]:
         click.option("--cwd", metavar="FOLDER", help="Folder to run it in."),
         click.option("--umask", metavar="OCTAL", help="Such as 027."),
         click.option("--env", multiple=True, metavar="NAME=VALUE", help="Variable of its environment."),
+        become_options,
+    )
+
+
+def become_options(command: Callable[P, None]) -> Callable[P, None]:
+    """Adds the options that say as which other account."""
+    return _added(
+        command,
         click.option("--run-as", metavar="USER", help="Account it runs as, when not the login's."),
         click.option("--run-as-method", type=click.Choice(["sudo", "su"]), help="How it becomes that; sudo."),
         click.option("--run-as-credential", help="With what: none, login, cred:NAME or password."),

@@ -77,15 +77,20 @@ def run(
     with open_client(Settings.load()) as client:
         if dry_run:
             return show_plan(client.post("plan", order), terminal, as_json=showing.as_json)
-        preview: Body = client.post("resolve", question_of(order["command"], options))
-        _note_unknown(preview, terminal)
-        order |= confirm.obtain(consent, preview, terminal)
-        order["expect"] = {"count": preview["count"], "digest": preview["digest"], "hosts": preview["folded"]}
-        job = int(client.launch(order, key=str(uuid.uuid4()))["id"])
+        job = give(client, order, question_of(order["command"], options), consent, terminal)
         if detach:
             click.echo(job)
             return ExitCode.OK
         return see_through(client, job, showing, terminal)
+
+
+def give(client: ConsoleClient, order: Body, question: Body, consent: Consent, terminal: Terminal) -> int:
+    """Gives ``order`` once the person has agreed to what ``question`` is answered, and returns the job's number."""
+    preview: Body = client.post("resolve", question)
+    _note_unknown(preview, terminal)
+    order |= confirm.obtain(consent, preview, terminal)
+    order["expect"] = {"count": preview["count"], "digest": preview["digest"], "hosts": preview["folded"]}
+    return int(client.launch(order, key=str(uuid.uuid4()))["id"])
 
 
 @click.command()

@@ -21,7 +21,7 @@ from opsconsole.hostset import parse_host
 from opsconsole.inventory.executor import Executor
 from opsconsole.inventory.profiles import profiles_of
 from opsconsole.inventory.service import frozen_hosts
-from opsconsole.jobs import becoming
+from opsconsole.jobs import becoming, loading
 from opsconsole.jobs.authentication import Authenticator, Login, Stored
 from opsconsole.jobs.becoming import RUN_AS_SECRET
 from opsconsole.jobs.compose import compose
@@ -36,6 +36,7 @@ from opsconsole.jobs.similarity import Own
 from opsconsole.jobs.simulation import Simulation
 from opsconsole.jobs.states import Reason
 from opsconsole.jobs.steps import Step as StepName
+from opsconsole.jobs.transfer import Transfer
 from opsconsole.jobs.trust import NO_TRUST, Place, Trust, TrustReader
 from opsconsole.jobs.variables import render
 from opsconsole.jobs.what import RunAs, What
@@ -55,8 +56,8 @@ class Claim:
     ``mark`` is what its processes on the host are known by. A host that cannot be reached is tried ``retries`` times
     more, the first time after ``retry_pause`` seconds.
     A ``durable`` command outlives its connection; ``ran_seconds`` is set when it was started over an earlier one, by
-    another worker. With ``raw`` that is given to the host instead of ``command``. ``steps`` are those that the script
-    goes through, none when it has only one.
+    another worker. With ``raw`` that is given to the host instead of ``command``; with a ``transfer`` files are
+    carried, and no command is run. ``steps`` are those that the script goes through, none when it has only one.
     """
 
     run_id: int
@@ -77,6 +78,7 @@ class Claim:
     become: Become | None = None
     raw: RawCommand | None = None
     steps: tuple[StepName, ...] = ()
+    transfer: Transfer | None = None
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
@@ -301,6 +303,7 @@ class ClaimReader:
             become=become,
             raw=self._raw(job, run) if job.what.raw else None,
             steps=job.what.steps,
+            transfer=loading.transfer(self._settings, job.command, job.what, run) if job.what.carries else None,
         )
 
     def _raw(self, job: _JobFacts, run: Delivered) -> RawCommand:

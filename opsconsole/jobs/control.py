@@ -189,9 +189,11 @@ def relaunch(session: Session, job: Job, *, letters: str, hosts: Sequence[str] |
     kind, name = job.auth["kind"], job.auth["name"]
     # Every option of a run has its field of the same name in an order.
     options = RunOptions.from_json(job.options).to_json()
+    what = What.from_json(job.what)
     return Order(
         targets="\n".join(names),
-        command=job.command,
+        # Of a job that carries files it is words alone.
+        command="" if what.carries else job.command,
         title=job.title,
         user=job.auth["user"],
         credential=f"{kind}:{name}" if name else kind,
@@ -200,7 +202,7 @@ def relaunch(session: Session, job: Job, *, letters: str, hosts: Sequence[str] |
         rerun_of=job.id,
         # The hosts in those states may be others by the time the same request comes again.
         asked=f"rerun {job.id} {''.join(sorted(set(letters)))} {sorted(hosts) if hosts is not None else 'all'}",
-        **What.from_json(job.what).asked(),
+        **what.asked(),
         **{option: value for option, value in options.items() if option in Order.__dataclass_fields__},
     )
 

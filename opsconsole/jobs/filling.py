@@ -5,6 +5,7 @@ from typing import Any
 
 from opsconsole.errors import FieldError, Invalid
 from opsconsole.hostset import fold
+from opsconsole.jobs.carried import path_of_host
 from opsconsole.jobs.placing import Located
 from opsconsole.jobs.variables import needs_quotes, quoted_already, render, touches, used
 from opsconsole.jobs.what import What
@@ -33,7 +34,19 @@ def fill(
                 f"write it outside of them, or put it into a variable of the environment."
             )
             raise Invalid(message, errors=[FieldError(field, message, code="variable_in_quotes")])
+    if what.carries:
+        _refuse_other_folders(names, rows, filled)
     return list(filled)
+
+
+def _refuse_other_folders(
+    names: frozenset[str], rows: Sequence[Mapping[str, Any]], filled: Sequence[Mapping[str, str]]
+) -> None:
+    for name in sorted(names):
+        odd = [row["host"] for row, values in zip(rows, filled, strict=True) if not path_of_host(values[name])]
+        if odd:
+            message = f"The value of {{{name}}} on {fold(odd)[:200]} is more than a part of one file's name."
+            raise Invalid(message, errors=[FieldError("push", message, code="variable_in_path")])
 
 
 def example(

@@ -30,6 +30,7 @@ from opsconsole.jobs.ports import (
 from opsconsole.jobs.raw import RawEnded
 from opsconsole.jobs.states import Reason, RunState
 from opsconsole.jobs.steps import Divider, Ended, Piece, Step, StepState, state_of
+from opsconsole.jobs.transfer import Progress
 
 _FD: Mapping[Stream, int] = {Stream.STDOUT: STDOUT, Stream.STDERR: STDERR}
 _STREAMS = {number: stream for stream, number in _FD.items()}
@@ -149,6 +150,9 @@ class Follower:
                 return self._outcome(RunState.FAILED, now, reason=reason, detail=detail)
             case Detached():
                 self._heard = now
+            case Progress(done, total):
+                self._heard = now
+                self._output.carry(done, total)
             case Idle():
                 pass
         return None
@@ -212,7 +216,8 @@ class Follower:
     def _store(self, now: float) -> None:
         tail_due = now - self._tail_stored >= _TAIL_SECONDS
         ready = self._output.waiting or self._output.moved
-        if (ready and now - self._stored >= _STORE_SECONDS) or (tail_due and self._output.held):
+        news = self._output.held or self._output.advanced
+        if (ready and now - self._stored >= _STORE_SECONDS) or (tail_due and news):
             self._master.store(self._claim, self._output, tail=tail_due)
             self._stored = time.monotonic()
             if tail_due:

@@ -14,6 +14,7 @@ from opsconsole.credentials.models import JobSecret
 from opsconsole.credentials.vault import Vault, job_place
 from opsconsole.db.console import Console
 from opsconsole.errors import ConfirmationRequired, Conflict, Forbidden
+from opsconsole.files import service as files
 from opsconsole.hostset import EmptyInventory, Resolution, evaluate, fold
 from opsconsole.jobs.becoming import RUN_AS_SECRET
 from opsconsole.jobs.guard import COUNTDOWN_MS, COUNTDOWN_SLACK_MS, confirmed
@@ -74,6 +75,7 @@ class Launcher(Survey):
         if order.watched and risk.counts_down:
             job.hold_ms = COUNTDOWN_MS + COUNTDOWN_SLACK_MS
         session.execute(insert(HostRun), [{"job_id": job.id, **row} for row in prepared.rows])
+        files.use(session, job.id, {item["file"] for item in prepared.what.push}, now)
         self._keep_secret(session, job, PASSWORD_SECRET, order.password, now)
         self._keep_secret(session, job, RUN_AS_SECRET, order.run_as_password, now)
         _audit(session, actor, job, order, prepared, now)

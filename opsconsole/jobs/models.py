@@ -187,6 +187,9 @@ class HostRun(Base):
     # Bytes [gap_from, gap_from + gap_bytes) of the run's output were counted but not kept.
     gap_from: Mapped[int | None] = mapped_column(BigInteger)
     gap_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    # How many bytes of files were carried, of how many as far as that is known; none where a command ran.
+    done_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    total_bytes: Mapped[int | None] = mapped_column(BigInteger)
     # SHA-256 over exit, stdout and stderr: equal for hosts that said exactly the same.
     output_digest: Mapped[str | None] = mapped_column(String(64))
     # The same for hosts that differ in looks alone, or in readings (times, sizes, PIDs, own names) alone.

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from typing import Any
 
 from opsconsole.jobs.ports import Secret
 
@@ -43,10 +44,11 @@ class Order:
 
     ``credential`` is ``auto`` (what the host, its groups or the settings say, else the worker's own keys), ``ambient``,
     ``key:<name>`` (a key file), ``cred:<name>`` (a stored credential) or ``password``. ``interpreter`` to
-    ``step_barrier`` are as in ``what.What``. ``expect_count``, ``expect_digest`` and ``expect_hosts`` (a list of
-    hosts) repeat what the preview said. ``asked`` is what the person asked for where the order was made from it: it
-    decides whether two orders with the same ``idempotency_key`` are the same. ``watched``: a person sees the job's page
-    next, so that one of tier 1 gives them a moment to stop it.
+    ``step_barrier`` are as in ``what.What``, and so are ``push`` to ``make_folders``, beside which there is no command.
+    ``expect_count``, ``expect_digest`` and ``expect_hosts`` (a list of hosts) repeat what the preview said.
+    ``asked`` is what the person asked for where the order was made from it: it decides whether two orders with the same
+    ``idempotency_key`` are the same. ``watched``: a person sees the job's page next, so that one of tier 1 gives them a
+    moment to stop it.
     """
 
     targets: str
@@ -95,6 +97,9 @@ class Order:
     check: str | None = None
     verify: str | None = None
     step_barrier: str | None = None
+    push: Sequence[Mapping[str, Any]] | None = None
+    pull: Sequence[str] | None = None
+    make_folders: bool | None = None
     priority: str = "normal"
     expect_count: int | None = None
     expect_digest: str | None = None

@@ -24,7 +24,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class OutputFacts:
-    """What a run's row says of its output. Bytes ``[gap_from, gap_from + gap_bytes)`` were counted but not kept."""
+    """What a run's row says of its output. Bytes ``[gap_from, gap_from + gap_bytes)`` were counted but not kept.
+
+    ``done_bytes`` of ``total_bytes`` were carried, where files are."""
 
     stdout_bytes: int
     stderr_bytes: int
@@ -32,6 +34,8 @@ class OutputFacts:
     last_line: str | None
     gap_from: int | None
     gap_bytes: int
+    done_bytes: int | None = None
+    total_bytes: int | None = None
 
     @classmethod
     def of(cls, output: BoundedOutput) -> "OutputFacts":
@@ -44,6 +48,8 @@ class OutputFacts:
             output.last_line,
             gap_from if gap_bytes else None,
             gap_bytes,
+            output.done_bytes,
+            output.total_bytes,
         )
 
 

@@ -81,6 +81,10 @@ class BoundedOutput:
         self._last = b""
         self.steps: list[StepFacts] = []
         self.moved = False
+        # How many bytes of files were carried, of how many, and whether that was not handed out yet.
+        self.done_bytes: int | None = None
+        self.total_bytes: int | None = None
+        self.advanced = False
         # Where the present step's output begins, its lines until then, and the streams that it has written on.
         self._cut = 0
         self._lines_before = 0
@@ -99,6 +103,10 @@ class BoundedOutput:
         ended = replace(self.steps[-1], state=state, exit_status=exit_status, ended_at=at, to_byte=self.total)
         self.steps[-1] = replace(ended, lines=lines)
         self.moved = True
+
+    def carry(self, done: int, total: int | None) -> None:
+        """Takes in how far a transfer of files is."""
+        self.done_bytes, self.total_bytes, self.advanced = done, total, True
 
     def add(self, fd: int, data: bytes, at_ms: int) -> None:
         """Takes in what arrived."""
@@ -164,6 +172,7 @@ class BoundedOutput:
 
     def flush(self, *, tail: bool) -> Flush:
         """Returns what is to be stored now, with the held tail when ``tail`` is set; forgets what it returned."""
+        self.moved = self.advanced = False
         chunks = list(self._ready)
         self._ready.clear()
         if tail and self._ring:

@@ -24,6 +24,7 @@ from opsconsole.jobs.ledger import Ledger, Outcome
 from opsconsole.jobs.orders import CancelOrder
 from opsconsole.jobs.output import BoundedOutput
 from opsconsole.jobs.ports import (
+    Become,
     Connector,
     RemoteProcess,
     Session,
@@ -34,6 +35,7 @@ from opsconsole.jobs.ports import (
 from opsconsole.jobs.raw import RawCommand
 from opsconsole.jobs.reattach import Reattaching
 from opsconsole.jobs.states import Reason, RunState
+from opsconsole.jobs.transfer import Transfer
 
 _log = structlog.get_logger(__name__)
 # So often a host is connected to although the database did not confirm the start; tries of the job come on top.
@@ -63,6 +65,19 @@ class RawSession(Protocol):
     def start_raw(self, command: RawCommand) -> RemoteProcess:
         """Gives ``command`` to the device. Call only after the start gate is committed. Never raises for a remote
         failure. The connection serves no later run."""
+
+
+@runtime_checkable
+class FileSession(Protocol):
+    """A session that carries files."""
+
+    def transfer(self, transfer: Transfer, become: Become | None = None) -> RemoteProcess:
+        """Carries files. Call only after the start gate is committed. Never raises for a remote failure. A folder of
+        ours into which files are brought is there only when the process ended with a status."""
+
+    def tidy(self, transfer: Transfer, *, seconds: float, become: Become | None = None) -> Sight:
+        """Removes what a transfer that was ended left half written on the host, instead of ``transfer``; what could not
+        be removed is the ``problem``. Never raises for a remote failure."""
 
 
 class Performer:
@@ -233,6 +248,8 @@ class Performer:
         if isinstance(session, Unreached):
             return Sight(problem=f"Whether the command ended is not known: {session.detail}")
         try:
+            if claim.transfer is not None:
+                return _for_files(session).tidy(claim.transfer, seconds=_ASK_ANEW_SECONDS, become=claim.become)
             return session.search(claim.mark, end=0.0, seconds=_ASK_ANEW_SECONDS, become=claim.become)
         finally:
             session.close(keep=False)
@@ -296,8 +313,16 @@ class Performer:
 
 
 def _started(claim: Claim, session: Session) -> RemoteProcess:
+    if claim.transfer is not None:
+        return _for_files(session).transfer(claim.transfer, claim.become)
     if claim.raw is None:
         return session.start(claim.command())
     if isinstance(session, RawSession):
         return session.start_raw(claim.raw)
     raise TypeError(f"{type(session).__name__} has no terminals")
+
+
+def _for_files(session: Session) -> FileSession:
+    if isinstance(session, FileSession):
+        return session
+    raise TypeError(f"{type(session).__name__} carries no files")

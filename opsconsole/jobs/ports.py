@@ -20,6 +20,7 @@ from opsconsole.jobs.sight import LeftProcess as LeftProcess
 from opsconsole.jobs.sight import Sight as Sight
 from opsconsole.jobs.simulation import Simulation
 from opsconsole.jobs.states import Reason
+from opsconsole.jobs.transfer import Progress
 from opsconsole.secret import Secret as Secret
 
 
@@ -277,7 +278,7 @@ class NotStarted:
     reason: Reason = Reason.EXEC_REFUSED
 
 
-Event = Output | Skipped | Started | Idle | Detached | Exited | Dropped | Vanished | NotStarted | RawEnded
+Event = Output | Skipped | Started | Progress | Idle | Detached | Exited | Dropped | Vanished | NotStarted | RawEnded
 
 
 class RemoteProcess(Protocol):

@@ -18,7 +18,7 @@ from opsconsole.inventory.executor import Executor
 from opsconsole.inventory.inherited import inherited
 from opsconsole.inventory.models import Host
 from opsconsole.inventory.ways import DIRECT, Way, find_ways
-from opsconsole.jobs import becoming
+from opsconsole.jobs import becoming, carried, loading
 from opsconsole.jobs.executing import Executors, choose
 from opsconsole.jobs.filling import example, fill
 from opsconsole.jobs.guard import Risk, Tiers, assess
@@ -82,7 +82,7 @@ class Survey:
         It need not have a command yet. Raises ``Invalid`` naming the field of each fault, with its column in
         ``targets``, ``exclude`` and ``waves``.
         """
-        what, command = self.what_of(order), order.command
+        what, command = self._what_and_command(session, order, actor, asked_only=True)
         found = self._find(session, actor, order, suggest=True)
         resolution, located = found.resolution, found.located
         options = self._options(**chosen_of(order))
@@ -120,8 +120,7 @@ class Survey:
 
     def prepare(self, session: Session, order: Order, actor: Actor) -> Prepared:
         """Returns what the order means. Raises ``Invalid`` or ``TooLarge`` for one that has no meaning."""
-        command = self._checked_command(order.command)
-        what = self.what_of(order)
+        what, command = self._what_and_command(session, order, actor)
         options = self._options(**chosen_of(order))
         auth = self._auth_of(order)
         becoming.check(order, what, auth)
@@ -129,6 +128,7 @@ class Survey:
         found = self._find(session, actor, order)
         located = found.located
         executors = choose(self._settings, options, located, raw=what.raw)
+        loading.check(what, options, executors)
         options = replace(options, simulation=executors.simulation)
         ways = self._ways(session, located, options, executors)
         places = place_hosts(session, located, options, ways=ways, caps=Caps.parse(self._settings.limits))
@@ -168,6 +168,19 @@ class Survey:
     def what_of(self, order: Order) -> What:
         """Returns how the order's command is run. Raises ``Invalid`` naming each field that has no meaning."""
         return What.of(order, max_stdin_bytes=self._settings.max_command_bytes)
+
+    def _what_and_command(
+        self, session: Session, order: Order, actor: Actor, *, asked_only: bool = False
+    ) -> tuple[What, str]:
+        """Returns how it is run and its text: of one that carries files, lines that say which. ``asked_only``: it need
+        not be complete yet."""
+        what = self.what_of(order)
+        if not what.carries:
+            return what, order.command if asked_only else self._checked_command(order.command)
+        if order.command.strip():
+            raise fault("command", "A job either runs a command or carries files: leave one of them out.")
+        what = loading.with_files(session, what, actor)
+        return what, carried.summary(what.push, what.pull)
 
     def _refusals(
         self, actor: Actor, priority: Priority, hosts: Found, logins: Sequence[Login], executors: Executors

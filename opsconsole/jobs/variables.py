@@ -1,9 +1,9 @@
 """Variables of a host in the texts of an order: ``{host.name}``, ``{tag.rack}``, ``{n}``. Pure.
 
-They stand in the command, a check and a verify, the arguments, the folder and the environment; a script that an
-interpreter reads is sent as it is, and is given them as arguments. A value is data: in a command it is quoted for the
-shell, and where quotes of another kind are already open it must need none. Braces with anything else inside, and
-``${n}``, are the shell's own.
+They stand in the command, a check and a verify, the arguments, the folder, the environment and the paths of files; a
+script that an interpreter reads is sent as it is, and is given them as arguments. A value is data: in a command it is
+quoted for the shell, and where quotes of another kind are already open it must need none. Braces with anything else
+inside, and ``${n}``, are the shell's own.
 """
 
 import re
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from opsconsole.errors import FieldError, Invalid
+from opsconsole.jobs import carried
 from opsconsole.jobs.what import What
 
 HOST_NAMES = ("host.name", "host.address", "host.port")
@@ -70,19 +71,25 @@ def render(command: str, what: What, values: Mapping[str, str]) -> tuple[str, Wh
         env={name: _filled(text, values, str) for name, text in what.env.items()},
         check=None if what.check is None else _filled(what.check, values, shlex.quote),
         verify=None if what.verify is None else _filled(what.verify, values, shlex.quote),
+        push=tuple({**item, "to": _filled(item["to"], values, str)} for item in what.push),
+        pull=tuple(_filled(path, values, str) for path in what.pull),
     )
+    if what.carries:
+        return carried.summary(filled.push, filled.pull), filled
     return (command if what.interpreter is not None else _filled(command, values, shlex.quote)), filled
 
 
 def _texts(command: str, what: What) -> Iterator[tuple[str, str]]:
     yield from _shell_texts(command, what)
+    yield from (("push", str(item["to"])) for item in what.push)
+    yield from (("pull", path) for path in what.pull)
     yield from (("args", word) for word in what.args)
     yield "cwd", what.cwd or ""
     yield from (("env", text) for text in what.env.values())
 
 
 def _shell_texts(command: str, what: What) -> Iterator[tuple[str, str]]:
-    if what.interpreter is None:
+    if what.interpreter is None and not what.carries:
         yield "command", command
     yield from ((step, text) for step, text in (("check", what.check), ("verify", what.verify)) if text is not None)
 

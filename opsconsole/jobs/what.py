@@ -6,13 +6,13 @@ Pure. What is here is the same for all hosts of a job; ``compose`` turns it into
 import hashlib
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
 from opsconsole.errors import FieldError, Invalid
-from opsconsole.jobs import raw
+from opsconsole.jobs import carried, raw
 from opsconsole.jobs.order import Order
 from opsconsole.jobs.ports import BecomeMethod
 from opsconsole.jobs.steps import Barrier, Step
@@ -50,6 +50,9 @@ class What:
     line by line at a prompt, without asking for it to be run first.
     ``check`` and ``verify`` are what a shell runs before and after it, in the same folder and environment and as the
     same account; ``step_barrier`` is set when there is one.
+
+    Instead of a command files may be carried: ``push`` (each with ``file``, its SHA-256, ``to``, and perhaps ``mode``
+    and ``owner``), making folders that are missing with ``make_folders``, or ``pull`` (paths on the hosts).
     """
 
     interpreter: str | None = None
@@ -66,6 +69,14 @@ class What:
     check: str | None = None
     verify: str | None = None
     step_barrier: str | None = None
+    push: tuple[Mapping[str, Any], ...] = ()
+    pull: tuple[str, ...] = ()
+    make_folders: bool = False
+
+    @property
+    def carries(self) -> bool:
+        """Whether it carries files instead of running a command."""
+        return bool(self.push or self.pull)
 
     @classmethod
     def of(cls, order: Order, *, max_stdin_bytes: int) -> "What":
@@ -77,6 +88,9 @@ class What:
             cwd=order.cwd or None,
             umask=order.umask or None,
             env=dict(order.env or {}),
+            push=carried.pushed(order.push),
+            pull=tuple(path.strip() for path in order.pull or () if path.strip()),
+            make_folders=bool(order.make_folders),
             **_run_as_of(order),
             raw=bool(order.raw),
             raw_typed=bool(order.raw_typed),
@@ -92,6 +106,8 @@ class What:
             *_run_as_faults(what),
             *_raw_faults(order),
             *_steps_faults(what, max_stdin_bytes),
+            *carried.faults(what.push, what.pull),
+            *_carrying_faults(what),
         ]
         if faults:
             raise Invalid("; ".join(f"{fault.field}: {fault.message}" for fault in faults), errors=faults)
@@ -101,15 +117,17 @@ class What:
     def from_json(cls, stored: Mapping[str, Any] | None) -> "What":
         """Returns what ``to_json`` stored."""
         known = {item.name: stored[item.name] for item in fields(cls) if item.name in stored} if stored else {}
-        if "args" in known:
-            known["args"] = tuple(known["args"])
+        for name in ("args", "push", "pull"):
+            if name in known:
+                known[name] = tuple(known[name])
         return cls(**known)
 
     def to_json(self) -> dict[str, Any] | None:
         """Returns a JSON object of what is said, ``None`` for a plain command."""
         said = {item.name: getattr(self, item.name) for item in fields(self) if getattr(self, item.name)}
-        if "args" in said:
-            said["args"] = list(self.args)
+        for name in ("args", "push", "pull"):
+            if name in said:
+                said[name] = list(said[name])
         return said or None
 
     def digested(self) -> dict[str, Any] | None:
@@ -145,6 +163,16 @@ class What:
         if step is Step.ACT:
             return self
         return What(cwd=self.cwd, umask=self.umask, env=self.env)
+
+
+def _carrying_faults(what: What) -> Iterator[FieldError]:
+    if not what.carries:
+        if what.make_folders:
+            yield FieldError("make_folders", "It goes with files to push, and with them only.")
+        return
+    for name in ("interpreter", "args", "stdin", "cwd", "umask", "env", "raw", "check", "verify"):
+        if getattr(what, name):
+            yield FieldError(name, "It goes with a command; a job either runs one or carries files.")
 
 
 def _interpreter_faults(text: str | None) -> list[FieldError]:

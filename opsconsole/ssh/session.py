@@ -2,7 +2,8 @@
 
 from opsconsole.jobs.ports import Become, ConnectionFacts, RemoteCommand, RemoteProcess, Sight
 from opsconsole.jobs.raw import RawCommand
-from opsconsole.ssh import durable, lease
+from opsconsole.jobs.transfer import Transfer
+from opsconsole.ssh import carrying, durable, lease
 from opsconsole.ssh.channel import SEND_FAILURES, RunChannel
 from opsconsole.ssh.deadline import Deadline
 from opsconsole.ssh.line import Line, LineChannel
@@ -38,6 +39,16 @@ class SshSession:
     def start_raw(self, command: RawCommand) -> RemoteProcess:
         """Gives a command to a device over a terminal; see ``opsconsole.jobs.perform.RawSession``."""
         return RawProcess(self._kept.transport, self._channel, command, self._answer_seconds)
+
+    def transfer(self, transfer: Transfer, become: Become | None = None) -> RemoteProcess:
+        """Asks for SFTP and carries files; see ``opsconsole.jobs.perform.FileSession``."""
+        sftp = carrying.client(self._kept.transport, self._channel, become, self._answer_seconds)
+        return carrying.TransferProcess(sftp, transfer, plain_login=become is None)
+
+    def tidy(self, transfer: Transfer, *, seconds: float, become: Become | None = None) -> Sight:
+        """Removes what a transfer left half written; see ``opsconsole.jobs.perform.FileSession``."""
+        sftp = carrying.client(self._kept.transport, self._channel, become, self._answer_seconds)
+        return carrying.tidy(sftp, transfer, seconds)
 
     def forget(self, mark: str, become: Become | None = None) -> None:
         """See ``opsconsole.jobs.ports.Session``. The run's own channel has ended by then."""

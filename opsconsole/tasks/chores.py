@@ -12,8 +12,10 @@ from opsconsole.accounts.models import LoginLink, WebSession
 from opsconsole.clock import Clock
 from opsconsole.db.database import Database, database_time
 from opsconsole.errors import OpsconsoleError
+from opsconsole.files.store import Store
 from opsconsole.inventory import health, sources
 from opsconsole.inventory.fetching import Allowed
+from opsconsole.jobs import retention
 from opsconsole.jobs.models import WorkerProcess
 from opsconsole.settings import Settings
 
@@ -26,6 +28,36 @@ def tidy(database: Database) -> None:
     that are no longer there."""
     with database.transaction() as session:
         _tidy(session)
+
+
+def tidy_files(
+    settings: Settings,
+    database: Database,
+    clock: Clock,
+    offload: Callable[[Callable[[], Any]], Any],
+    *,
+    on_disk: Callable[[Callable[[], Any]], Any],
+) -> None:
+    """Removes uploaded files that nobody needs any more, and what hosts gave to jobs that ended long ago."""
+    store = Store(settings.files, spare_bytes=settings.files_spare_bytes)
+    now = clock.now()
+    before = now - timedelta(days=settings.files_keep_days)
+    pulled = on_disk(store.jobs_with_pulled)
+
+    def look() -> tuple[list[str], list[int]]:
+        with database.transaction() as session:
+            return retention.forget_files(session, before, now), retention.without_need(session, pulled, before)
+
+    digests, jobs = offload(look)
+
+    def remove() -> None:
+        for sha256 in digests:
+            store.remove_blob(sha256)
+        for job_id in jobs:
+            store.remove_pulled(job_id)
+        store.clear()
+
+    on_disk(remove)
 
 
 def refresh_sources(

@@ -30,7 +30,7 @@ from opsconsole.runtime import Runtime
 from opsconsole.settings import Settings
 from opsconsole.tasks.app import ATTACH_TASK, DISPATCH_TASK, LOOK_TASK, RUN_TASK, SCAN_TASK, TICK_TASK, make_celery
 from opsconsole.tasks.broker_look import make_look
-from opsconsole.tasks.chores import refresh_sources, tidy
+from opsconsole.tasks.chores import refresh_sources, tidy, tidy_files
 from opsconsole.tasks.dispatcher import CeleryDispatcher
 from opsconsole.tasks.housekeeping import Housekeeping, Identity
 from opsconsole.tasks.order_watch import OrderWatch
@@ -70,6 +70,8 @@ class Services:
             look_seconds=settings.heartbeat_seconds,
         )
         self._housekeeping_offload = make_offload()
+        # To remove large files takes a disk its time, for which no heartbeat may wait.
+        self._files_offload = make_offload()
         tide = Tide(settings.tide_file)
         self.housekeeping = Housekeeping(
             settings,
@@ -182,6 +184,9 @@ class Services:
         """Does the regular cleaning, and asks the inventory's sources whose time has come."""
         self._housekeeping_offload(lambda: tidy(self._databases[0]))
         refresh_sources(self._settings, self._databases[0], self._clock, self._housekeeping_offload)
+        tidy_files(
+            self._settings, self._databases[0], self._clock, self._housekeeping_offload, on_disk=self._files_offload
+        )
 
 
 def make_worker_app(runtime: Runtime, connector: Connector) -> Celery:

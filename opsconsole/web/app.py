@@ -11,10 +11,13 @@ from opsconsole.resources import data_dir
 from opsconsole.runtime import Runtime
 from opsconsole.web import api, assets, auth, compression, csrf, errors, headers, limits, pages, request_log, sse
 from opsconsole.web.unit_of_work import EXTENSION
+from opsconsole.web.unit_of_work import runtime as runtime_of_request
 
 MAX_BODY_BYTES = 1024 * 1024
 # An inventory of many thousand hosts is larger than any other request; as base64 it grows by a third.
 MAX_IMPORT_BYTES = 12 * 1024 * 1024
+# Files for hosts: read piece by piece, and never held in memory.
+_UPLOADS = frozenset({"api.files.upload", "pages.upload_files"})
 _IMPORTS = frozenset({"api.inventory_files.import_hosts", "pages.look_at_import", "pages.run_import"})
 
 
@@ -51,12 +54,18 @@ def _derived_key(secret: str) -> bytes:
     return hmac.new(secret.encode(), b"opsconsole web forms v1", hashlib.sha256).digest()
 
 
+def _most_bytes() -> int:
+    if request.endpoint in _UPLOADS:
+        return runtime_of_request().settings.max_file_bytes + MAX_BODY_BYTES
+    return MAX_IMPORT_BYTES if request.endpoint in _IMPORTS else MAX_BODY_BYTES
+
+
 def _refuse_early() -> None:
     """Refuses what no view can use, before anything is read or looked up."""
-    most = MAX_IMPORT_BYTES if request.endpoint in _IMPORTS else MAX_BODY_BYTES
+    most = _most_bytes()
     if (request.content_length or 0) > most:
         abort(413)
-    request.max_content_length = request.max_form_memory_size = most
+    request.max_content_length, request.max_form_memory_size = most, min(most, MAX_IMPORT_BYTES)
     parts = [request.path, *request.args.keys(), *request.args.values()]
     if any("\x00" in part for part in parts):
         raise Invalid("The address holds a NUL byte.", code="nul_byte")

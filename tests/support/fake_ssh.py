@@ -19,6 +19,7 @@ from opsconsole.jobs.ports import (
     Unreached,
 )
 from opsconsole.jobs.raw import RawCommand
+from opsconsole.jobs.transfer import Transfer
 from tests.support.desk import facts
 
 
@@ -63,6 +64,8 @@ class FakeSession:
     on_start: Callable[[], None] = lambda: None
     sight: Sight = field(default_factory=Sight)
     searched: list[tuple[str, float | None]] = field(default_factory=list)
+    carried: list[Transfer] = field(default_factory=list)
+    tidied: list[Transfer] = field(default_factory=list)
 
     def start(self, command: RemoteCommand) -> FakeProcess:
         """Returns the process, or fails as no session should."""
@@ -80,6 +83,16 @@ class FakeSession:
     def search(self, mark: str, *, end: float | None, seconds: float, become: Become | None = None) -> Sight:
         """Returns what was set, and keeps the question."""
         self.searched.append((mark, end))
+        return self.sight
+
+    def transfer(self, transfer: Transfer, become: Become | None = None) -> FakeProcess:
+        """Returns the process, and keeps what was to be carried."""
+        self.carried.append(transfer)
+        return self.process
+
+    def tidy(self, transfer: Transfer, *, seconds: float, become: Become | None = None) -> Sight:
+        """Returns what was set, and keeps what was to be cleared away."""
+        self.tidied.append(transfer)
         return self.sight
 
     def forget(self, mark: str, become: Become | None = None) -> None:

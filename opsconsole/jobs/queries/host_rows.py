@@ -112,6 +112,8 @@ def run_row(run: HostRun) -> dict[str, Any]:
         "bytes": run.stdout_bytes + run.stderr_bytes,
         "stderr_bytes": run.stderr_bytes,
         "lines": run.lines,
+        "done_bytes": run.done_bytes,
+        "total_bytes": run.total_bytes,
         "last_line": run.last_line,
         "group": (run.digest_similar or run.output_digest or "")[:12] or None,
         "wave": run.wave,

@@ -72,6 +72,7 @@ def status(session: Session, job: Job, *, now: datetime) -> dict[str, Any]:
         "budget": {"used": used, "allowed": options.allowed_failures(job.target_count)},
         "rate_per_s": rate,
         "eta_ms": _eta_ms(job, done, rate),
+        "carried": _carried(session, job, now),
         "groups": _group_count(session, job),
         "slowest": _slowest(session, job, now),
         "links": links(job.id),
@@ -110,6 +111,25 @@ def progress_of(session: Session, job: Job, *, now: datetime) -> dict[str, Any]:
         "waves": waves,
         "steps": steps_of(session, job),
         "waiting": waiting(session, job, now=now),
+    }
+
+
+def _carried(session: Session, job: Job, now: datetime) -> dict[str, Any] | None:
+    """Returns how many bytes of files all hosts have together, and how fast they come; ``None`` where a command runs.
+
+    ``total`` counts what is known so far: of hosts that have not begun, nothing is.
+    """
+    if not {"push", "pull"} & (job.what or {}).keys():
+        return None
+    sums = select(func.sum(HostRun.done_bytes), func.sum(HostRun.total_bytes)).where(HostRun.job_id == job.id)
+    done, known = session.execute(sums).one()
+    pushed = sum(int(item.get("size") or 0) for item in (job.what or {}).get("push") or ())
+    began, end = job.started_at, job.finished_at or now
+    seconds = (end - began).total_seconds() if began is not None else 0.0
+    return {
+        "done": int(done or 0),
+        "total": pushed * job.target_count or int(known or 0),
+        "bytes_per_s": int((done or 0) / seconds) if seconds > 0 else 0,
     }
 
 

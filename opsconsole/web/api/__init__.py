@@ -8,6 +8,7 @@ from opsconsole.web.api import (
     control,
     credentials,
     events,
+    files,
     fleet,
     health,
     host_keys,
@@ -38,6 +39,7 @@ _FEATURES = (
     inventory_sources,
     credentials,
     saved,
+    files,
 )
 
 

@@ -31,7 +31,8 @@ _ORDER = (
 def order_of(json: questions.NewJob) -> Order:
     """Returns the order that the request means; it is not checked yet."""
     return Order(
-        **{name: getattr(json, name) for name in (*_ORDER, *_WHAT)},
+        **{name: getattr(json, name) for name in _ORDER},
+        **_what_of(json),
         **how_of(json),
         **this_time(json),
         launch_type=launch_type(),
@@ -70,8 +71,13 @@ def how_of(json: questions.How) -> dict[str, Any]:
 
 def question_of(json: questions.Resolve) -> Order:
     """Returns the order that is looked at before it is given."""
-    said = {name: getattr(json, name) for name in ("targets", "exclude", "skip_unknown", "command", *_WHAT)}
-    return Order(**said, **how_of(json))
+    said = {name: getattr(json, name) for name in ("targets", "exclude", "skip_unknown", "command")}
+    return Order(**said, **_what_of(json), **how_of(json))
+
+
+def _what_of(json: questions.What) -> dict[str, Any]:
+    pushed = [item.model_dump(exclude_none=True) for item in json.push or ()]
+    return {name: getattr(json, name) for name in _WHAT} | {"push": pushed or None}
 
 
 def json_of(order: Order) -> dict[str, Any]:

@@ -95,6 +95,15 @@ class How(Body):
     timeouts: Timeouts = Timeouts()
 
 
+class PushedFile(Body):
+    """A file to put on the hosts."""
+
+    file: Text = Field(description="SHA-256 of an uploaded file, as `POST /files` answers.", max_length=64)
+    to: Text = Field(description="Its path there; one that ends in a slash gets the file's name.", max_length=4096)
+    mode: Text | None = Field(None, description="Octal, such as `0644`; else that of the file there.", max_length=5)
+    owner: Text | None = Field(None, description="`user`, `user:group` or `:group`, names or numbers.", max_length=132)
+
+
 class What(How):
     """How the command is run: who reads its text, with what, where. Without these, the login's `/bin/sh` reads it."""
 
@@ -116,6 +125,9 @@ class What(How):
     step_barrier: Literal["host"] | None = Field(None, description="What a host waits for before its next step.")
     raw: bool | None = Field(None, description="Given over a terminal to a device without a shell; no guard.")
     raw_typed: bool | None = Field(None, description="Line by line at its prompt, without trying exec first.")
+    push: list[PushedFile] | None = Field(None, description="Files to put there, instead of a command.")
+    pull: list[Text] | None = Field(None, description="Files and folders to bring back, instead of a command.")
+    make_folders: bool | None = Field(None, description="Make folders that are missing for what is pushed.")
 
 
 _SKIP_UNKNOWN: Any = Field(False, description="Leave out what the inventory does not know.")
@@ -144,7 +156,7 @@ class NewJob(What):
     targets: Text
     exclude: Text = ""
     skip_unknown: bool = _SKIP_UNKNOWN
-    command: str
+    command: str = Field("", description="What to run; none where files are carried.")
     title: Text | None = Field(None, max_length=200)
     user: Text | None = Field(None, description="Remote user; a `user@host` target wins over it.", max_length=64)
     credential: Text = Field(

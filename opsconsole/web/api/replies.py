@@ -190,6 +190,14 @@ class Waiting(Answer):
     busy: int | None
 
 
+class Carried(Answer):
+    """Bytes of files on all hosts together; ``total`` counts what is known so far."""
+
+    done: int
+    total: int
+    bytes_per_s: int
+
+
 class JobStatus(Answer):
     """A job as a whole; no host rows."""
 
@@ -232,6 +240,7 @@ class JobStatus(Answer):
     budget: Budget | None
     rate_per_s: float | None
     eta_ms: int | None
+    carried: Carried | None
     groups: int | None
     slowest: list[Slow]
     links: dict[str, str]
@@ -278,6 +287,8 @@ class HostRow(Answer):
     executor: str
     bytes: int
     lines: int
+    done_bytes: int | None
+    total_bytes: int | None
     last_line: str | None
     wave: int
     step: str | None

@@ -176,6 +176,7 @@ def test_real_answers_are_as_described(
     _check_inventory(check, program(Role.ADMIN))
     _check_credentials(check, program(Role.ADMIN))
     _check_saved(check, operator, {"name": "up", "order": order})
+    _check_files(check, operator)
     assert check.seen == {operation["operationId"] for _, _, operation in _operations(document)}
 
 
@@ -191,6 +192,21 @@ def _check_credentials(check: Checker, admin: Program) -> None:
     check(admin.get("data-keys"), "list_data_keys")
     check(admin.delete("credentials/web"), "remove_credential")
     check(admin.get("credentials/web"), "get_credential")
+
+
+def _check_files(check: Checker, operator: Program) -> None:
+    sent = {"data": b"hello", "headers": {"Content-Type": "application/octet-stream"}}
+    kept = operator.post("files?name=motd", **sent)
+    check(kept, "upload_file")
+    check(operator.post("files", **sent), "upload_file")
+    check(operator.get("files"), "list_files")
+    for sha256 in (kept.json["sha256"], "0" * 64):
+        check(operator.get(f"files/{sha256}"), "uploaded_file")
+        check(operator.delete(f"files/{sha256}"), "remove_file")
+    job = operator.post("jobs", {"targets": "web1", "pull": ["/etc/motd"]}).json["id"]
+    check(operator.get(f"jobs/{job}/files"), "job_files")
+    check(operator.get(f"jobs/{job}/files.zip"), "job_files_zip")
+    check(operator.get(f"jobs/{job}/hosts/0/files/etc/motd"), "job_file")
 
 
 def _check_saved(check: Checker, operator: Program, kept: dict[str, Any]) -> None:
