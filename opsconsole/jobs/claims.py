@@ -1,4 +1,7 @@
-"""What a worker needs to know of a run it claimed: where, as whom, with what, for how long."""
+"""What a worker needs to know of a run it claimed: where, as whom, with what, for how long.
+
+Longer than 400 lines because all of it is read in one transaction by one reader, which remembers a job.
+"""
 
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
