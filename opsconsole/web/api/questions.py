@@ -1,8 +1,8 @@
 """What the API takes, field by field. The OpenAPI document is made from these models.
 
 Durations are whole milliseconds. A field of a body that nobody knows is refused, and so are fields of the contract that
-this version cannot obey: a misspelt ``hosts`` left out would be an order to all hosts. Longer than 400 lines because it is
-one list, and nothing is to be known of one model but its fields.
+this version cannot obey: a misspelt ``hosts`` left out would be an order to all hosts.
+Longer than 400 lines because it is one list, of which nothing else is to be known.
 """
 
 from typing import Annotated, Any, Literal
