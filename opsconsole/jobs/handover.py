@@ -103,4 +103,22 @@ class Rewind:
         return True
 
 
-Step = TakeOver | HandOver | Rewind
+@dataclass(frozen=True, slots=True)
+class Anew:
+    """What has become of a claim that had no way to its host, while its command goes on there."""
+
+    claim: Claim
+
+    def write(self, session: Session, reader: ClaimReader, now: datetime) -> Claim | None:
+        """Returns the claim as it is now, or ``None`` when the run is not its any more. Writes nothing."""
+        found = reader.read(session, [(self.claim.run_id, 0)]).get(self.claim.run_id)
+        if found is None or found.fence != self.claim.fence:
+            return None
+        # A claim is read just before its fence is raised; this one's was.
+        before = found._replace(fence=found.fence - 1, mark=self.claim.mark)
+        started_at = session.execute(select(HostRun.started_at).where(HostRun.id == found.id)).scalar_one() or now
+        ran_seconds = max(0.0, (now - started_at).total_seconds())
+        return replace(reader.claims(session, [before], now)[found.id], ran_seconds=ran_seconds)
+
+
+Step = TakeOver | HandOver | Rewind | Anew

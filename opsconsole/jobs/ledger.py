@@ -160,6 +160,15 @@ class Ledger:
             return None
         return answer if isinstance(answer, Claim) else None
 
+    def anew(self, claim: Claim) -> Claim | None:
+        """Returns a claim that was taken over as it is now: others may trust a key meanwhile, or mend a credential.
+        ``None`` when it is not ours any more, or the database does not answer."""
+        try:
+            answer = self._group.submit(handover.Anew(claim))
+        except Unavailable:
+            return None
+        return answer if isinstance(answer, Claim) else None
+
     def hand_over(self, claim: Claim) -> None:
         """Leaves a running durable run to another worker. Retries until that is stored."""
         self._delivery.insist(handover.HandOver(claim))

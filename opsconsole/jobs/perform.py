@@ -42,6 +42,8 @@ _log = structlog.get_logger(__name__)
 _MOST_UNCONFIRMED = 3
 _IDLE_POLL_SECONDS = 0.05
 _ASK_ANEW_SECONDS = 8.0
+# So often it is asked whether a host that nothing may connect to may be connected to by now.
+_BLOCKED_PAUSE_SECONDS = 5.0
 # Of a durable run the host keeps at least so much of the head and of the tail of each stream: more than the console
 # does, so that a worker that is slow for a while misses nothing.
 _HOST_KEEPS_BYTES = 16 * 1024 * 1024
@@ -135,7 +137,7 @@ class Performer:
         try:
             claim = self._ledger.take_over(run_id, fence)
             if claim is not None:
-                self._hold(claim, lambda: self._follow_durable(fetched(claim, self._sources), None))
+                self._hold(claim, lambda: self._follow_left(claim))
         finally:
             with self._lock:
                 self._deliveries -= 1
@@ -244,7 +246,7 @@ class Performer:
     def _search(self, claim: Claim) -> Sight:
         """Asks the host over a new connection what is left of a command that was ordered to end, and ends that."""
         limits = replace(claim.limits, connect=min(claim.limits.connect, _ASK_ANEW_SECONDS))
-        session = self._connector.connect(claim.target, claim.auth, limits)
+        session = claim.problem or self._connector.connect(claim.target, claim.auth, limits)
         if isinstance(session, Unreached):
             return Sight(problem=f"Whether the command ended is not known: {session.detail}")
         try:
@@ -254,6 +256,22 @@ class Performer:
         finally:
             session.close(keep=False)
 
+    def _follow_left(self, claim: Claim) -> None:
+        """Follows what another worker left. While nothing may connect there (an alarm over a host key, a credential
+        that cannot be had) it waits: the command goes on, and a person may decide at any moment."""
+        claim = fetched(claim, self._sources)
+        give_up_at = time.monotonic() + _left_seconds(claim)
+        while claim.problem is not None and self.order_for(claim) is None and time.monotonic() < give_up_at:
+            asks_at = time.monotonic() + _BLOCKED_PAUSE_SECONDS
+            while time.monotonic() < asks_at and self.order_for(claim) is None:
+                if self.leaves(claim):
+                    self._ledger.hand_over(claim)
+                    return
+                time.sleep(_IDLE_POLL_SECONDS)
+            fresh = self._ledger.anew(claim)
+            claim = fetched(fresh, self._sources) if fresh is not None else claim
+        self._follow_durable(claim, None)
+
     def _follow_durable(self, claim: Claim, session: Session | None) -> None:
         """Starts a durable command over ``session``, or without one goes on with what another worker started."""
         command = claim.command()
@@ -262,8 +280,9 @@ class Performer:
             tail=max(self._bounds.tail, _HOST_KEEPS_BYTES),
             attach=claim.ran_seconds is not None,
         )
-        left = max(command.limit_seconds - (claim.ran_seconds or 0.0), _LEAST_TRY_SECONDS)
-        process = Reattaching(command, kept, session, lambda: self._reach(claim), time.monotonic() + left)
+        process = Reattaching(
+            command, kept, session, lambda: self._reach(claim), time.monotonic() + _left_seconds(claim)
+        )
         output = self._output(claim)
         follower = Follower(self, claim, process, output)
         try:
@@ -310,6 +329,11 @@ class Performer:
     def store(self, claim: Claim, output: BoundedOutput, *, tail: bool) -> None:
         """Stores the output that is ready."""
         self._ledger.progress(claim, output, tail=tail)
+
+
+def _left_seconds(claim: Claim) -> float:
+    """Returns for how long a durable command that may have run for a while is still to be followed."""
+    return max(claim.command().limit_seconds - (claim.ran_seconds or 0.0), _LEAST_TRY_SECONDS)
 
 
 def _started(claim: Claim, session: Session) -> RemoteProcess:

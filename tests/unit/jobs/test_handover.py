@@ -1,8 +1,19 @@
 """A durable run changes hands: it keeps running, one worker has it, and only the last one may say how it ended."""
 
-from opsconsole.jobs import handover
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from opsconsole.inventory import hostkey_desk, hostkeys
+from opsconsole.jobs import follow, handover, perform
+from opsconsole.jobs.orders import CancelOrder
 from opsconsole.jobs.output import BoundedOutput
+from opsconsole.jobs.perform import Bounds, Performer
+from opsconsole.jobs.ports import Exited, Output, Started, Stream
 from tests.support.desk import Desk, Hand
+from tests.support.factories import make_key
+from tests.support.fake_ssh import FakeConnector, FakeSession, session
 
 
 def durable(desk: Desk, hand: Hand, **fields: object) -> tuple[int, int]:
@@ -82,6 +93,71 @@ def test_left_runs_may_be_taken_at_once_and_cancelled(desk: Desk, hand: Hand) ->
     again = other.ledger.take_over(run_id, fence + 1)
     assert again is not None
     assert not other.ledger.still_wanted(again)
+
+
+def _blocked(desk: Desk) -> Callable[[], None]:
+    """Raises the alarm at the host of the run, and returns what ends it."""
+    trusted, other = make_key(), make_key()
+    with desk.database.transaction() as session:
+        hostkeys.remember(session, "web1", 22, trusted, source=hostkeys.Source.IMPORT, now=desk.clock.now())
+        hostkeys.offer(session, "web1", 22, other, now=desk.clock.now())
+
+    def dismiss() -> None:
+        with desk.database.transaction() as session:
+            ref = hostkey_desk.KeyRef("web1", 22, hostkeys.fingerprint(other))
+            hostkey_desk.remove(session, [ref], actor=desk.actor, now=desk.clock.now())
+
+    return dismiss
+
+
+def _attach(desk: Desk, run_id: int, fence: int) -> tuple[Performer, FakeSession, threading.Thread]:
+    remote = session(Started(4711, 60.0), Output(Stream.STDOUT, b"all of it\n"), Exited(0))
+    other = Performer(desk.hand(f"w{len(desk.hands) + 1}").ledger, FakeConnector(remote), Bounds(1024, 1024, 15.0))
+    thread = threading.Thread(target=other.attach, args=(run_id, fence))
+    thread.start()
+    while not other.in_hand():
+        threading.Event().wait(0.01)
+    return other, remote, thread
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_whose_host_is_blocked_waits_until_somebody_decides(desk: Desk, hand: Hand) -> None:
+    run_id, fence = durable(desk, hand)
+    desk.gone(hand)
+    dismiss = _blocked(desk)
+    _, remote, thread = _attach(desk, run_id, fence)
+    thread.join(0.5)
+    assert thread.is_alive()
+    assert (desk.run(run_id).state, remote.started) == ("running", [])
+    dismiss()
+    thread.join(30)
+    run = desk.run(run_id)
+    assert (run.state, run.exit_status, run.last_line) == ("succeeded", 0, "all of it")
+
+
+@pytest.mark.usefixtures("quick")
+def test_who_waits_for_a_blocked_host_is_cancelled_and_leaves(desk: Desk, hand: Hand) -> None:
+    run_id, fence = durable(desk, hand)
+    desk.gone(hand)
+    _blocked(desk)
+    other, _, thread = _attach(desk, run_id, fence)
+    other.draining.set()
+    thread.join(30)
+    run = desk.run(run_id)
+    assert (run.state, run.owner, run.fence) == ("running", None, fence + 1)
+    other, _, thread = _attach(desk, run_id, fence + 1)
+    other.cancel({run_id: CancelOrder(0.05, "Cancelled.")})
+    thread.join(30)
+    run = desk.run(run_id)
+    # Nobody could tell it there.
+    assert (run.state, run.reason) == ("cancelled", "kill_unconfirmed")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits long."""
+    monkeypatch.setattr(perform, "_BLOCKED_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(follow, "_CONFIRM_SECONDS", 0.1)
 
 
 def test_output_makes_room_for_what_is_told_again(desk: Desk, hand: Hand) -> None:
