@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import click
 
+from opsconsole.cli import health
 from opsconsole.cli.client import Body, open_client
 from opsconsole.cli.edge import edge
 from opsconsole.cli.exit_codes import ExitCode
@@ -52,15 +53,18 @@ def _field_options(command: _Command) -> _Command:
 @click.argument("expression", default="")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--match", "q", default="", help="Only hosts with this in the name or address.")
+@click.option("--health", "healthy", is_flag=True, help="How each has answered: o let us in, u could not be reached.")
 @edge
-def list_(expression: str, *, as_json: bool, q: str) -> int:
+def list_(expression: str, *, as_json: bool, q: str, healthy: bool) -> int:
     """List all hosts, or those of a target EXPRESSION such as '@web & @dc:eu'."""
     after = ""
     with open_client(Settings.load()) as client:
         while True:
-            page = client.get("inventory/hosts", expression=expression, q=q, after=after, limit=_PAGE)
+            more = {"health": "1"} if healthy else {}
+            page = client.get("inventory/hosts", expression=expression, q=q, after=after, limit=_PAGE, **more)
             for host in page["hosts"]:
-                click.echo(json.dumps(host) if as_json else harmless(_line(host)))
+                text = health.line(host["name"], host["health"]) if healthy else _line(host)
+                click.echo(json.dumps(host) if as_json else harmless(text))
             if page["unknown"]:
                 click.echo(harmless(f"Not in the inventory: {', '.join(page['unknown'])}"), err=True)
             if page["next"] is None:
@@ -73,14 +77,15 @@ def list_(expression: str, *, as_json: bool, q: str) -> int:
 @click.option("--json", "as_json", is_flag=True)
 @edge
 def show(name: str, *, as_json: bool) -> int:
-    """Show one host."""
+    """Show one host, and how it has answered lately."""
     with open_client(Settings.load()) as client:
         host: Body = client.get(_path(name))
+        told = client.get(f"{_path(name)}/health")
     if as_json:
-        click.echo(json.dumps(host))
+        click.echo(json.dumps(host | told))
         return ExitCode.OK
-    for field, value in host.items():
-        text = _text(value)
+    texts = [(field, _text(value)) for field, value in host.items() if field != "health"]
+    for field, text in [*texts, *health.lines(told)]:
         if text:
             click.echo(harmless(f"{field:<14} {text}"))
     return ExitCode.OK

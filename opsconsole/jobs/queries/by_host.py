@@ -1,6 +1,6 @@
 """What happened on a host lately, whatever became of the jobs."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from sqlalchemy import select
@@ -36,3 +36,11 @@ def recent(session: Session, actor: Actor, hosts: Iterable[str], *, limit: int =
                 for row in rows
             ]
     return found
+
+
+def visible_jobs(session: Session, actor: Actor, job_ids: Collection[int]) -> set[int]:
+    """Returns those of the jobs that are there and that ``actor`` may see."""
+    query = select(Job.id).where(Job.id.in_(job_ids))
+    if not actor.may(Permission.VIEW_ALL_JOBS):
+        query = query.where(Job.created_by_id == actor.user_id)
+    return set(session.scalars(query)) if job_ids else set()

@@ -11,7 +11,7 @@ from opsconsole.inventory import groups, service
 from opsconsole.inventory.groups import GroupView
 from opsconsole.inventory.models import Host
 from opsconsole.inventory.resolver import InventoryResolver
-from opsconsole.web import inventory
+from opsconsole.web import health, inventory
 from opsconsole.web.api import inventory_models as models
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.auth import actor, requires
@@ -36,6 +36,8 @@ def list_hosts(query: models.ListHosts) -> Response:
         hosts = inventory.all_told(session, found.hosts)
         if query.history:
             inventory.with_history(session, actor(), hosts)
+        if query.health:
+            health.add(session, hosts)
         return jsonify(hosts=hosts, total=found.total, next=found.after, unknown=list(found.unknown[:100]))
 
 
@@ -65,6 +67,17 @@ def get_host(host: str) -> Response:
     """Show one host. The `ETag` is what `If-Match` takes."""
     with read() as session:
         return _host(session, service.get_host(session, host))
+
+
+@blueprint.get("/hosts/<host>/health")
+@requires(Permission.VIEW)
+@spec.validate(resp=answers(HTTP_200=models.HostHealth, also=(404,)), tags=_TAGS, operation_id="host_health")
+def host_health(host: str) -> Response:
+    """How a host has answered: its last contacts, the newest first. Of hosts outside of the inventory, too."""
+    with read() as session:
+        told = health.whole(session, actor(), host)
+        name = host.lower() if told["history"] else service.get_host(session, host).name
+        return jsonify(host=name, **told)
 
 
 @blueprint.patch("/hosts/<host>")
@@ -177,7 +190,7 @@ def version_seen(version: int | None) -> int | None:
 
 
 def _host(session: Session, host: Host, status: int = 200) -> Response:
-    response = jsonify(inventory.all_told(session, [host])[0])
+    response = jsonify(health.add(session, inventory.all_told(session, [host]))[0])
     response.status_code = status
     response.headers["ETag"] = f'"v{host.version}"'
     return response

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, GetPydanticSchema
 
 from opsconsole.inventory.formats import AUTO, IMPORTS, ExportFormat
+from opsconsole.inventory.health import KeyState, Verdict
 from opsconsole.inventory.host_key_policy import HostKeyPolicy
 from opsconsole.inventory.profile import Profile
 from opsconsole.web.api.questions import Body, Question, Text
@@ -25,6 +26,7 @@ class ListHosts(Question):
     find: Text = Field("", description="An expression, or a part of a name or address.", max_length=262_144)
     after: Text = Field("", max_length=255)
     history: bool = Field(default=False, description="Adds `recent`, the states of the last ten runs, and `last_at`.")
+    health: bool = Field(default=False, description="Adds `health`, how each host has answered.")
     limit: int = Field(200, ge=1, le=5000)
 
 
@@ -118,6 +120,45 @@ class Export(Question):
     expression: Text = Field("", max_length=262_144)
 
 
+class HealthItem(Answer):
+    """How a host has answered. `state` and `last_at` are of its last contact, `reason` is why the last one that failed
+    did; `recent` are the last ten, newest last: `o` it let us in, `l` and the connection broke, `f` it answered and did
+    not let us in, `u` it could not be reached. `connect_ms` is of the last new connection."""
+
+    state: Verdict
+    reachable: bool
+    login: Literal["ok", "refused"] | None
+    host_key: KeyState | None
+    connect_ms: int | None
+    last_at: str
+    seen_at: str | None
+    ok_at: str | None
+    failed_at: str | None
+    reason: str | None
+    recent: str
+
+
+class PastContact(Answer):
+    """One contact. `job` is told to those who may see the job."""
+
+    at: str
+    state: Verdict
+    letter: str
+    reason: str | None
+    connect_ms: int | None
+    job: int | None
+
+
+class HostHealth(Answer):
+    """All that is known of how a host has answered; `health` is `null` for one that was never met. `detail` says why it
+    failed last."""
+
+    host: str
+    health: HealthItem | None
+    detail: str | None
+    history: list[PastContact]
+
+
 class HostItem(Answer):
     """One host. What is `null` falls back to the console's settings, the address to the name."""
 
@@ -137,6 +178,7 @@ class HostItem(Answer):
     groups: list[str]
     source: str | None
     version: int
+    health: HealthItem | None = Field(None, description="In a list only when asked for.")
 
 
 class HostList(Answer):

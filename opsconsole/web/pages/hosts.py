@@ -11,7 +11,7 @@ from opsconsole.accounts.permissions import Permission
 from opsconsole.errors import Conflict, FieldError, Invalid, OpsconsoleError
 from opsconsole.inventory import fields, groups, hostkey_desk, service
 from opsconsole.jobs.queries import by_host
-from opsconsole.web import inventory
+from opsconsole.web import health, inventory
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.credentials import choices, usual_login
 from opsconsole.web.pages.routes import pages
@@ -107,13 +107,14 @@ def _list(
         found = inventory.found(database, actor(), q, after=after, limit=_PAGE)
     except Invalid as problem:
         fault = problem
-    rows = inventory.with_history(database, actor(), inventory.all_told(database, found.hosts))
+    rows = health.add(database, inventory.all_told(database, found.hosts))
     page = render_template(
         "hosts/list.html",
         q=q,
         after=after,
         found=found,
         rows=rows,
+        health=health,
         fault=fault.errors[0] if fault and fault.errors else None,
         error=error,
         inventory_size=service.count_hosts(database),
@@ -193,6 +194,8 @@ def _host(database: Session, name: str, *, error: OpsconsoleError | None = None)
         saved=request.args.get("saved"),
         login=usual_login(database, entry),
         keys=[key for key in keys if (key.address, key.port) == (address.lower(), port)],
+        met=health.whole(database, actor(), entry.name),
+        health=health,
         runs=by_host.recent(database, actor(), [entry.name], limit=_HISTORY).get(entry.name, []),
         credentials=choices(database),
         remote_user=settings.remote_user,

@@ -1,6 +1,7 @@
 // The Hosts page: finds while one types, draws only the rows that are looked at, keeps what is ticked.
 import { address, api, byId, el, glyph } from "./dom.js";
 import { paint, tokens } from "./expr.js";
+import { localTime } from "./page.js";
 import { number, plural, t } from "./texts.js";
 import { blank, virtualList } from "./vlist.js";
 
@@ -8,8 +9,23 @@ const WAIT_MS = 150;
 const PAGE = 200;
 const ROW = 32;
 
+/** @typedef {{state: string, reason: string | null, recent: string, seen_at: string | null}} Health */
 /** @typedef {{name: string, address: string | null, port: number | null, user: string | null, tags: Record<string, string>,
- *   groups: string[], frozen: boolean, frozen_reason: string | null, recent: string}} Host */
+ *   groups: string[], frozen: boolean, frozen_reason: string | null, health: Health | null}} Host */
+
+/** What became of a host's last contact, and the signs of the last ten. @param {Health | null} known */
+function dots(known) {
+  if (!known) return el("span", { class: "dots", role: "img", "aria-label": t("never met") });
+  /** @type {Record<string, string>} */
+  const words = {
+    ok: t("it let us in"),
+    lost: t("it let us in, and the connection broke"),
+    refused: t("it answered and did not let us in"),
+    unreached: t("it could not be reached"),
+  };
+  const title = known.state === "ok" || !known.reason ? words[known.state] : `${words[known.state]}: ${known.reason}`;
+  return el("span", { class: "dots", role: "img", title, "aria-label": t("last contacts, the newest last: {states}", { states: known.recent }) }, ...[...known.recent].map(glyph));
+}
 
 const box = byId("q");
 if (box) start();
@@ -50,7 +66,8 @@ function start() {
       el("span", { class: "mono cut sub", text: place }),
       el("span", { class: "tags" }, ...Object.entries(host.tags).map(([key, value]) => el("span", { class: "tag", text: `${key}=${value}` }))),
       el("span", { class: "mono cut sub", text: host.groups.map((name) => `@${name}`).join(" ") }),
-      el("span", { class: "dots", role: "img", "aria-label": host.recent ? t("last runs: {states}", { states: host.recent }) : t("never run") }, ...[...host.recent].map(glyph)),
+      dots(host.health),
+      el("span", { class: "sub num nowrap" }, ...(host.health?.seen_at ? [localTime(host.health.seen_at)] : [])),
       el("span", {}, ...(host.frozen ? [el("span", { class: "pill frozen", title: host.frozen_reason, text: t("frozen") })] : [])));
   }
 
@@ -72,7 +89,7 @@ function start() {
 
   /** @param {string} after @param {AbortSignal} [signal] */
   const ask = (after, signal) =>
-    api(`/api/v1/inventory/hosts?${new URLSearchParams({ find: box.value, after, limit: String(PAGE), history: "1" })}`, { signal });
+    api(`/api/v1/inventory/hosts?${new URLSearchParams({ find: box.value, after, limit: String(PAGE), health: "1" })}`, { signal });
 
   async function more() {
     fetching = true;

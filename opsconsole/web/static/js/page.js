@@ -37,6 +37,13 @@ export function localTimes(root = document) {
 }
 localTimes();
 
+/** Returns a moment in the reader's own zone. @param {string} iso */
+export function localTime(iso) {
+  const node = el("span", {}, el("time", { datetime: iso, text: `${iso.slice(0, 19).replace("T", " ")} UTC` }));
+  localTimes(/** @type {any} */ (node));
+  return node;
+}
+
 document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll("details.menu[open]")) {
     if (!menu.contains(/** @type {Node} */ (event.target))) menu.removeAttribute("open");
