@@ -227,6 +227,7 @@ def _check_inventory(check: Checker, admin: Program) -> None:
     check(admin.post("inventory/groups", {"name": "inv", "hosts": ["inv1"]}), "add_group")
     check(admin.get("inventory/hosts?expression=@inv"), "list_inventory")
     check(admin.get("inventory/hosts/inv1"), "inventory_host")
+    check(admin.get("inventory/hosts/inv1/health"), "host_health")
     check(admin.patch("inventory/hosts/inv1", {"user": "root"}), "change_host")
     check(admin.patch("inventory/hosts/inv1", {"user": "root", "version": 1}), "change_host")
     check(admin.post("inventory/hosts/change", {"expression": "@inv", "put_tags": {"a": "b"}}), "change_hosts")
