@@ -12,6 +12,7 @@ import click
 
 from opsconsole.cli import bench_product
 from opsconsole.cli.bench_kill import kill_loop
+from opsconsole.cli.bench_simulated import load
 from opsconsole.cli.bench_targets import served
 from opsconsole.launcher.bench_fleet import FleetFacts
 from opsconsole.launcher.bench_race import Course, Lap, race, racers
@@ -52,6 +53,7 @@ def bench() -> None:
 
 
 bench.add_command(kill_loop)
+bench.add_command(load)
 
 
 @bench.command()

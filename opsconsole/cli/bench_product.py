@@ -4,7 +4,7 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,18 +102,25 @@ def running(
         "log_level": "WARNING",
         **more,
     }
+    with console(folder, chosen) as (settings, client, pid):
+        _trust(settings, fleet)
+        yield Product(client, pid, fleet, settings)
+
+
+@contextmanager
+def console(folder: Path, chosen: Mapping[str, object], *options: str) -> Iterator[tuple[Settings, ConsoleClient, int]]:
+    """Runs ``opsconsole up`` with ``options`` and the settings ``chosen`` in ``folder``; yields its settings, a client
+    of it and the number of its process. Raises ``Unavailable`` when it does not come up."""
     settings = Settings.load(**chosen)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with ExitStack() as stack:
         log = stack.enter_context((folder / "up.log").open("wb"))
         process = subprocess.Popen(
-            cli_command("up"), env=child_environment(chosen), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            cli_command("up", *options), env=child_environment(chosen), stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
         stack.callback(_stop, process)
         _wait_until_up(process, settings, folder / "up.log")
-        _trust(settings, fleet)
-        client = stack.enter_context(open_client(settings))
-        yield Product(client, process.pid, fleet, settings)
+        yield settings, stack.enter_context(open_client(settings)), process.pid
 
 
 def default_slots(concurrency: int, workers: int) -> int:

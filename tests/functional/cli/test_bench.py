@@ -75,3 +75,17 @@ def test_the_whole_race(tmp_path: Path) -> None:
     racing = {racer["name"]: racer for racer in json.loads(done.stdout)["racers"]}
     assert set(racing) == {"opsconsole -f 4", "raw paramiko+gevent x100"}
     assert all(racer["wall_s"] > 0 and racer["cpu_ms_per_host"] > 0 for racer in racing.values())
+
+
+@pytest.mark.slow
+def test_the_load_on_simulated_hosts() -> None:
+    command = [sys.executable, "-m", "opsconsole", "bench", "load"]
+    options = ["--hosts", "40", "--rounds", "1", "--workers", "1", "-f", "20", "--json"]
+    behave = ["--simulation", "connect_seconds=0 median_seconds=0 failures=20% unreachable=10%", "--command", "uptime"]
+    done = subprocess.run([*command, *options, *behave], capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    (lap,) = json.loads(done.stdout)["rounds"]
+    # By the seed, so that these are the same hosts every time.
+    assert 20 <= lap["ok"] < 40
+    assert lap["most_in_flight"] <= 20
+    assert lap["cpu_ms"] > 0
