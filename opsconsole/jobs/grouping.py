@@ -31,6 +31,9 @@ _DIFFERENCE_LINES = 4
 # Lines of an output that are compared, and bytes of all outputs that are read for what varies.
 _COMPARED_LINES = 20_000
 _SPREAD_BYTES = 4 * 1024 * 1024
+# What ended hosts said does not change, and a live job's groups are asked for every second.
+Shorts = dict[tuple[object, ...], dict[str, Any]]
+_SHORTS_KEPT = 2000
 _ALIKE = {
     Mode.EXACT: func.coalesce(HostRun.output_digest, HostRun.detail),
     Mode.CLEAN: func.coalesce(HostRun.digest_clean, HostRun.output_digest, HostRun.detail),
@@ -68,10 +71,19 @@ def gathered(session: Session, job: Job, mode: Mode) -> list[Group]:
 
 
 def groups(
-    session: Session, job: Job, mode: Mode = Mode.SIMILAR, *, states: str = "", limit: int = 1000
+    session: Session,
+    job: Job,
+    mode: Mode = Mode.SIMILAR,
+    *,
+    states: str = "",
+    limit: int = 1000,
+    shorts: Shorts | None = None,
 ) -> dict[str, Any]:
     """Returns the first ``limit`` groups of the hosts that have ended in ``states`` (letters or names), and how many
-    there are. Raises ``Invalid`` for a state that there is not."""
+    there are. Raises ``Invalid`` for a state that there is not.
+
+    ``shorts`` holds the short differences found so far, for who asks again and again.
+    """
     try:
         wanted = state_letters(states)
     except ValueError:
@@ -84,8 +96,9 @@ def groups(
     told = [_told(group, heads.get(group.g, "")) for group in shown]
     for entry, group in zip(told[:_DIFFERENCES], shown, strict=False):
         if reference is not None and group is not reference and group.state is RunState.SUCCEEDED:
-            entry["difference"] = _short(session, job, mode, reference, group)
-    return {"ver": job.ver, "mode": mode.value, "n": len(found), "groups": told}
+            entry["difference"] = _short(session, job, mode, {} if shorts is None else shorts, reference, group)
+    hosts = sum(len(group.members) for group in found)
+    return {"ver": job.ver, "mode": mode.value, "n": len(found), "hosts": hosts, "groups": told}
 
 
 def _told(group: Group, head: str) -> dict[str, Any]:
@@ -193,29 +206,19 @@ def _compared(session: Session, run: HostRun, mode: Mode) -> tuple[list[str], bo
     return [normalised(text, mode, own) for text in _by_stream(lines[:_COMPARED_LINES])], cut
 
 
-def _short(session: Session, job: Job, mode: Mode, reference: Group, group: Group) -> dict[str, Any]:
+def _short(session: Session, job: Job, mode: Mode, shorts: Shorts, reference: Group, group: Group) -> dict[str, Any]:
     """Returns the first lines by which a group departs from the reference, and how many there are."""
     key = (job.id, mode, *((one.members[0].i, one.members[0].exact) for one in (reference, group)))
-    known = _SHORT.get(key)
+    known = shorts.get(key)
     if known is None:
         ours, theirs = (_compared(session, _run_of(session, job, one), mode)[0] for one in (reference, group))
         found = difference(ours, theirs, seconds=0.2, lines_at_most=200)
         lines = [[sign, text[:_HEAD_CHARS]] for hunk in found.hunks for sign, text in hunk.lines if sign != " "]
         known = {"lines": lines[:_DIFFERENCE_LINES], "added": found.added, "removed": found.removed}
-        if len(_SHORT) >= _SHORT_KEPT:
-            _SHORT.clear()
-        _SHORT[key] = known
+        if len(shorts) >= _SHORTS_KEPT:
+            shorts.clear()
+        shorts[key] = known
     return known
-
-
-# What ended hosts said does not change, and a live job's groups are asked for every second.
-_SHORT: dict[tuple[object, ...], dict[str, Any]] = {}
-_SHORT_KEPT = 2000
-
-
-def forget() -> None:
-    """Forgets the short differences that were found so far, for a measurement."""
-    _SHORT.clear()
 
 
 def compare(session: Session, job: Job, g: str, against: str, mode: Mode, actor: Actor) -> dict[str, Any]:

@@ -65,8 +65,10 @@ def spread(outputs: Iterable[tuple[int, Sequence[str], Own]]) -> list[Reading]:
 
 
 def _reading(line: str, kind: str, values: Counter[str]) -> Reading:
-    told = sorted(values.items(), key=lambda item: (-item[1], item[0]))[:_VALUES_TOLD]
     ordered = _ordered(kind, values)
+    told = sorted(((text, values[text]) for text in ordered or sorted(values)), key=lambda item: -item[1])[
+        :_VALUES_TOLD
+    ]
     ends = (ordered[0], _middle(ordered, values), ordered[-1]) if ordered else (None, None, None)
     return Reading(line, kind, len(values), told, *ends)
 

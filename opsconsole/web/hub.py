@@ -86,6 +86,7 @@ class _Groups:
     cost: float = 0.0
     ver: int = -1
     told: bytes = b""
+    shorts: grouping.Shorts = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -185,7 +186,7 @@ class JobHub:
         # At most once a second, and never more than a tenth of the time.
         if not final and started - known.at < max(_GROUPS_SECONDS, 10 * known.cost):
             return None
-        body = grouping.groups(session, job, limit=_GROUPS_SHOWN)
+        body = grouping.groups(session, job, limit=_GROUPS_SHOWN, shorts=known.shorts)
         shown = [{name: value for name, value in group.items() if name != "hosts"} for group in body["groups"]]
         known.at, known.cost = time.monotonic(), time.monotonic() - started
         told = _json([body["n"], shown])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flask_babel import format_decimal
+from flask_babel import format_decimal, ngettext
 from flask_babel import gettext as _
 
 from opsconsole.hostset import state_letters
@@ -171,6 +171,36 @@ def outcome(row: Mapping[str, Any]) -> tuple[str, str]:
     if row.get("reason") and letter in "uklx":
         return style, str(row["reason"]).replace("_", " ")
     return "", ""
+
+
+def group_modes() -> list[tuple[str, str]]:
+    """Returns the modes in which output groups are told, with their names."""
+    return [("exact", _("Exact")), ("clean", _("Clean")), ("similar", _("Similar"))]
+
+
+def mode_meaning(mode: str) -> str:
+    """Returns what hosts of one group have in common in ``mode``."""
+    meanings: dict[str, str] = {
+        "exact": _("the same to the byte"),
+        "clean": _("the same but for colours and blanks at the end"),
+        "similar": _("the same but for times, sizes, PIDs, ids and own names"),
+    }
+    return meanings[mode]
+
+
+def group_note(told: Mapping[str, Any]) -> str:
+    """Returns what follows the number of groups: of how many hosts, and what makes no difference to them."""
+    hosts = ngettext("%(n)s host", "%(n)s hosts", told["hosts"], n=number(told["hosts"]))
+    note = " " + _("from %(hosts)s", hosts=hosts)
+    return f"{note}; {_('names, times, sizes and PIDs ignored')}" if told["mode"] == "similar" else note
+
+
+def group_rank(compared: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> str:
+    """Returns what the group is called that the others are told against."""
+    well = sum(group["count"] for group in groups if group["state"] == compared["state"])
+    if compared["count"] * 2 > well:
+        return str(_("majority, others are compared with it"))
+    return str(_("largest group, others are compared with it"))
 
 
 def reason_text(reason: str | None) -> str:

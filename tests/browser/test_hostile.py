@@ -51,7 +51,10 @@ def test_every_page_shows_hostile_texts_as_texts(
     live: LiveServer, new_page: Callable[..., Page], job: int, javascript: bool
 ) -> None:
     page = new_page(javascript=javascript)
-    for path in ("/jobs", "/run", f"/run?from={job}&state=o", f"/jobs/{job}", f"/jobs/{job}?view=hosts",
+    page.goto(f"{live.url}/jobs/{job}?view=groups")
+    groups = [str(link.get_attribute("href")) for link in page.locator("a.grp").all()]
+    assert groups
+    for path in (*groups, "/jobs", "/run", f"/run?from={job}&state=o", f"/jobs/{job}", f"/jobs/{job}?view=hosts",
                  f"/jobs/{job}?view=groups", f"/jobs/{job}?view=details", f"/jobs/{job}?host=web1",
                  f"/jobs/{job}/h/web1", f"/jobs/{job}/h/1"):  # fmt: skip
         page.goto(live.url + path)

@@ -285,6 +285,33 @@ def test_who_differs_is_shown_as_the_line_that_differs(live: LiveServer, page: P
     expect(groups.nth(1).locator("ins")).to_have_text("+ VERSION=11")
 
 
+def test_a_group_leaves_its_hosts_alone_undimmed_and_the_mode_is_in_the_address(
+    live: LiveServer, page: Page, play: Players
+) -> None:
+    job, workers = started(live, play, 4, 4)
+    for place in range(4):
+        workers.write(place, b"took %d ms\n" % place)
+        workers.end(place, output_digest=f"{place}" * 64, digest_similar=("a" if place else "b") * 64)
+    page.goto(f"{live.url}/jobs/{job}")
+    groups = page.locator("#groups-top .grp")
+    expect(groups).to_have_count(2)
+    expect(groups.nth(0)).to_contain_text("took ‹duration›")
+    groups.nth(0).click()
+    expect(page.locator("#grid .dim")).to_have_count(1)
+    expect(page).to_have_url(re.compile(r"group=[0-9a-f]{12}"))
+    page.reload()
+    expect(page.locator("#grid .dim")).to_have_count(1)
+    page.locator("#groups-top [data-mode=exact]").click()
+    expect(groups).to_have_count(4)
+    expect(page.locator("#grid .dim")).to_have_count(0)
+    expect(page).to_have_url(re.compile(r"mode=exact"))
+    page.locator("#groups-top [data-mode=similar]").click()
+    expect(groups).to_have_count(2)
+    page.locator("#groups-top .grow").nth(0).get_by_role("link", name="Open").click()
+    expect(page.locator("#names")).to_have_text("web[2-4]")
+    expect(page.locator("#spread")).to_contain_text("2 ms")
+
+
 def test_no_group_of_one_is_a_majority(live: LiveServer, page: Page, play: Players) -> None:
     job, workers = started(live, play, 3, 3)
     for place in range(3):
@@ -292,7 +319,7 @@ def test_no_group_of_one_is_a_majority(live: LiveServer, page: Page, play: Playe
         workers.end(place, output_digest=f"{place}" * 64)
     page.goto(f"{live.url}/jobs/{job}")
     expect(page.locator("#groups-top .grp")).to_have_count(3)
-    expect(page.locator("#groups-note")).to_have_text("3 groups from 3 hosts")
+    expect(page.locator("#groups-note")).to_have_text("3 groups from 3 hosts; names, times, sizes and PIDs ignored")
     expect(page.locator("#groups-top")).not_to_contain_text("compared")
     expect(page.locator("#groups-top del")).to_have_count(0)
 

@@ -34,11 +34,12 @@ class OutputGroup(Answer):
 
 
 class OutputGroups(Answer):
-    """The groups of a job: trouble by size, the reference, the others by size; ``n`` counts all of them."""
+    """The groups of a job: trouble by size, the reference, the others by size; ``n`` counts all, ``hosts`` theirs."""
 
     ver: int
     mode: str
     n: int
+    hosts: int
     groups: list[OutputGroup]
 
 

@@ -9,11 +9,12 @@ from werkzeug.wrappers import Response
 
 from opsconsole.accounts.permissions import Permission
 from opsconsole.errors import ConfirmationRequired, Conflict, Invalid
-from opsconsole.jobs import control, grouping, queries
+from opsconsole.jobs import control, queries
 from opsconsole.jobs.models import Job
 from opsconsole.jobs.states import LETTERS
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.pages.host_run import pane_context
+from opsconsole.web.pages.output_groups import IN_FULL, ON_OVERVIEW, group_context
 from opsconsole.web.pages.routes import pages
 from opsconsole.web.pages.run import launch, show_order
 from opsconsole.web.unit_of_work import now, read
@@ -21,7 +22,6 @@ from opsconsole.web.view_models import TILES_AT_MOST, TROUBLE, elapsed_ms, ended
 
 _PER_PAGE = 50
 _ROWS = 100
-_GROUPS_ON_OVERVIEW = 20
 # Servers and browsers bound the length of an address; more hosts than this are carried by the form itself.
 _HOSTS_IN_ADDRESS = 20
 _LONG = timedelta(seconds=15)
@@ -82,12 +82,12 @@ def _body(database: Session, found: Job, status: dict[str, Any]) -> dict[str, An
         lineage = queries.histories(database, found, actor())
         return {"lineage": lineage, "timeline": queries.timeline(database, found)}
     if shown == "groups":
-        return {"groups": grouping.groups(database, found)["groups"]}
+        return group_context(database, found, IN_FULL)
     if found.target_count > TILES_AT_MOST:
         # Grouping thousands of hosts takes longer than all else here; the script asks for it once the page stands.
         return {"tiles": [], "groups": None}
     tiles = zip(queries.roster(database, found)["hosts"], queries.grid(database, found)["grid"], strict=True)
-    return {"tiles": list(tiles), "groups": grouping.groups(database, found, limit=_GROUPS_ON_OVERVIEW)["groups"]}
+    return {"tiles": list(tiles), **group_context(database, found, ON_OVERVIEW)}
 
 
 def _waits_long(status: dict[str, Any]) -> bool:

@@ -124,6 +124,10 @@ def test_real_answers_are_as_described(
         check(operator.get("jobs/1/hosts/0"), "job_host")
         check(operator.get("jobs/1/hosts/0/output"), "job_output")
         check(operator.get("jobs/1/groups"), "job_groups")
+    g = str(operator.get("jobs/1/groups").json["groups"][0]["g"])
+    check(operator.get(f"jobs/1/groups/{g}"), "job_group")
+    check(operator.get(f"jobs/1/groups/{g}/diff"), "job_group_diff")
+    check(operator.get(f"jobs/1/groups/{g}/spread"), "job_group_spread")
     check(operator.get("jobs/99"), "job_status")
     tag = operator.get("jobs/1").headers["ETag"]
     check(operator.get("jobs/1", headers={"If-None-Match": tag}), "job_status")

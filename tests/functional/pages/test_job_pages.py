@@ -53,6 +53,30 @@ def test_each_view_can_be_read(operator: Person, play: Players, view: str) -> No
     assert expected in page
 
 
+def test_a_group_has_a_page_that_needs_no_script(operator: Person, play: Players) -> None:
+    job = operator.job("web[1-4]", "uptime")
+    workers = play(job)
+    workers.start(0, 1, 2, 3)
+    for place in range(4):
+        workers.write(place, b"took %d ms\n%s" % (place, b"<b>odd</b>\n" if place == 3 else b""))
+        workers.end(place, output_digest=f"{place}" * 64, digest_similar=("b" if place == 3 else "a") * 64)
+    listed = operator.text(f"/jobs/{job}?view=groups")
+    most, odd = re.findall(rf'class="grp"[^>]*href="(/jobs/{job}/g/[0-9a-f]{{12}}\?mode=similar)"', listed)
+    assert "<ins>+ &lt;b&gt;odd&lt;/b&gt;</ins>" in listed
+    assert "3 variants" in listed
+    page = operator.text(most)
+    assert "took ‹duration›" in page
+    assert "web[1-3]" in page
+    assert '<td class="num">0 ms</td><td class="num">1 ms</td><td class="num">2 ms</td>' in page
+    page = operator.text(odd)
+    assert '<div class="ins">+&lt;b&gt;odd&lt;/b&gt;</div>' in page
+    assert "web4 was not given this command before." in operator.text(f"{odd}&against=previous")
+    # The modes are links, and a group that is not there is not found.
+    assert f'href="/jobs/{job}?view=groups&amp;mode=exact"' in listed
+    assert operator.get(f"/jobs/{job}/g/abc").status_code == 404
+    assert len(re.findall('class="grp"', operator.text(f"/jobs/{job}?view=groups&mode=exact"))) == 4
+
+
 def test_counters_filter_the_table(operator: Person, play: Players) -> None:
     job = operator.job("web[1-3]")
     play(job).start(0, 1)

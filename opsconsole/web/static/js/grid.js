@@ -10,7 +10,7 @@ const SIZES = [15, 11, 8, 6];
  * @typedef {{hosts: string[], href: (i: number) => string, onPick: (i: number) => void,
  *   ticked: (i: number) => boolean, onTick: (i: number) => void, tip: (i: number) => string}} GridOptions
  * @typedef {{update: (grid: string, filter: string) => void, select: (i: number | null) => void, tick: (places: number[]) => void,
- *   order: (troubleFirst: boolean) => void, focus: () => void}} Grid
+ *   only: (places: number[] | null) => void, order: (troubleFirst: boolean) => void, focus: () => void}} Grid
  */
 
 /**
@@ -60,6 +60,8 @@ function tileGrid({ root, options, tip }) {
   const tiles = options.hosts.map((_host, i) => el("a", { href: options.href(i), "data-i": i, tabindex: -1 }));
   let grid = "";
   let filter = "";
+  /** @type {Set<number> | null} */
+  let among = null;
   let chosen = -1;
   let first = false;
   root.replaceChildren(...tiles);
@@ -97,7 +99,7 @@ function tileGrid({ root, options, tip }) {
   });
   const paint = (/** @type {number} */ i) => {
     const letter = grid[i];
-    const dim = filter && !filter.includes(letter) ? " dim" : "";
+    const dim = (filter && !filter.includes(letter)) || (among && !among.has(i)) ? " dim" : "";
     const ticked = options.ticked(i);
     const name = `t ${letter}${dim}${i === chosen ? " sel" : ""}${ticked ? " tick" : ""}`;
     if (tiles[i].className !== name) {
@@ -127,6 +129,10 @@ function tileGrid({ root, options, tip }) {
       for (const place of [before, chosen]) if (place >= 0) paint(place);
     },
     tick: (changed) => changed.forEach(paint),
+    only(places) {
+      among = places && new Set(places);
+      for (let i = 0; i < tiles.length; i++) paint(i);
+    },
     order(troubleFirst) {
       first = troubleFirst;
       arrange();
@@ -149,6 +155,8 @@ function canvasGrid({ root, options, tip }) {
   root.replaceChildren(canvas);
   let grid = "";
   let filter = "";
+  /** @type {Set<number> | null} */
+  let among = null;
   let chosen = -1;
   let first = false;
   /** @type {number[]} */
@@ -179,7 +187,7 @@ function canvasGrid({ root, options, tip }) {
     order = places(grid, first);
     order.forEach((i, at) => {
       const [x, y] = spot(shape, at);
-      context.globalAlpha = filter && !filter.includes(grid[i]) ? 0.16 : 1;
+      context.globalAlpha = (filter && !filter.includes(grid[i])) || (among && !among.has(i)) ? 0.16 : 1;
       tile(context, grid[i], x, y, shape.size, colours);
       if (options.ticked(i)) outline(context, x, y, shape.size, colours.focus);
       if (i === chosen) outline(context, x, y, shape.size, colours.ink);
@@ -230,6 +238,10 @@ function canvasGrid({ root, options, tip }) {
       soon();
     },
     tick: soon,
+    only(places) {
+      among = places && new Set(places);
+      soon();
+    },
     order(troubleFirst) {
       first = troubleFirst;
       soon();

@@ -36,8 +36,9 @@ let pane = byId("pane")?.querySelector(".log") ? mount(byId("pane"), { line: lin
 let fetching = new AbortController();
 
 const hrefOf = (/** @type {string} */ host) => `/jobs/${id}/h/${encodeURIComponent(host)}`;
-const overviewGroups = groupList({ job: id, root: byId("groups-top"), note: byId("groups-note"), limit: 20, href: hrefOf, onPick: pick });
-const allGroups = groupList({ job: id, root: byId("groups-all"), note: null, limit: 500, href: hrefOf, onPick: pick });
+const groupOptions = { job: id, ver: () => view.ver, onPick: pick, onGroup: (/** @type {number[] | null} */ places) => grid?.only(places) };
+const overviewGroups = groupList({ ...groupOptions, root: byId("groups-top"), note: byId("groups-note"), few: true });
+const allGroups = groupList({ ...groupOptions, root: byId("groups-all"), note: null, few: false });
 const choice = createChoice({ job: id, name: (i) => hosts[i], onChange: ticked, onStatus: take });
 const table = hostsTable({
   job: id, root: byId("hosts-table"), sort: parameters.get("sort") || main.dataset.sort, href: hrefOf, onPick: pick, ticked: choice.has, onTick: choice.toggle,
@@ -131,7 +132,7 @@ function refreshGroups() {
   if ((!newGroups && !list.late) || !"overview groups".includes(shown) || document.hidden) return;
   newGroups = false;
   list.refresh().then(() => {
-    if (byId("groups-count")) byId("groups-count").textContent = number(list.count);
+    if (byId("groups-count") && !filter) byId("groups-count").textContent = number(list.count);
   });
 }
 setInterval(refreshGroups, 2000);
@@ -396,6 +397,7 @@ if (chosen >= 0) {
   watch();
 }
 chooseFirst();
+if (parameters.get("group")) overviewGroups.only(parameters.get("group"));
 tab(shown);
 // The counters may have been used while the roster was on its way.
 const wanted = filter;
