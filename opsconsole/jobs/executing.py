@@ -12,6 +12,7 @@ from opsconsole.inventory.executor import Executor
 from opsconsole.inventory.models import Host
 from opsconsole.jobs.options import RunOptions
 from opsconsole.jobs.placing import Located
+from opsconsole.jobs.what import What
 from opsconsole.settings import Settings
 
 MIXED = "mixed"
@@ -36,8 +37,8 @@ class Executors:
         return Executor.LOCAL in self.of
 
 
-def choose(settings: Settings, options: RunOptions, located: Sequence[Located], *, raw: bool) -> Executors:
-    """Returns what carries out an order on ``located``; ``raw`` says that it is for a device with a terminal.
+def choose(settings: Settings, options: RunOptions, located: Sequence[Located], what: What) -> Executors:
+    """Returns what carries out an order for ``what`` on ``located``.
 
     A simulated host stays one, and on a console that simulates every host is one. Else the order says it, the host, or
     the settings. Raises ``Invalid`` for an order that says otherwise, and for one that says how simulated hosts behave
@@ -56,7 +57,11 @@ def choose(settings: Settings, options: RunOptions, located: Sequence[Located], 
     found = [_of_host(said, chosen, usual) for said in own]
     if Executor.LOCAL in found and not settings.allow_local:
         raise _fault("executor", "This console runs nothing on its workers' own machines (setting allow_local).")
-    if Executor.LOCAL in found and raw:
+    if what.carries and set(found) != {Executor.SSH}:
+        others = [item.spec.label for item, one in zip(located, found, strict=True) if one is not Executor.SSH]
+        text = f"Files are carried over SSH alone, which {fold(others)[:_NAMED_CHARS]} is not reached by here."
+        raise _fault("push" if what.push else "pull", text)
+    if Executor.LOCAL in found and what.raw:
         raise _fault("raw", "A raw run is for a device behind SSH; the worker's own machine is none.")
     if Executor.SIMULATE in found:
         return Executors(found, options.simulation or settings.simulation)

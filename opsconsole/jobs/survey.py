@@ -87,7 +87,7 @@ class Survey:
         resolution, located = found.resolution, found.located
         options = self._options(**chosen_of(order))
         count = len(located)
-        executors = choose(self._settings, options, located, raw=what.raw)
+        executors = choose(self._settings, options, located, what)
         ways = self._ways(session, located, options, executors)
         rows = [self._place(i, item) for i, item in enumerate(located)]
         filled = fill(located, rows, command, what)
@@ -127,7 +127,7 @@ class Survey:
         priority = _priority(order.priority)
         found = self._find(session, actor, order)
         located = found.located
-        executors = choose(self._settings, options, located, raw=what.raw)
+        executors = choose(self._settings, options, located, what)
         loading.check(what, options, executors)
         options = replace(options, simulation=executors.simulation)
         ways = self._ways(session, located, options, executors)

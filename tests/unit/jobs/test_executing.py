@@ -141,3 +141,8 @@ def test_a_host_may_be_run_on_the_worker_for(desk: Desk, hand: Hand) -> None:
     claim = hand.take(run_id, attempt)
     assert claim is not None
     assert (claim.target.executor, claim.target.simulation, claim.auth) == (Executor.LOCAL, None, Auth("local"))
+
+
+def test_files_are_carried_over_ssh_alone(desk: Desk) -> None:
+    refused = _refused(desk, command="", executor="simulate", pull=["/etc/hostname"])
+    assert "Files are carried over SSH alone, which web[1-3] is not reached by here" in refused
