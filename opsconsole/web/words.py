@@ -14,7 +14,7 @@ from opsconsole.inventory.ways import DIRECT
 from opsconsole.jobs.options import Gate, RunOptions
 from opsconsole.jobs.states import JobState, PauseReason, StopReason
 from opsconsole.jobs.what import RunAs, What
-from opsconsole.web.view_models import duration, number
+from opsconsole.web.view_models import duration, number, size
 
 # A wave as the contract tells it: {"kind": "canary" | "wave", "size": hosts}.
 Waves = Sequence[Mapping[str, Any]]
@@ -265,12 +265,26 @@ def step_state(state: str) -> str:
     }.get(state, _("how it ended is not known"))
 
 
+def carried_text(carried: Mapping[str, Any]) -> str:
+    """Returns how far the files of a job are."""
+    done, total, speed = (size(carried[name]) for name in ("done", "total", "bytes_per_s"))
+    return _("%(done)s of %(total)s carried, %(speed)s a second", done=done, total=total, speed=speed)
+
+
+def _files(said: What) -> str:
+    lines = [
+        f"{item.get('name') or item['file'][:16]}  {item['file']}  {item.get('size', 0):,} B" for item in said.push
+    ]
+    return "\n".join(lines + ([_("Missing folders are made.")] if said.make_folders else []))
+
+
 def what_facts(what: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     """Returns how a job's command is run, name and value; what was not asked for is left out."""
     said = What.from_json(what)
     facts = [
         (_("Check before it"), said.check),
         (_("Verify after it"), said.verify),
+        (_("Files"), _files(said)),
         (_("Read by"), said.interpreter),
         (_("Arguments"), shlex.join(said.args)),
         (_("Runs as"), _run_as(said)),

@@ -208,6 +208,7 @@ _FIXED_LINES = (
     "PrintLastLog no",
     "MaxStartups 1000:30:2000",
     "LogLevel VERBOSE",
+    "Subsystem sftp internal-sftp",
 )
 
 

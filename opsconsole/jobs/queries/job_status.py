@@ -20,7 +20,8 @@ _MIN_DONE_FOR_ETA = 10
 
 def etag(session: Session, job: Job) -> str:
     """Returns the weak entity tag of the job's status."""
-    return f'W/"{epoch(session)}.{job.ver}"'
+    carried = _carried_bytes(session, job)[0] if _carries(job) else ""
+    return f'W/"{epoch(session)}.{job.ver}.{carried}"'
 
 
 def status(session: Session, job: Job, *, now: datetime) -> dict[str, Any]:
@@ -119,18 +120,28 @@ def _carried(session: Session, job: Job, now: datetime) -> dict[str, Any] | None
 
     ``total`` counts what is known so far: of hosts that have not begun, nothing is.
     """
-    if not {"push", "pull"} & (job.what or {}).keys():
+    if not _carries(job):
         return None
-    sums = select(func.sum(HostRun.done_bytes), func.sum(HostRun.total_bytes)).where(HostRun.job_id == job.id)
-    done, known = session.execute(sums).one()
+    done, known = _carried_bytes(session, job)
     pushed = sum(int(item.get("size") or 0) for item in (job.what or {}).get("push") or ())
     began, end = job.started_at, job.finished_at or now
     seconds = (end - began).total_seconds() if began is not None else 0.0
     return {
-        "done": int(done or 0),
-        "total": pushed * job.target_count or int(known or 0),
-        "bytes_per_s": int((done or 0) / seconds) if seconds > 0 else 0,
+        "done": done,
+        "total": pushed * job.target_count or known,
+        "bytes_per_s": int(done / seconds) if seconds > 0 else 0,
     }
+
+
+def _carries(job: Job) -> bool:
+    return bool({"push", "pull"} & (job.what or {}).keys())
+
+
+def _carried_bytes(session: Session, job: Job) -> tuple[int, int]:
+    """Returns how many bytes its hosts have, and how many they are to have as far as that is known."""
+    sums = select(func.sum(HostRun.done_bytes), func.sum(HostRun.total_bytes)).where(HostRun.job_id == job.id)
+    done, known = session.execute(sums).one()
+    return int(done or 0), int(known or 0)
 
 
 def _rate(job: Job, done: int, now: datetime) -> float:

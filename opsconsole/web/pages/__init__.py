@@ -12,6 +12,7 @@ from opsconsole.web import view_models, words
 from opsconsole.web.pages import (
     control,
     credentials,
+    files,
     groups,
     host_keys,
     host_run,
@@ -32,6 +33,7 @@ from opsconsole.web.unit_of_work import read, runtime
 __all__ = [
     "control",
     "credentials",
+    "files",
     "groups",
     "host_keys",
     "host_run",

@@ -13,19 +13,21 @@ from opsconsole.accounts.models import User
 from opsconsole.accounts.permissions import Permission
 from opsconsole.credentials.service import credentials
 from opsconsole.errors import ConfirmationRequired, Conflict, Forbidden, Invalid, NotFound, OpsconsoleError, TooLarge
+from opsconsole.files import service as files
 from opsconsole.inventory import groups as inventory
 from opsconsole.jobs import control, queries
 from opsconsole.jobs.launch import Launcher, Order
 from opsconsole.jobs.saved import get_saved
 from opsconsole.web import orders
 from opsconsole.web.auth import actor, requires
-from opsconsole.web.pages import saved
+from opsconsole.web.pages import run_files, saved
 from opsconsole.web.pages.routes import pages
 from opsconsole.web.pages.run_form import RunForm
 from opsconsole.web.unit_of_work import now, read, runtime, transaction
 from opsconsole.web.view_models import TROUBLE, wanted_letters
 
 _EARLIER = 5
+_FILES_OFFERED = 100
 _GROUPS_SHOWN = 8
 # A dry run of thousands of hosts is read by the API; the page shows its beginning.
 _PLAN_HOSTS = 200
@@ -201,6 +203,9 @@ def _page(
         remote_user=settings.remote_user,
         groups=inventory.groups(database)[:_GROUPS_SHOWN],
         saved=saved.offered(database),
+        files=files.listed(database, actor(), limit=_FILES_OFFERED),
+        push_rows=run_files.shown(form.push),
+        max_file_bytes=settings.max_file_bytes,
         earlier=queries.list_jobs(database, actor(), limit=_EARLIER),
         no_password=not service.has_password(user),
         policy=settings.host_key_policy,

@@ -10,7 +10,7 @@ from opsconsole.jobs.launch import LaunchType, Order
 from opsconsole.jobs.options import RunOptions
 from opsconsole.secret import Secret
 from opsconsole.settings import Settings
-from opsconsole.web.pages import run_what
+from opsconsole.web.pages import run_files, run_what
 
 # How a job goes through its hosts: all as slots allow, a canary and batches, or one after the other.
 ALL, WAVES, ONE = "all", "waves", "one"
@@ -87,6 +87,9 @@ class RunForm:
     step_barrier: str = ""
     raw: str = ""
     raw_typed: str = ""
+    push: str = ""
+    pull: str = ""
+    make_folders: str = ""
     confirm: str = ""
     reason: str = ""
     expect_count: str = ""
@@ -121,7 +124,7 @@ class RunForm:
     @classmethod
     def read(cls, values: Mapping[str, str]) -> Self:
         """Returns the form as it was sent."""
-        return cls(**{item.name: values.get(item.name, "") for item in fields(cls)})
+        return cls(**{item.name: values.get(item.name, "") for item in fields(cls)} | {"push": run_files.read(values)})
 
     def prefilled(self, values: Mapping[str, str]) -> Self:
         """Returns the form with what an address may prefill. It never carries a confirmation."""
@@ -131,12 +134,14 @@ class RunForm:
         waved = bool(values.get("waves") or values.get("canary"))
         if waved:
             given |= {"pace": WAVES, "waves": values.get("waves", ""), **_canary(values.get("canary"))}
+        given |= run_files.chosen(values)
         return replace(self, **given, **_sequence(values.get("order") or "given"))
 
     def repeating(self, order: Order) -> Self:
         """Returns the form that means ``order``: an earlier job's, on some of its hosts."""
         pace = WAVES if order.waves or order.canary else ONE if order.concurrency == 1 else ALL
         kept = {name: _text(getattr(order, name)) for name in (*_SECONDS, *_TEXTS)} | run_what.fields_of(order)
+        kept |= run_files.fields_of(order)
         if pace == WAVES:
             kept |= {name: _text(getattr(order, name)) for name in _OF_WAVES} | _canary(order.canary)
         return replace(
@@ -186,7 +191,8 @@ class RunForm:
             targets=self.targets,
             exclude=self.exclude,
             skip_unknown=bool(self.skip_unknown),
-            command=self.command,
+            # What was written before files were chosen is not part of the order.
+            command="" if self.kind == run_files.FILES else self.command,
             title=self.title or None,
             user=self.user.strip() or None,
             credential=self.credential or "auto",
@@ -209,6 +215,7 @@ class RunForm:
             rerun_of=_whole("rerun_of", self.rerun_of, faults),
             saved_id=_whole("saved_id", self.saved_id, faults),
             **self._surroundings(faults),
+            **run_files.asked(self.kind, self.push, self.pull, self.make_folders),
             **values,
         )
         if faults:

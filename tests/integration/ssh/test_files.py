@@ -19,8 +19,8 @@ from tests.support.sshd import Sshd, running_sshd
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Sshd]:
-    """A server with SFTP of this module's own."""
-    with running_sshd(options={"Subsystem": "sftp internal-sftp"}) as started:
+    """A server of this module's own."""
+    with running_sshd() as started:
         yield started
 
 

@@ -30,3 +30,10 @@ test("the command line carries it", () => {
   assert.equal(commandLine(order, {}),
     "opsconsole run -w web1 --interpreter 'python3 -u' --cwd /srv --umask 027 --stdin x --arg 'a b' --env 'A=b c' -- 'print(1)'");
 });
+
+test("files have command lines of their own", () => {
+  const order = { targets: "@web", exclude: "", command: "" };
+  assert.equal(commandLine({ ...order, pull: ["/var/log/*.log"] }, {}), "opsconsole pull -w @web '/var/log/*.log' .");
+  assert.equal(commandLine({ ...order, make_folders: true, push: [{ name: "my file", to: "/etc/motd", mode: "0644", owner: "root:root" }] }, {}),
+    "opsconsole push -w @web --mode 0644 --owner root:root --make-folders 'my file' /etc/motd");
+});

@@ -103,5 +103,13 @@ export function commandLine(order, usual) {
   else if (order.run_as_credential) words.push("--run-as-credential", quote(order.run_as_credential));
   if (order.credential === "password") words.push("--ask-password");
   else if (order.credential && order.credential !== usual.credential) words.push("--credential", quote(order.credential));
+  if (order.pull) return [...words.with(1, "pull"), ...order.pull.map(quote), "."].join(" ");
+  if (order.push) return order.push.map((/** @type {any} */ one) => pushLine(words.with(1, "push"), one, order.make_folders)).join("\n");
   return [...words, "--", quote(order.command)].join(" ");
+}
+
+/** The command line that puts one file there. @param {string[]} words @param {any} one @param {boolean} folders */
+function pushLine(words, one, folders) {
+  const how = [...(one.mode ? ["--mode", quote(one.mode)] : []), ...(one.owner ? ["--owner", quote(one.owner)] : []), ...(folders ? ["--make-folders"] : [])];
+  return [...words, ...how, quote(one.name), quote(one.to)].join(" ");
 }

@@ -8,7 +8,7 @@ const PAGE = 200;
 const ROW = 28;
 
 /** @typedef {{i: number, host: string, state: string, reason: string | null, exit: number | null, signal: string | null,
- *   ms: number | null, attempt: number, worker: string | null, bytes: number, held?: boolean, last_line: string | null}} Row */
+ *   ms: number | null, attempt: number, worker: string | null, bytes: number, held?: boolean, last_line: string | null, done_bytes?: number | null, total_bytes?: number | null}} Row */
 
 /** @typedef {{state: string, exit: number | null, ms: number | null, reason: string | null}} News */
 
@@ -50,7 +50,7 @@ export function hostsTable({ job, root, sort, href, onPick, ticked, onTick }) {
       el("span", { class: "cut" }, el("span", outcome)),
       el("span", { class: "num sub", text: duration(row.ms) }),
       el("span", { class: "num sub", text: row.bytes ? size(row.bytes) : "" }),
-      el("span", { class: "mono cut sub", text: row.last_line ?? "" }));
+      el("span", { class: "mono cut sub", text: row.total_bytes && row.state === "running" ? `${size(row.done_bytes ?? 0)} ${t("of")} ${size(row.total_bytes)}` : row.last_line ?? "" }));
     link.addEventListener("click", (/** @type {MouseEvent} */ event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();

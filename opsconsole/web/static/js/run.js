@@ -3,6 +3,7 @@ import { items } from "./blast.js";
 import { api, byId, copy, el, fetchInto } from "./dom.js";
 import { commandLine, paint, tokens } from "./expr.js";
 import { FIELDS, forApi, how, steps, waveSizes, wavesHead } from "./how.js";
+import { carried, named, uploads } from "./files.js";
 import { keys } from "./keys.js";
 import { FIELDS as OF_WHAT, what } from "./what.js";
 import { about, number, plural, t } from "./texts.js";
@@ -13,7 +14,7 @@ const PLAN_WITHIN_MS = 60_000;
 const MOST_EXPECTED = 50_000;
 const MOST_ADDED = 2000;
 /** Fields of the order whose faults are shown as they are typed, and where they stand when not under their own name. */
-const ASKED = ["targets", "exclude", "command", "concurrency", "max_failures", "canary", "canary_match", "waves", "wave_pause", "wave_jitter", "retries", "order", "limit_per", "jump", "retry_pause", "priority", "executor", "simulation", "interpreter", "args", "stdin", "cwd", "umask", "env", "run_as", "run_as_credential", "raw", "raw_typed"];
+const ASKED = ["targets", "exclude", "command", "concurrency", "max_failures", "canary", "canary_match", "waves", "wave_pause", "wave_jitter", "retries", "order", "limit_per", "jump", "retry_pause", "priority", "executor", "simulation", "interpreter", "args", "stdin", "cwd", "umask", "env", "run_as", "run_as_credential", "raw", "raw_typed", "push", "pull", "make_folders"];
 /** @type {Record<string, string>} */
 const PLACE = { canary: "canary_of", order: "order-by" };
 const form = /** @type {HTMLFormElement} */ (byId("order"));
@@ -25,6 +26,9 @@ let asking = null;
 /** @type {any} */
 let seen = null;
 let timer = 0;
+
+/** The command, which is none where files are carried. */
+const written = () => (value("kind") === "files" ? "" : value("command"));
 
 /** @param {string} name */
 const value = (name) => String(new FormData(form).get(name) ?? "");
@@ -44,7 +48,7 @@ async function resolve() {
   const control = new AbortController();
   asking = control;
   const started = performance.now();
-  const body = { ...forApi(how(chosen())), ...what(typed(OF_WHAT)), targets: value("targets"), exclude: value("exclude"), skip_unknown: byId("skip_unknown").checked, command: value("command") };
+  const body = { ...forApi(how(chosen())), ...what(typed(OF_WHAT)), targets: value("targets"), exclude: value("exclude"), skip_unknown: byId("skip_unknown").checked, command: written(), ...carried(new FormData(form)) };
   try {
     const found = await api("/api/v1/resolve", { method: "POST", body, signal: control.signal });
     seen = found;
@@ -242,7 +246,7 @@ const typed = (names) => Object.fromEntries(names.map((name) => [name, value(nam
 const chosen = () => typed(FIELDS);
 
 /** The order as the command line takes it. */
-const current = () => ({ ...typed(["targets", "exclude", "skip_unknown", "command", "connect_timeout", "command_timeout", "user", "credential", "reason"]), ...how(chosen()), ...what(typed(OF_WHAT)) });
+const current = () => ({ ...typed(["targets", "exclude", "skip_unknown", "command", "connect_timeout", "command_timeout", "user", "credential", "reason"]), ...how(chosen()), ...what(typed(OF_WHAT)), command: written(), ...named(carried(new FormData(form))) });
 
 /** What the page opened with and what the console uses when nothing is said. @type {Record<string, string>} */
 const usual = JSON.parse(form.dataset.usual ?? "{}");
@@ -270,6 +274,7 @@ for (const name of ["confirm", "reason"]) {
 }
 byId("copy-cli").addEventListener("click", () => copy(byId("copy-cli"), commandLine(current(), usual), t("Copied")));
 byId("copy-cli").hidden = false;
+uploads(ask);
 for (const tag of document.querySelectorAll("[data-add]")) {
   tag.addEventListener("click", () => {
     box.value = [box.value.trim().replace(/,$/, ""), tag.getAttribute("data-add")].filter(Boolean).join(",");
