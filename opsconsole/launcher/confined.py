@@ -29,7 +29,8 @@ _SIZE = "size=256m,nr_inodes=200k"
 _RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC = 1, 2, 4, 8, 32, 4096, 16384
 # Flags that a mount keeps when it is mounted anew: whoever is not root may not drop them. (statvfs bit: mount bit)
 _KEPT = {2: _NOSUID, 4: _NODEV, 8: _NOEXEC, 1024: 1024, 2048: 2048, 4096: 1 << 21}
-_CLONE_NEWUTS = 0x04000000
+_PRIVATE = 1 << 18
+_CLONE_NEWNS, _CLONE_NEWUTS = 0x00020000, 0x04000000
 _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 4, 38, 47, 4
 _MESSAGE_BYTES = 1 << 18
 _STREAMS = 3
@@ -53,6 +54,7 @@ def main(arguments: list[str]) -> None:
 
 def _build(folder: Path, uid: int, gid: int, hidden: list[Path]) -> None:
     """Makes the world and enters it. ``folder`` holds a home folder for each host, which is copied."""
+    _keep_mounts_here()
     homes = {home.name: {file.name: file.read_bytes() for file in home.iterdir()} for home in folder.iterdir()}
     _mount("tmpfs", folder, "tmpfs", _NOSUID | _NODEV, f"mode=755,{_SIZE}")
     root = folder / "world"
@@ -72,6 +74,22 @@ def _build(folder: Path, uid: int, gid: int, hidden: list[Path]) -> None:
         _home(root / "home" / host, files, uid, gid)
     os.chroot(root)
     os.chdir("/")
+
+
+def _keep_mounts_here() -> None:
+    """Makes all mounts private, so that none made here appears outside.
+
+    Below a ``chroot`` their uppermost folder cannot be named, but it is where one stands on entering a namespace.
+    """
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY)
+    own = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+    if _libc.setns(own, _CLONE_NEWNS) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), "/proc/self/ns/mnt")
+    _mount(None, Path("/"), None, _REC | _PRIVATE)
+    os.fchdir(root)
+    os.chroot(".")
+    os.close(root)
+    os.close(own)
 
 
 def _home(home: Path, files: dict[str, bytes], uid: int, gid: int) -> None:

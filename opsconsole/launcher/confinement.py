@@ -178,7 +178,7 @@ def _unshare() -> str:
 def _start(
     unshare: str, folder: Path, hidden: Sequence[Path], hosts: int, link: socket.socket
 ) -> "subprocess.Popen[bytes]":
-    options = ["--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
+    options = ["--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--propagation", "unchanged"]
     if os.geteuid():
         options += ["--user", "--map-current-user", "--keep-caps"]
     group = os.getegid() if os.geteuid() else _NOBODY
