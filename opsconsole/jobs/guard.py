@@ -1,9 +1,10 @@
 """How dangerous an order is, and what a person must type before it runs. Pure rules, decided on the server."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
+
+from opsconsole.jobs.danger import found_in
 
 # Below this size a share of the inventory says nothing: two of three hosts are not half a fleet.
 _SHARE_COUNTS_FROM = 100
@@ -12,16 +13,6 @@ _SHARE_COUNTS_FROM = 100
 COUNTDOWN_MS = 3000
 COUNTDOWN_SLACK_MS = 1000
 
-# Advice on typing mistakes, not a boundary: a person who wants to get round these can.
-_DANGEROUS = (
-    (re.compile(r"\brm\s+-[^\n;|&]{1,80}\s/(\*|\s|;|$)"), "deletes the root of the file system"),
-    (re.compile(r"\bmkfs(\.\w+)?\b"), "formats a file system"),
-    (re.compile(r"\bdd\b[^\n;|&]{0,200}\bof=/dev/"), "writes to a device"),
-    (re.compile(r"\b(reboot|shutdown|halt|poweroff)\b"), "stops or restarts the host"),
-    (re.compile(r"\b(iptables\s+(-F|--flush)|nft\s+flush)\b"), "flushes the firewall"),
-    (re.compile(r"\bsystemctl\s+(stop|disable)\s+sshd?\b|\bservice\s+sshd?\s+stop\b"), "stops the SSH service"),
-)
-_LOOK_AT_CHARS = 64 * 1024
 _HALF = 0.5
 
 
@@ -70,6 +61,8 @@ class Risk:
 def assess(count: int, *, listed: int, protected: int, inventory: int, command: str, tiers: Tiers = Tiers()) -> Risk:
     """Returns the risk of running ``command`` on ``count`` hosts: ``listed`` are known, ``protected`` in production.
 
+    ``command`` is every text of the order, one below the other.
+
     ``inventory`` is the number of known hosts. The tiers are those of docs/safety: 0 runs at once, 1 is a notice,
     2 wants the count typed, 3 wants ``RUN <count>`` typed.
     """
@@ -79,11 +72,11 @@ def assess(count: int, *, listed: int, protected: int, inventory: int, command: 
     if count >= count_from or (protected and count > 1):
         tier = 2
         reasons.append(f"{count} hosts" if not protected else f"{protected} production hosts")
-    danger = [what for pattern, what in _DANGEROUS if pattern.search(command[:_LOOK_AT_CHARS])] if count > 1 else []
+    dangers = found_in(command) if count > 1 else ()
     over_share = listed >= _SHARE_COUNTS_FROM and listed > ceil(inventory * tiers.share)
-    if count >= run_from or danger or over_share:
+    if count >= run_from or dangers or over_share:
         tier = 3
-        reasons.extend(danger)
+        reasons.extend(dangers)
         if over_share:
             share = "half" if tiers.share == _HALF else f"{tiers.share:.0%}"
             reasons.append(f"more than {share} of the inventory")

@@ -143,8 +143,12 @@ class What:
 
     def readable(self, command: str) -> str:
         """Returns every text of the order that something may read as commands, for the advice on dangerous ones."""
-        texts = [command, " ".join(self.args), self.stdin, self.check, self.verify]
-        return "\n".join(text for text in texts if text)
+        words = " ".join(self.args)
+        # What a program, its options and its arguments say together may be what none of them says alone.
+        together = " ".join(text for text in (self.interpreter, command, words) if text)
+        program = " ".join(text for text in (self.interpreter, words) if text)
+        texts = [command, together, words, program, self.stdin, self.check, self.verify]
+        return "\n".join(dict.fromkeys(text for text in texts if text))
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -43,6 +43,8 @@ def main(arguments: list[str]) -> None:
     link = socket.socket(fileno=os.dup(0))
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
     _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    # The console keeps its files to itself; here another user has to get in.
+    os.umask(0o022)
     try:
         _build(Path(folder), int(uid), int(gid), [Path(path) for path in hidden])
     except OSError as error:

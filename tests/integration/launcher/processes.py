@@ -36,6 +36,12 @@ def demo_options(option: str = "--demo-unconfined") -> list[str]:
     return [] if confinable() else [option]
 
 
+def sleeping(seconds: str) -> list[int]:
+    """The processes ``sleep SECONDS`` as this machine numbers them; demo hosts number theirs anew."""
+    wanted = ["sleep", seconds]
+    return [one.pid for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] == wanted]
+
+
 class Program:
     """A program whose stdout and stderr a test reads as they come. Leaving the context kills it."""
 
@@ -47,6 +53,8 @@ class Program:
             stderr=subprocess.STDOUT,
             env={**os.environ, **(environment or {})},
             start_new_session=True,
+            # As strict as what it starts from may be.
+            umask=0o077,
         )
         assert self.process.stdout
         os.set_blocking(self.process.stdout.fileno(), False)
