@@ -108,6 +108,8 @@ def resolve(command: tuple[str, ...], *, as_json: bool, **options: Any) -> int:
     click.echo(f"{preview['count']} hosts: {preview['folded']}")
     if preview["excluded_count"]:
         click.echo(f"left out: {preview['excluded_count']}: {preview.get('excluded', '')}")
+    if preview["lines"] > 1:
+        click.echo(f"lines of the list: {preview['lines']}")
     if preview["duplicates"]:
         click.echo(f"named more than once: {preview['duplicates']}")
     for line in _blast(preview):

@@ -103,6 +103,7 @@ class Survey:
             "excluded_count": len(resolution.excluded),
             "excluded": fold(spec.label for spec in resolution.excluded) if resolution.excluded else "",
             "duplicates": resolution.duplicates,
+            "lines": sum(bool(line.strip()) for line in order.targets.splitlines()),
             "recent_unreachable": unreachable,
             "recent_unreachable_folded": fold(unreachable) if unreachable else "",
             "by": _by_tag(located),

@@ -64,6 +64,7 @@ class Resolved(Answer):
     unknown_suggestions: list[dict[str, str]]
     excluded_count: int
     duplicates: int
+    lines: int
     recent_unreachable: list[str]
     recent_unreachable_folded: str
     frozen: list[str]

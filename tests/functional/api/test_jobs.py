@@ -33,6 +33,9 @@ def test_a_look_at_an_order_tells_its_size_and_writes_nothing(operator: Program,
     assert answer.json["waves"] is None
     shown = operator.post("resolve", {"targets": "web[1-10]", "waves": "10% *2", "canary": "1"}).json["waves"]
     assert [wave["size"] for wave in shown] == [1, 1, 2, 4, 2]
+    pasted = "\n".join(["web1", "", *(f"web{n}" for n in range(2, 13)), "web3", "web4", " "])
+    told = operator.post("resolve", {"targets": pasted}).json
+    assert (told["lines"], told["count"], told["duplicates"]) == (14, 12, 2)
     assert _jobs(database) == 0
 
 

@@ -30,6 +30,7 @@ def preview(count: int, *, tier: int = 0, **more: Any) -> dict[str, Any]:
         "unknown": [],
         "excluded_count": 0,
         "duplicates": 0,
+        "lines": 1,
         "recent_unreachable": [],
         "by": {},
         "risk": {"tier": tier, "reasons": [], "confirm": confirm, "reason_required": tier == 3},

@@ -65,6 +65,7 @@ function show(found, ms) {
   const unknown = new Set((found.unknown ?? []).map((/** @type {string} */ name) => name.toLowerCase()));
   paint(layer, tokens(box.value, found.unknown_blocks ? unknown : new Set()));
   byId("below").replaceChildren(
+    ...(found.lines > 1 ? [fact(found.lines, t("lines"))] : []),
     fact(found.count, found.count === 1 ? t("host matches") : t("hosts match")),
     ...(found.unknown_count ? [fact(found.unknown_count, found.unknown_blocks ? (found.unknown_count === 1 ? t("unknown name") : t("unknown names")) : t("outside the inventory"))] : []),
     ...(found.excluded_count ? [fact(found.excluded_count, t("excluded"))] : []),
