@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Self, cast
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import Table, delete, exists, select
 from sqlalchemy.orm import Session
 
-from opsconsole.db.inserts import insert_or_replace
+from opsconsole.db.inserts import replace_rows
 from opsconsole.inventory.models import Host, HostHealth
 
 # So many contacts of a host are kept.
@@ -106,6 +106,7 @@ class Health:
         return "".join(past.verdict.letter for past in reversed(self.history))
 
 
+_TABLE = cast(Table, HostHealth.__table__)
 _VERDICTS = {verdict.letter: verdict for verdict in Verdict}
 _BAD = (Verdict.REFUSED.value, Verdict.UNREACHED.value)
 
@@ -120,7 +121,7 @@ def note(session: Session, contacts: Iterable[Contact]) -> None:
         some = keys[start : start + _KEYS_AT_ONCE]
         known = _rows(session, some)
         rows = [_added(known.get(key), key, by_host[key]) for key in some]
-        session.execute(insert_or_replace(session, HostHealth, "host"), rows)
+        replace_rows(session, _TABLE, "host", rows)
 
 
 def of_hosts(session: Session, names: Collection[str]) -> dict[str, Health]:
@@ -154,13 +155,12 @@ def forget(session: Session, now: datetime) -> None:
 def _rows(session: Session, keys: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     """Returns the rows as they are, held until the transaction ends: other workers add to them, too. All take them in
     the order of their names."""
-    columns = HostHealth.__table__.columns
-    query = select(*columns).where(HostHealth.host.in_(keys)).order_by(HostHealth.host)
-    return {row.host: row._asdict() for row in session.execute(query.with_for_update())}
+    query = select(_TABLE).where(_TABLE.c.host.in_(keys)).order_by(_TABLE.c.host).with_for_update()
+    return {row.host: row._asdict() for row in session.connection().execute(query)}
 
 
 def _added(known: Mapping[str, Any] | None, key: str, contacts: Sequence[Contact]) -> dict[str, Any]:
-    row = dict(known) if known is not None else dict.fromkeys(HostHealth.__table__.columns.keys()) | {"host": key}
+    row = dict(known) if known is not None else dict.fromkeys(_TABLE.columns.keys()) | {"host": key}
     history = list(row["history"] or [])
     for contact in sorted(contacts, key=lambda contact: contact.at):
         history.append(contact.packed())
