@@ -66,7 +66,7 @@ class Console:
         local = LocalConnector(allowed=settings.allow_local)
         simulated = SimulatedConnector(settings.simulated_dir)
         router = Router({Executor.SSH: over_ssh, Executor.LOCAL: local, Executor.SIMULATE: simulated})
-        return make_worker_app(self.runtime, router)
+        return make_worker_app(self.runtime, router, over_ssh)
 
 
 def build(settings: Settings) -> Console:

@@ -21,9 +21,11 @@ def upgrade() -> None:
     _add_steps()
     _add_digests()
     _add_health()
+    _add_connection_tests()
 
 
 def downgrade() -> None:
+    _drop_connection_tests()
     _remove_files()
     _drop_health()
     _drop_digests()
@@ -142,3 +144,37 @@ def _remove_files() -> None:
             batch.drop_column(name)
     op.drop_table("job_files")
     op.drop_table("uploaded_files")
+
+
+def _add_connection_tests() -> None:
+    """Connections that workers are asked to test."""
+    op.create_table(
+        "connection_tests",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("batch", sa.String(length=32), nullable=False),
+        sa.Column("host", sa.String(length=320), nullable=False),
+        sa.Column("address", sa.String(length=255), nullable=False),
+        sa.Column("port", sa.Integer(), nullable=False),
+        sa.Column("user", sa.String(length=64), nullable=False),
+        sa.Column("credential", sa.String(length=64), nullable=True),
+        sa.Column("jump", sa.String(length=1000), nullable=True),
+        sa.Column("host_key_policy", sa.String(length=16), nullable=True),
+        sa.Column("executor", sa.String(length=16), nullable=False),
+        sa.Column("run_as", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("connect_ms", sa.Integer(), nullable=False),
+        sa.Column("requested_by", sa.String(length=150), nullable=False),
+        sa.Column("requested_at", UTCDateTime(), nullable=False),
+        sa.Column("next_publish_at", UTCDateTime(), nullable=True),
+        sa.Column("done_at", UTCDateTime(), nullable=True),
+        sa.Column("ok", sa.Boolean(), nullable=True),
+        sa.Column("findings", sa.JSON(none_as_null=True), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_connection_tests_batch", "connection_tests", ["batch"])
+    op.create_index("ix_connection_tests_done_at", "connection_tests", ["done_at"])
+    op.create_index("ix_connection_tests_host_id", "connection_tests", ["host", "id"])
+
+
+def _drop_connection_tests() -> None:
+    op.drop_table("connection_tests")

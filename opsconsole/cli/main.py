@@ -48,6 +48,7 @@ COMMANDS = {
     "credentials": "opsconsole.cli.credentials:credentials",
     "trust": "opsconsole.cli.trust:trust",
     "host-keys": "opsconsole.cli.host_keys:host_keys",
+    "test": "opsconsole.cli.conntest:test",
     "token": "opsconsole.cli.tokens:token",
     "bench": "opsconsole.cli.bench:bench",
     "demo-fleet": "opsconsole.cli.local:demo_fleet",

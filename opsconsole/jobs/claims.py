@@ -4,7 +4,7 @@ Longer than 400 lines because all of it is read in one transaction by one reader
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -23,12 +23,12 @@ from opsconsole.errors import Unavailable
 from opsconsole.hostset import parse_host
 from opsconsole.inventory.executor import Executor
 from opsconsole.inventory.profiles import profiles_of
-from opsconsole.inventory.service import frozen_hosts
 from opsconsole.jobs import becoming, loading
 from opsconsole.jobs.authentication import Authenticator, Login, Stored
 from opsconsole.jobs.becoming import RUN_AS_SECRET
 from opsconsole.jobs.compose import compose
 from opsconsole.jobs.executing import executor_of
+from opsconsole.jobs.freezing import frozen_since
 from opsconsole.jobs.launch import PASSWORD_SECRET
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.options import RunOptions
@@ -172,7 +172,7 @@ class ClaimReader:
         rows = session.execute(query).all()
         runs = {row.id: Delivered._make((*row, _new_mark(row.id, row.fence + 1))) for row in rows}
         self._permitted = self._read_permissions(session, {run.job_id for run in runs.values()})
-        self._frozen = _read_frozen(session, runs.values())
+        self._frozen = frozen_since(session, {run.id: run.host for run in runs.values()})
         return runs
 
     def refusal(self, run: Delivered) -> dict[str, Any] | None:
@@ -356,8 +356,19 @@ class ClaimReader:
         keys, policy = trust.known_keys, trust.host_key_policy
         user = self._settings.remote_user
         target = Target(place.host, place.address, place.port, user, keys, policy, profile=profile, via=hops)
+        target = replace(target, authorities=trust.authorities, revoked_keys=trust.revoked_keys)
         target = replace(target, executor=executor_of(session, self._settings, name))
         return target, trust.blocked or problem
+
+    def login(
+        self, session: Session, choice: Choice, host: str, user: str, what: What, now: datetime
+    ) -> tuple[Auth, Become | None, Unreached | None]:
+        """Returns what ``host`` is logged in to with as ``user``, the account to become then, and why that cannot be if
+        so."""
+        stored = self._authenticator.stored(session, [choice, *becoming.choices([what])], now=now)
+        auth, problem = self._authenticator.login(choice, host, user, stored)
+        wanted, other = becoming.become(what, None, auth, host, user, self._authenticator, stored)
+        return auth, wanted, problem or other
 
     def _hops(
         self, choose: Callable[[Step], Choice], route: Route, trusted: Mapping[Place, Trust], stored: Stored
@@ -383,17 +394,6 @@ class ClaimReader:
             text = f"The credential {choice.name!r} is for port {step.usual_port} of this host alone."
             return Auth(identity=f"credential {choice.name}"), Unreached(Reason.CREDENTIAL, text)
         return self._authenticator.login(choice, step.host, user, stored)
-
-
-def _read_frozen(session: Session, runs: Iterable[Delivered]) -> dict[int, str]:
-    """Returns what is told of the runs whose hosts are frozen now: they were not when the job was launched."""
-    names = {run.id: parse_host(run.host).name for run in runs}
-    frozen = frozen_hosts(session, names.values())
-    return {run_id: _told_frozen(frozen[name.lower()]) for run_id, name in names.items() if name.lower() in frozen}
-
-
-def _told_frozen(reason: str | None) -> str:
-    return "Not started: the host was frozen after the job was launched" + (f" ({reason})." if reason else ".")
 
 
 def _script(job: _JobFacts, run: Delivered) -> bytes:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from opsconsole.credentials.external import Fetched, Fetcher
 from opsconsole.errors import Unavailable
 from opsconsole.jobs.claims import Claim
-from opsconsole.jobs.ports import Auth, PrivateKey, Unreached
+from opsconsole.jobs.ports import Auth, PrivateKey, Target, Unreached
 from opsconsole.jobs.states import Reason
 
 
@@ -14,22 +14,28 @@ def fetched(claim: Claim, sources: Fetcher | None) -> Claim:
     is not. Never raises."""
     if claim.problem is not None:
         return claim
+    target, auth, problem = usable(claim.target, claim.auth, sources)
+    return replace(claim, target=target, auth=auth, problem=problem)
+
+
+def usable(target: Target, auth: Auth, sources: Fetcher | None) -> tuple[Target, Auth, Unreached | None]:
+    """Returns both with their external credentials fetched, and why one could not be if so. Never raises."""
     hops = []
-    for hop in claim.target.via:
+    for hop in target.via:
         try:
             hops.append(replace(hop, auth=_login(hop.auth, hop.user, sources)))
         except Unavailable as error:
-            return _without(claim, Reason.JUMP, f"Jump host {hop.host}: {error.detail}")
+            return target, auth, _missing(Reason.JUMP, f"Jump host {hop.host}: {error.detail}")
     try:
-        auth = _login(claim.auth, claim.target.user, sources)
+        mine = _login(auth, target.user, sources)
     except Unavailable as error:
-        return _without(claim, Reason.CREDENTIAL, f"{claim.auth.identity}: {error.detail}")
-    return replace(claim, auth=auth, target=replace(claim.target, via=tuple(hops)))
+        return target, auth, _missing(Reason.CREDENTIAL, f"{auth.identity}: {error.detail}")
+    return replace(target, via=tuple(hops)), mine, None
 
 
-def _without(claim: Claim, reason: Reason, sentence: str) -> Claim:
+def _missing(reason: Reason, sentence: str) -> Unreached:
     # Who holds it may be back at the next try.
-    return replace(claim, problem=Unreached(reason, sentence, retryable=True))
+    return Unreached(reason, sentence, retryable=True)
 
 
 def _login(auth: Auth, user: str, sources: Fetcher | None) -> Auth:

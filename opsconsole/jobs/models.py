@@ -258,6 +258,36 @@ class OutputChunk(Base):
     data: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class ConnectionTest(Base):
+    """One host whose connection a worker is asked to test, with those asked for together (``batch``).
+
+    It says where and as whom as a host run does; ``run_as`` is that part of ``what.What``. ``findings`` are those of
+    ``jobs.probe``, none until a worker was there, and ``ok`` whether the last of them did not fail.
+    """
+
+    __tablename__ = "connection_tests"
+    __table_args__ = (Index("ix_connection_tests_host_id", "host", "id"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    batch: Mapped[str] = mapped_column(String(32), index=True)
+    host: Mapped[str] = mapped_column(String(320))
+    address: Mapped[str] = mapped_column(String(255))
+    port: Mapped[int]
+    user: Mapped[str] = mapped_column(String(64))
+    credential: Mapped[str | None] = mapped_column(String(64))
+    jump: Mapped[str | None] = mapped_column(String(1000))
+    host_key_policy: Mapped[str | None] = mapped_column(String(16))
+    executor: Mapped[str] = mapped_column(String(16))
+    run_as: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    connect_ms: Mapped[int]
+    requested_by: Mapped[str] = mapped_column(String(150))
+    requested_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    next_publish_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    done_at: Mapped[datetime | None] = mapped_column(UTCDateTime, index=True)
+    ok: Mapped[bool | None]
+    findings: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
+
+
 class WorkerProcess(Base):
     """A worker process. ``beat`` only grows; one that stands still for long is a lost worker, whatever clocks say."""
 

@@ -357,6 +357,9 @@ class Dispatcher(Protocol):
     def publish_scans(self, scan_ids: Sequence[int]) -> None:
         """Sends one message per host whose keys are to be collected. Raises ``Unavailable`` as ``publish`` does."""
 
+    def publish_tests(self, test_ids: Sequence[int]) -> None:
+        """Sends one message per connection to be tested. Raises ``Unavailable`` as ``publish`` does."""
+
     def attach(self, runs: Sequence[tuple[int, int]]) -> None:
         """Sends one message per ``(host_run_id, fence)`` of running commands that nobody follows. Raises
         ``Unavailable`` when the broker does not answer."""

@@ -5,7 +5,8 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
-from opsconsole.jobs.ports import Auth, ConnectionFacts, KnownKey, Limits, Target, Unreached
+from opsconsole.jobs.ports import Auth, Become, ConnectionFacts, KnownKey, Limits, Target, Unreached
+from opsconsole.jobs.probe import Finding
 from opsconsole.jobs.states import Reason
 from opsconsole.ssh import failures, hostkeys
 from opsconsole.ssh.channel import SEND_FAILURES, RunChannel
@@ -15,6 +16,7 @@ from opsconsole.ssh.jump import Bastions, Passage, still_trusted
 from opsconsole.ssh.keys import KeyRing, Offload, Proofs
 from opsconsole.ssh.networks import Network, NetworkPolicy
 from opsconsole.ssh.pool import Kept, Key, Pool
+from opsconsole.ssh.probe import Probe
 from opsconsole.ssh.scanning import kinds_of, shown_key
 from opsconsole.ssh.session import SshSession
 from opsconsole.ssh.sockets import dial
@@ -90,6 +92,12 @@ class ParamikoConnector:
             if shown.reason is not Reason.PROTOCOL or shown.retryable:
                 break
         return tuple(found) or problem or ()
+
+    def probe(self, target: Target, auth: Auth, limits: Limits, become: Become | None = None) -> list[Finding]:
+        """Returns what is found on the way to ``target``, step by step; see ``opsconsole.jobs.probe.Prober``."""
+        return Probe(self._keys, self._policy, self._bastions, self._tick_seconds, limits.connect).of(
+            target, auth, become
+        )
 
     def close(self) -> None:
         """Ends every kept connection; those in use end with their runs, or with the jump host they go through."""

@@ -53,9 +53,7 @@ def _enter(
     line: Line, tick_seconds: float, target: Target, auth: Auth, proofs: Proofs, deadline: Deadline, *, certified: bool
 ) -> tuple[tuple[ClientTransport, KnownKey] | Unreached, KnownKey | None]:
     """Returns what ``enter`` does, and what the server showed."""
-    kind = LegacyTransport if target.profile is Profile.LEGACY else ClientTransport
-    known = [key.algorithm for key in target.known_keys]
-    transport = kind(Wire(line, tick_seconds), known, certified=certified)
+    transport = transport_on(line, tick_seconds, target, certified=certified)
     try:
         host_key = handshake(transport, target, auth, proofs, deadline)
     except BaseException:
@@ -68,6 +66,14 @@ def _enter(
     return (transport, host_key), host_key
 
 
+def transport_on(line: Line, tick_seconds: float, target: Target, *, certified: bool) -> ClientTransport:
+    """Returns a connection over ``line`` that has not begun, of the kind that the target's profile asks for;
+    ``certified`` is ``ClientTransport``'s."""
+    kind = LegacyTransport if target.profile is Profile.LEGACY else ClientTransport
+    known = [key.algorithm for key in target.known_keys]
+    return kind(Wire(line, tick_seconds), known, certified=certified)
+
+
 def handshake(
     transport: ClientTransport, target: Target, auth: Auth, proofs: Proofs, deadline: Deadline
 ) -> KnownKey | Unreached:
@@ -75,19 +81,29 @@ def handshake(
 
     The host key is checked before anything secret is sent. The caller ends the transport when this fails.
     """
+    shown = exchange_keys(transport, target, deadline)
+    if isinstance(shown, Unreached):
+        return shown
+    return hostkeys.check(target, shown) or log_in(transport, target, auth, proofs, deadline, []) or shown
+
+
+def exchange_keys(transport: ClientTransport, target: Target, deadline: Deadline) -> KnownKey | Unreached:
+    """Returns the key or certificate that the server proved to hold, which nobody has judged yet, or why there is
+    none."""
     transport.negotiate()
     shown = transport.shown_key if transport.ready.wait(deadline.left) and transport.is_active() else None
-    if shown is None:
-        return failures.no_negotiation(transport, target, deadline)
-    return hostkeys.check(target, shown) or _log_in(transport, target, auth, proofs, deadline) or shown
+    return shown or failures.no_negotiation(transport, target, deadline)
 
 
-def _log_in(
-    transport: ClientTransport, target: Target, auth: Auth, proofs: Proofs, deadline: Deadline
+def log_in(
+    transport: ClientTransport, target: Target, auth: Auth, proofs: Proofs, deadline: Deadline, tried: list[Proof]
 ) -> Unreached | None:
+    """Returns why we are not logged in, or ``None`` when we are; the last of what is added to ``tried`` was it then.
+
+    Call only once the host key was checked.
+    """
     prover = Prover(transport)
     transport.auth_handler = prover
-    tried: list[Proof] = []
     try:
         prover.ask_for_service()
         if not prover.service.wait(deadline.left):

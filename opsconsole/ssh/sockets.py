@@ -19,12 +19,15 @@ def dial(target: Target, policy: NetworkPolicy, deadline: Deadline) -> tuple[soc
     """Returns a connected socket and the address it leads to, or why there is none."""
     found = resolve(target, deadline)
     allowed = found if isinstance(found, Unreached) else permitted(found, policy)
-    if isinstance(allowed, Unreached):
-        return allowed
+    return allowed if isinstance(allowed, Unreached) else reach(allowed, target.port, deadline)
+
+
+def reach(allowed: list[Address], port: int, deadline: Deadline) -> tuple[socket.socket, Address] | Unreached:
+    """Returns a socket connected to the first of ``allowed`` that answers and its address, or why none does."""
     problem: Unreached | None = None
     for place, address in enumerate(allowed):
         # Each address gets a fair part of the time that is left, the last one all of it.
-        result = _connect(address, target.port, deadline.left / (len(allowed) - place), deadline.seconds)
+        result = _connect(address, port, deadline.left / (len(allowed) - place), deadline.seconds)
         if isinstance(result, socket.socket):
             return result, address
         problem = result

@@ -87,6 +87,9 @@ class ClientTransport(Transport):
         MSG_CHANNEL_CLOSE: lambda channel, m: channel._handle_close(m),
     }
 
+    # The cipher that was agreed on.
+    remote_cipher: str
+
     def __init__(self, wire: Wire, known_algorithms: Sequence[str], *, certified: bool = False) -> None:
         super().__init__(wire, default_window_size=WINDOW, packetizer_class=Packets)  # type: ignore[arg-type]
         self.wire = wire

@@ -16,6 +16,7 @@ ATTACH_TASK = "opsconsole.attach"
 DISPATCH_TASK = "opsconsole.dispatch"
 LOOK_TASK = "opsconsole.look"
 SCAN_TASK = "opsconsole.scan"
+TEST_TASK = "opsconsole.test"
 TICK_TASK = "opsconsole.tick"
 _TICK_SECONDS = 60.0
 

@@ -15,7 +15,7 @@ from kombu.utils.json import dumps
 from opsconsole import crash
 from opsconsole.crash import CrashPoint
 from opsconsole.errors import Unavailable
-from opsconsole.tasks.app import ATTACH_TASK, DISPATCH_TASK, LOOK_TASK, QUEUE, RUN_TASK, SCAN_TASK
+from opsconsole.tasks.app import ATTACH_TASK, DISPATCH_TASK, LOOK_TASK, QUEUE, RUN_TASK, SCAN_TASK, TEST_TASK
 
 _log = structlog.get_logger(__name__)
 # A nudge that nobody could take within this long is of no use: the sweep was faster.
@@ -67,6 +67,10 @@ class CeleryDispatcher:
     def publish_scans(self, scan_ids: Sequence[int]) -> None:
         """Sends one message per host whose keys are to be collected. Raises ``Unavailable`` as ``publish`` does."""
         self._send_each(SCAN_TASK, scan_ids)
+
+    def publish_tests(self, test_ids: Sequence[int]) -> None:
+        """Sends one message per connection to be tested. Raises ``Unavailable`` as ``publish`` does."""
+        self._send_each(TEST_TASK, test_ids)
 
     def _send_each(self, task: str, numbers: Sequence[int]) -> None:
         try:

@@ -15,7 +15,7 @@ import opsconsole
 from opsconsole.clock import Clock
 from opsconsole.db.database import Database
 from opsconsole.errors import Unavailable
-from opsconsole.jobs import dispatch, handover, keyscan, look, recover, timekeeping
+from opsconsole.jobs import conntest, dispatch, handover, keyscan, look, recover, timekeeping
 from opsconsole.jobs.limits import Caps
 from opsconsole.jobs.perform import Performer
 from opsconsole.jobs.ports import Dispatcher
@@ -76,6 +76,7 @@ class Housekeeping:
         self._caps = Caps.parse(settings.limits)
         self._looks: list[int] = []
         self._scans: list[int] = []
+        self._tests: list[int] = []
         self.live_slots = 0
         self._thread = threading.Thread(target=self._loop, name="housekeeping", daemon=True)
         self._drainer: threading.Thread | None = None
@@ -160,6 +161,8 @@ class Housekeeping:
                     self._dispatcher.publish_looks(self._looks)
                 if self._scans:
                     self._dispatcher.publish_scans(self._scans)
+                if self._tests:
+                    self._dispatcher.publish_tests(self._tests)
                 if self._unattended:
                     self._dispatcher.attach(self._unattended)
                 silent = False
@@ -203,6 +206,7 @@ class Housekeeping:
                 dispatch.republish_soon(session, now)
             self._looks = look.due(session, now) if leads or kicked else []
             self._scans = keyscan.due(session, now) if leads or kicked else []
+            self._tests = conntest.due(session, now) if leads or kicked else []
             return dispatch.sweep(session, now, slots=self.live_slots, caps=self._caps) if leads or kicked else []
 
     def _lead(self, monotonic: float) -> bool:

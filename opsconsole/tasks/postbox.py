@@ -45,6 +45,7 @@ class Postbox:
         self._waiting: dict[Message, None] = {}
         self._looks: dict[int, None] = {}
         self._scans: dict[int, None] = {}
+        self._tests: dict[int, None] = {}
         self._to_attach: dict[Message, None] = {}
         self._lock = threading.Lock()
         self._wanted = threading.Event()
@@ -89,6 +90,12 @@ class Postbox:
             self._scans.update(dict.fromkeys(scan_ids))
         self._wanted.set()
 
+    def publish_tests(self, test_ids: Sequence[int]) -> None:
+        """Takes connections to be tested soon. Never blocks and never raises."""
+        with self._lock:
+            self._tests.update(dict.fromkeys(test_ids))
+        self._wanted.set()
+
     def attach(self, runs: Sequence[Message]) -> None:
         """Takes messages about commands that nobody follows, as ``publish`` does."""
         with self._lock:
@@ -121,10 +128,12 @@ class Postbox:
             runs, self._waiting = list(self._waiting), {}
             looks, self._looks = list(self._looks), {}
             scans, self._scans = list(self._scans), {}
+            tests, self._tests = list(self._tests), {}
             unattended, self._to_attach = list(self._to_attach), {}
         self._try(runs, self._dispatcher.publish)
         self._try(looks, self._dispatcher.publish_looks)
         self._try(scans, self._dispatcher.publish_scans)
+        self._try(tests, self._dispatcher.publish_tests)
         self._try(unattended, self._dispatcher.attach)
 
     def _try(self, messages: Sequence[Kind], send: Callable[[Sequence[Kind]], None]) -> None:

@@ -17,18 +17,29 @@ from opsconsole.db.database import Database
 from opsconsole.db.schema import require_current
 from opsconsole.errors import OpsconsoleError
 from opsconsole.jobs.claims import ClaimReader
+from opsconsole.jobs.conntest import ConnectionTester
 from opsconsole.jobs.keyscan import KeyScanner
 from opsconsole.jobs.ledger import Ledger
 from opsconsole.jobs.limits import Caps
 from opsconsole.jobs.look import Looker
 from opsconsole.jobs.perform import Bounds, Performer
 from opsconsole.jobs.ports import Connector, Dispatcher
+from opsconsole.jobs.probe import Prober
 from opsconsole.jobs.spool import Spool
 from opsconsole.jobs.states import BrokerFault
 from opsconsole.jobs.tide import Tide
 from opsconsole.runtime import Runtime
 from opsconsole.settings import Settings
-from opsconsole.tasks.app import ATTACH_TASK, DISPATCH_TASK, LOOK_TASK, RUN_TASK, SCAN_TASK, TICK_TASK, make_celery
+from opsconsole.tasks.app import (
+    ATTACH_TASK,
+    DISPATCH_TASK,
+    LOOK_TASK,
+    RUN_TASK,
+    SCAN_TASK,
+    TEST_TASK,
+    TICK_TASK,
+    make_celery,
+)
 from opsconsole.tasks.broker_look import make_look
 from opsconsole.tasks.chores import refresh_sources, tidy, tidy_files
 from opsconsole.tasks.dispatcher import CeleryDispatcher
@@ -54,6 +65,7 @@ class Services:
         self,
         runtime: Runtime,
         connector: Connector,
+        prober: Prober,
         dispatcher: Dispatcher,
         look: Callable[[], BrokerFault | None],
         label: str,
@@ -120,6 +132,15 @@ class Services:
             kick=self.housekeeping.kick,
             offload=self._housekeeping_offload,
         )
+        self.tester = ConnectionTester(
+            self._databases[0],
+            self._claim_reader(runtime),
+            prober,
+            now=runtime.clock.now,
+            kick=self.housekeeping.kick,
+            offload=self._housekeeping_offload,
+            sources=sources,
+        )
 
     def _claim_reader(self, runtime: Runtime) -> ClaimReader:
         """Returns a reader of its own for each thread that reads claims: it remembers."""
@@ -158,6 +179,7 @@ class Services:
         self.performer.draining.set()
         self.looker.draining.set()
         self.scanner.draining.set()
+        self.tester.draining.set()
         self._ledger.leave()
 
     def stop(self) -> None:
@@ -167,6 +189,7 @@ class Services:
         self.performer.await_idle()
         self.looker.await_idle()
         self.scanner.await_idle()
+        self.tester.await_idle()
         self.terminate()
 
     def terminate(self) -> None:
@@ -189,7 +212,7 @@ class Services:
         )
 
 
-def make_worker_app(runtime: Runtime, connector: Connector) -> Celery:
+def make_worker_app(runtime: Runtime, connector: Connector, prober: Prober) -> Celery:
     """Returns the Celery application of a worker process. Services start with the worker, not with this call."""
     # Beat keeps its schedule there.
     runtime.settings.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -204,7 +227,7 @@ def make_worker_app(runtime: Runtime, connector: Connector) -> Celery:
 
         def start(self, parent: Any) -> None:
             label = str(parent.hostname).split("@", 1)[0]
-            services = Services(runtime, connector, dispatcher, make_look(runtime.settings, app), label)
+            services = Services(runtime, connector, prober, dispatcher, make_look(runtime.settings, app), label)
             with _leaving_with_a_sentence():
                 services.start()
             running.append(services)
@@ -289,6 +312,11 @@ def _add_questions(app: Celery, running: list[Services]) -> None:
     def scan(*words: object, **named: object) -> None:
         for services, (scan_id,) in product(running, _numbers(1, words, named)):
             services.scanner.scan(scan_id)
+
+    @app.task(name=TEST_TASK, shared=False)
+    def test(*words: object, **named: object) -> None:
+        for services, (test_id,) in product(running, _numbers(1, words, named)):
+            services.tester.test(test_id)
 
 
 def _numbers(count: int, words: tuple[object, ...], named: object) -> list[tuple[int, ...]]:

@@ -12,6 +12,7 @@ from flask_babel import ngettext as gettext_of
 from opsconsole.inventory.executor import Executor
 from opsconsole.inventory.ways import DIRECT
 from opsconsole.jobs.options import Gate, RunOptions
+from opsconsole.jobs.probe import Stage
 from opsconsole.jobs.states import JobState, PauseReason, StopReason
 from opsconsole.jobs.what import RunAs, What
 from opsconsole.web.view_models import duration, number, size
@@ -356,3 +357,18 @@ def look_text(look: Mapping[str, Any] | None) -> str:
         "running": _("The command is still there."),
         "gone": _("Checked: the command is not there any more."),
     }.get(look["state"], _("The host could not be checked."))
+
+
+def stage_word(stage: str) -> str:
+    """Returns the name of a step of a connection test."""
+    return {
+        Stage.NAME.value: _("Name"),
+        Stage.NETWORK.value: _("Allowed network"),
+        Stage.JUMP.value: _("Jump host"),
+        Stage.TCP.value: _("TCP"),
+        Stage.KEY_EXCHANGE.value: _("Key exchange"),
+        Stage.HOST_KEY.value: _("Host key"),
+        Stage.LOGIN.value: _("Login"),
+        Stage.SHELL.value: _("Shell"),
+        Stage.RUN_AS.value: _("Run as"),
+    }.get(stage, stage)

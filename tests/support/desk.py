@@ -37,6 +37,7 @@ class Post:
         self.sent: list[tuple[int, int]] = []
         self.looks: list[int] = []
         self.scans: list[int] = []
+        self.tests: list[int] = []
         self.attached: list[tuple[int, int]] = []
         self.nudges = 0
         self.away = False
@@ -55,6 +56,11 @@ class Post:
         if self.away:
             raise Unavailable("The broker does not answer.", code="broker")
         self.scans.extend(scan_ids)
+
+    def publish_tests(self, test_ids: Sequence[int]) -> None:
+        if self.away:
+            raise Unavailable("The broker does not answer.", code="broker")
+        self.tests.extend(test_ids)
 
     def attach(self, runs: Sequence[tuple[int, int]]) -> None:
         if self.away:

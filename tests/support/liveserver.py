@@ -38,6 +38,9 @@ class NoWorkers:
     def publish_scans(self, scan_ids: Sequence[int]) -> None:
         raise AssertionError("the web never publishes")
 
+    def publish_tests(self, test_ids: Sequence[int]) -> None:
+        raise AssertionError("the web never publishes")
+
     def nudge(self) -> None:
         pass
 

@@ -4,6 +4,7 @@ from flask import Blueprint, Flask, Response, jsonify
 
 from opsconsole.accounts.permissions import Permission
 from opsconsole.web.api import (
+    connection_tests,
     console,
     control,
     credentials,
@@ -34,6 +35,7 @@ _FEATURES = (
     tokens,
     fleet,
     host_keys,
+    connection_tests,
     inventory,
     inventory_files,
     inventory_sources,

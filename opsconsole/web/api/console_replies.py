@@ -175,6 +175,40 @@ class HostKeyScan(Answer):
     hosts: list[ScannedHost]
 
 
+class TestedStep(Answer):
+    """One step of a test: `ok`, `warned` or `failed`, how long it took, and one sentence."""
+
+    stage: str
+    verdict: str
+    ms: int
+    detail: str
+
+
+class TestedHost(Answer):
+    """One host of a test; ``ok`` is ``null`` until a worker was there."""
+
+    host: str
+    address: str
+    port: int
+    user: str
+    done: bool
+    done_at: str | None
+    ok: bool | None
+    steps: list[TestedStep]
+
+
+class ConnectionTest(Answer):
+    """A test of connections: ``done`` of ``count`` hosts were tried, ``failed`` of them in vain."""
+
+    test: str
+    requested_by: str
+    requested_at: str
+    count: int
+    done: int
+    failed: int
+    hosts: list[TestedHost]
+
+
 class RemovedHostKeys(Answer):
     """How many host keys were forgotten."""
 

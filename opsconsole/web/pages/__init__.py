@@ -10,6 +10,7 @@ from opsconsole.jobs import queries
 from opsconsole.jobs.notices import Notice, notices
 from opsconsole.web import view_models, words
 from opsconsole.web.pages import (
+    connection_tests,
     control,
     credentials,
     files,
@@ -31,6 +32,7 @@ from opsconsole.web.pages import (
 from opsconsole.web.unit_of_work import read, runtime
 
 __all__ = [
+    "connection_tests",
     "control",
     "credentials",
     "files",

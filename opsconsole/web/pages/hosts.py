@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 from opsconsole.accounts.permissions import Permission
 from opsconsole.errors import Conflict, FieldError, Invalid, OpsconsoleError
 from opsconsole.inventory import fields, groups, hostkey_desk, service
+from opsconsole.jobs import conntest
 from opsconsole.jobs.queries import by_host
 from opsconsole.web import health, inventory
 from opsconsole.web.auth import actor, requires
@@ -196,6 +197,7 @@ def _host(database: Session, name: str, *, error: OpsconsoleError | None = None)
         keys=[key for key in keys if (key.address, key.port) == (address.lower(), port)],
         met=health.whole(database, actor(), entry.name),
         health=health,
+        test=conntest.last(database, entry.name),
         runs=by_host.recent(database, actor(), [entry.name], limit=_HISTORY).get(entry.name, []),
         credentials=choices(database),
         remote_user=settings.remote_user,

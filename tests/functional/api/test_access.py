@@ -93,6 +93,8 @@ API = {
     "api.host_keys.remove_host_keys": Permission.TRUST_HOST_KEYS,
     "api.host_keys.scan_host_keys": Permission.RUN,
     "api.host_keys.key_scan": Permission.VIEW,
+    "api.connection_tests.test_connections": Permission.RUN,
+    "api.connection_tests.connection_test": Permission.VIEW,
     "api.host_keys.list_authorities": Permission.VIEW,
     "api.host_keys.add_authority": Permission.TRUST_HOST_KEYS,
     "api.host_keys.revoke_authority": Permission.TRUST_HOST_KEYS,

@@ -211,6 +211,13 @@ def test_an_unknown_host_key_is_shown_and_trusted(cli: Run) -> None:
         assert fingerprint not in cli("host-keys", "list").stdout
         assert cli("host-keys", "trust", fingerprint, "--yes").returncode == 2
 
+        tested = cli("test", f"{place},demo01")
+        assert tested.returncode == 3
+        assert "1 of 2 hosts can be used." in tested.stderr
+        assert re.search(r"\+ shell .* Commands run as ", tested.stdout)
+        assert re.search(r"! host_key .* is not known yet", tested.stdout)
+        assert fingerprint in cli("host-keys", "list", "--status", "offered").stdout
+
         collected = cli("host-keys", "scan", place)
         assert (collected.returncode, collected.stdout.split()[-2:]) == (0, ["keys:", "1"])
         assert fingerprint in cli("host-keys", "list", "--status", "offered").stdout
