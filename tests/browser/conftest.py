@@ -15,6 +15,10 @@ from tests.functional.api.play import Play
 from tests.support.liveserver import LiveServer, serve
 from tests.support.requirements import need_chromium
 
+# Not every refusal of the content security policy is told on the console.
+_TELL_REFUSALS = """document.addEventListener("securitypolicyviolation", (event) =>
+  console.error(`policy refused ${event.effectiveDirective}: ${event.blockedURI}`))"""
+
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args() -> dict[str, Any]:
@@ -56,7 +60,7 @@ class Watch:
         self.note(f"script: {error}")
 
     def request(self, request: Request) -> None:
-        if not request.url.startswith((self.origin, "data:", "blob:")):
+        if not request.url.startswith((f"{self.origin}/", "data:", "blob:")):
             self.note(f"foreign request: {request.url}")
 
     def response(self, response: Response) -> None:
@@ -91,6 +95,7 @@ def new_page(browser: Browser, live: LiveServer, watch: Watch) -> Iterator[Calla
         size: Any = {"width": width, "height": 900}
         context = browser.new_context(java_script_enabled=javascript, viewport=size, locale="en-US", **more)
         contexts.append(context)
+        context.add_init_script(_TELL_REFUSALS)
         page = context.new_page()
         page.set_default_timeout(15_000)
         for event in ("console", "request", "response", "dialog"):
