@@ -117,10 +117,23 @@ class ConsoleClient:
         row: Body = self.get(f"jobs/{job}/hosts/{_segment(host)}")
         return row
 
-    def groups(self, job: int) -> list[Body]:
-        """Returns the hosts of the job grouped by exit and output, as far as they have finished."""
-        groups: list[Body] = self.get(f"jobs/{job}/groups")["groups"]
+    def groups(self, job: int, alike: str | None = None) -> list[Body]:
+        """Returns the hosts of the job grouped by exit and output, as far as they have finished.
+
+        ``alike`` is the mode of the API; without it the usual one.
+        """
+        groups: list[Body] = self.get(f"jobs/{job}/groups", mode=alike, limit=10_000)["groups"]
         return groups
+
+    def group(self, job: int, g: str, alike: str | None, *, from_line: int = 1, limit: int = 1000) -> Body:
+        """Returns one group, with lines of what its hosts said, once."""
+        group: Body = self.get(f"jobs/{job}/groups/{g}", mode=alike, from_line=from_line, limit=limit)
+        return group
+
+    def group_diff(self, job: int, g: str, against: str, alike: str | None) -> Body:
+        """Returns how one group departs from another."""
+        found: Body = self.get(f"jobs/{job}/groups/{g}/diff", mode=alike, against=against)
+        return found
 
     def output(
         self, job: int, host: int | str, *, from_line: int = 1, limit: int = 1000, step: str | None = None

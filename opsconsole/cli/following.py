@@ -21,7 +21,8 @@ from opsconsole.errors import Unavailable
 
 @dataclass(frozen=True, slots=True)
 class Showing:
-    """How a person wants to see a job. ``mode`` is ``gathered``, ``lines`` or ``None`` for what fits stdout."""
+    """How a person wants to see a job. ``mode`` is ``gathered``, ``lines`` or ``None`` for what fits stdout; ``alike``
+    says what one group is, by the modes of the API."""
 
     mode: str | None = None
     diff: bool = False
@@ -29,6 +30,7 @@ class Showing:
     largest: bool = False
     colour: bool | None = None
     as_json: bool = False
+    alike: str | None = None
 
     @classmethod
     def of_options(cls, options: Mapping[str, Any]) -> "Showing":
@@ -40,6 +42,7 @@ class Showing:
             largest=options["largest"],
             colour=options["colour"],
             as_json=options["as_json"],
+            alike=options.get("alike"),
         )
 
     def terminal(self) -> Terminal:
@@ -65,7 +68,7 @@ def see_through(client: ConsoleClient, job: int, showing: Showing, terminal: Ter
     if left is Left.DETACHED:
         terminal.note(f"#{job} goes on. Return to it with: opsconsole attach {job}", always=True)
         return ExitCode.OK
-    groups = client.groups(job)
+    groups = client.groups(job, showing.alike)
     if showing.as_json:
         click.echo(json.dumps({"event": "groups", "id": None, "data": {"groups": groups}}))
     else:
@@ -87,7 +90,7 @@ def see_through(client: ConsoleClient, job: int, showing: Showing, terminal: Ter
 def _show(
     client: ConsoleClient, job: int, groups: list[Body], showing: Showing, terminal: Terminal, *, live: bool
 ) -> None:
-    gathered = Gathered(client, terminal, job, diff=showing.diff)
+    gathered = Gathered(client, terminal, job, diff=showing.diff, alike=showing.alike)
     if live:
         gathered.show_trouble_only(groups)
     else:

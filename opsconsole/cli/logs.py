@@ -77,7 +77,8 @@ def _print_all(client: ConsoleClient, job: int, showing: Showing, terminal: Term
         for index in range(len(printer.hosts)):
             printer.show(index)
     else:
-        Gathered(client, terminal, job, diff=showing.diff, fds=fds).show(client.groups(job))
+        gathered = Gathered(client, terminal, job, diff=showing.diff, fds=fds, alike=showing.alike)
+        gathered.show(client.groups(job, showing.alike))
 
 
 def _print_lines(

@@ -29,6 +29,7 @@ from opsconsole.cli.render import job_row
 from opsconsole.cli.terminal import Terminal, harmless
 from opsconsole.errors import ConfirmationRequired, Invalid
 from opsconsole.hostset import STATES_HINT, state_letters
+from opsconsole.jobs.similarity import Mode
 from opsconsole.settings import Settings
 
 P = ParamSpec("P")
@@ -54,12 +55,22 @@ def showing_options(command: Callable[P, None]) -> Callable[P, None]:
     return command
 
 
+# Apart from the others: of files, a mode is something else.
+alike_option = click.option(
+    "--mode",
+    "alike",
+    type=click.Choice([mode.value for mode in Mode]),
+    help="What is one group: to the byte, but for colours, or (as usual) but for times, sizes and PIDs, too.",
+)
+
+
 @click.command(cls=CommandLine, context_settings={"allow_interspersed_args": False})
 @target_options
 @login_options
 @what_options
 @control_options
 @showing_options
+@alike_option
 @click.option("--yes", metavar="[=N]", help="Do not ask; with a number only if that many hosts are meant.")
 @click.option("--reason", help="Why; kept with the job.")
 @click.option("--detach", is_flag=True, help="Print the job's id and leave.")
@@ -143,6 +154,7 @@ def jobs(*, as_json: bool, **query: Any) -> int:
 @click.command()
 @click.argument("job", type=int)
 @showing_options
+@alike_option
 @edge
 def attach(job: int, **options: Any) -> int:
     """Return to a job: its progress, its output at the end, its exit code."""
@@ -158,6 +170,7 @@ def attach(job: int, **options: Any) -> int:
 @click.option("--stream", type=click.Choice(["both", "stdout", "stderr"]), default="both")
 @click.option("--step", type=click.Choice(["check", "act", "verify"]), help="Only what this step of HOST wrote.")
 @showing_options
+@alike_option
 @edge
 def logs(job: int, host: str | None, *, follow: bool, stream: str, step: str | None, **options: Any) -> int:
     """Print what HOST, or every host, of a job has written."""
@@ -185,6 +198,7 @@ def logs(job: int, host: str | None, *, follow: bool, stream: str, step: str | N
 @click.option("--ask-run-as-password", is_flag=True, help="Ask for the password of the account to run as, too.")
 @click.option("--detach", is_flag=True, help="Print the job's id and leave.")
 @showing_options
+@alike_option
 @edge
 def rerun(job: int, *, yes: str | None, reason: str | None, detach: bool, **options: Any) -> int:
     """Run a job's command again on its hosts in the given states."""

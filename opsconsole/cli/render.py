@@ -7,6 +7,7 @@ from typing import Any
 
 from opsconsole.cli.client import Body, ConsoleClient
 from opsconsole.cli.terminal import Terminal
+from opsconsole.jobs.similarity import Mode
 
 _RULE = "-" * 15
 _PAGE = 10_000
@@ -69,12 +70,14 @@ class Gathered:
         *,
         diff: bool = False,
         fds: Collection[int] = BOTH,
+        alike: str | None = None,
     ) -> None:
         self._client = client
         self._terminal = terminal
         self._job = job
         self._diff = diff
         self._fds = fds
+        self._alike = alike
 
     def show(self, groups: list[Body]) -> None:
         """Prints ``groups``, good ones first; with ``diff`` the first in full and the others as differences to it."""
@@ -98,7 +101,19 @@ class Gathered:
                 self._terminal.note(trouble_line(group), always=True, fg="red")
 
     def _lines(self, group: Body) -> Iterator[Line]:
+        if group.get("variants", 1) > 1 and self._alike != Mode.EXACT:
+            return self._masked(group)
         return lines_of(self._client, self._job, group["i"], fds=self._fds)
+
+    def _masked(self, group: Body) -> Iterator[Line]:
+        """Yields what the hosts of a group have in common: one host's lines would be wrong for the others."""
+        from_line = 1
+        while True:
+            page = self._client.group(self._job, group["g"], self._alike, from_line=from_line, limit=_PAGE)["lines"]
+            yield from (Line(number, fd, text) for number, fd, text in page if fd in self._fds)
+            if len(page) < _PAGE:
+                return
+            from_line = page[-1][0] + 1
 
     def _show_block(self, group: Body, lines: Iterator[Line]) -> list[str]:
         """Prints header and lines, nothing when there are none, and returns the lines if they are to be compared."""
@@ -116,11 +131,18 @@ class Gathered:
         return shown
 
     def _show_difference(self, group: Body, reference: list[str], other: Body) -> None:
-        lines = [line.text for line in self._lines(group)]
         self._header(group)
         self._terminal.line(f"--- {other['folded']}")
         self._terminal.line(f"+++ {group['folded']}")
-        for text in list(difflib.unified_diff(reference, lines, lineterm="", n=2))[2:]:
+        if self._fds == BOTH:
+            found = self._client.group_diff(self._job, group["g"], other["g"], self._alike)
+            for hunk in found["hunks"]:
+                self._terminal.host_line(hunk["at"])
+                for sign, text in hunk["lines"]:
+                    self._terminal.host_line(f"{sign}{text}")
+            return
+        lines = [line.text for line in self._lines(group)]
+        for text in list(difflib.unified_diff(reference, lines, lineterm=""))[2:]:
             self._terminal.host_line(text)
 
     def _show_trouble(self, group: Body) -> None:
@@ -135,8 +157,12 @@ class Gathered:
 
     def _header(self, group: Body) -> None:
         self._terminal.line(_RULE)
-        self._terminal.line(f"{group['folded']} ({group['count']})", bold=True)
+        self._terminal.line(f"{group['folded']} ({group['count']}{_variants(group)})", bold=True)
         self._terminal.line(_RULE)
+
+
+def _variants(group: Body) -> str:
+    return f", {group['variants']} variants" if group.get("variants", 1) > 1 else ""
 
 
 def _end(group: Body) -> str:

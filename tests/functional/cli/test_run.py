@@ -62,7 +62,20 @@ def test_equal_output_is_printed_once_and_trouble_at_the_end(mixed: FakeConsole,
     assert result.exit_code == 1
 
 
+def test_what_varies_is_masked_and_counted(mixed: FakeConsole, call: Call) -> None:
+    mixed.story.groups = [_group(0, "web[1-2]", 2, g="ab12", variants=2)]
+    mixed.story.answers["jobs/7/groups/ab12"] = {"lines": [[1, 1, "up ‹duration›"]]}
+    result = call("logs", "7", "-b", "--mode", "similar")
+    assert result.stdout == "---------------\nweb[1-2] (2, 2 variants)\n---------------\nup ‹duration›\n"
+    asked = [one for one in mixed.asked if one.path.startswith("jobs/7/groups")]
+    assert [one.query["mode"] for one in asked] == ["similar", "similar"]
+    mixed.story.groups = [_group(0, "web[1-2]", 2, g="ab12", variants=1)]
+    assert "OpenSSL 3.0.15\n" in call("logs", "7", "-b", "--mode", "exact").stdout
+
+
 def test_diff_shows_the_first_group_and_what_the_others_have_else(mixed: FakeConsole, call: Call) -> None:
+    lines = [["-", "OpenSSL 3.0.15"], ["+", "OpenSSL 3.0.11"], [" ", "done"]]
+    mixed.story.answers["jobs/7/groups/3/diff"] = {"hunks": [{"at": "@@ -1,2 +1,2 @@", "lines": lines}]}
     result = call("run", "--diff", "-w", "web[1-5]", "--", "openssl", "version")
     assert result.stdout == (
         "---------------\nweb[1-2] (2)\n---------------\nOpenSSL 3.0.15\ndone\n"
