@@ -49,7 +49,9 @@ def _drop_executors() -> None:
 
 
 def _add_steps() -> None:
+    op.add_column("jobs", sa.Column("step", sa.String(length=8), nullable=True))
     op.add_column("host_runs", sa.Column("step", sa.String(length=8), nullable=True))
+    op.add_column("host_runs", sa.Column("so_far", sa.JSON(none_as_null=True), nullable=True))
     op.create_table(
         "run_steps",
         sa.Column("host_run_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -70,7 +72,9 @@ def _add_steps() -> None:
 
 def _drop_steps() -> None:
     op.drop_table("run_steps")
+    op.drop_column("host_runs", "so_far")
     op.drop_column("host_runs", "step")
+    op.drop_column("jobs", "step")
 
 
 def _add_digests() -> None:

@@ -96,7 +96,9 @@ def become_options(command: Callable[P, None]) -> Callable[P, None]:
         click.option("--run-as-credential", help="With what: none, login, cred:NAME or password."),
         click.option("--check", metavar="TEXT", help="Run before COMMAND: exit 0 goes on, 77 means nothing to do."),
         click.option("--verify", metavar="TEXT", help="Run after COMMAND; the host fails unless it exits 0."),
-        click.option("--step-barrier", type=click.Choice(["host"]), help="What a host waits for before a step."),
+        click.option(
+            "--step-barrier", type=click.Choice(["host", "wave"]), help="wave: all hosts of a wave pass a step first."
+        ),
         click.option("--raw", is_flag=True, help="For network devices: over a terminal, with no guard on the host."),
         click.option("--raw-typed", is_flag=True, help="With --raw: line by line at the prompt, without trying exec."),
         click.option("--ask-run-as-password", is_flag=True, help="Ask for its password, given once on each host."),

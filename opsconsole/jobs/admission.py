@@ -19,6 +19,11 @@ NOT_STARTED: Mapping[StopReason, tuple[RunState, Reason, str]] = {
     StopReason.DEADLINE: (RunState.SKIPPED, Reason.JOB_TIMEOUT, "Not started: the job's time was over."),
     StopReason.OPERATOR: (RunState.CANCELLED, Reason.BEFORE_START, "Cancelled before it started."),
 }
+_IN_BETWEEN = "Ended between two steps: "
+_WITHOUT_WORDS = {
+    Reason.BEFORE_START: "it was cancelled.",
+    Reason.NOT_PERMITTED: "who launched the job may no longer run commands.",
+}
 # A run that goes back to wait for its turn is nobody's, and no message of it is on the way.
 BACK_TO_PENDING: Mapping[str, Any] = {
     "owner": None,
@@ -28,6 +33,13 @@ BACK_TO_PENDING: Mapping[str, Any] = {
     "next_publish_at": None,
     "publishes": 0,
 }
+
+
+def between_steps(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the columns of a host that would not be started, where steps of it have run already."""
+    reason, detail = Reason(values["reason"]), str(values.get("detail") or "")
+    why = _WITHOUT_WORDS.get(reason) or detail.removeprefix(NOT_STARTED_PREFIX)
+    return {**values, "reason": Reason.BETWEEN_STEPS.value, "detail": f"{_IN_BETWEEN}{why}"[:500]}
 
 
 def over_budget(allowed: int | None, count_unreachable: bool, *, f: int, k: int, u: int, lost: int) -> bool:

@@ -12,6 +12,7 @@ from opsconsole.jobs.limits import Caps, Room
 from opsconsole.jobs.models import HostRun
 from opsconsole.jobs.options import RunOptions
 from opsconsole.jobs.states import IN_FLIGHT, RunState
+from opsconsole.jobs.steps import Step, until
 from opsconsole.jobs.waves import parse_limit_per
 
 _IN_FLIGHT = [state.value for state in IN_FLIGHT]
@@ -20,11 +21,13 @@ _PAGE_SPARE = 50
 
 
 class Place(NamedTuple):
-    """What choosing asks of a job: its id, whether it goes in waves, and in which one it is."""
+    """What choosing asks of a job: its id, whether it goes in waves, in which one it is, and at which step of its order
+    if hosts wait for each other there."""
 
     job_id: int
     staged: bool
     wave: int
+    step: str | None = None
 
 
 def choose(session: Session, place: Place, options: RunOptions, caps: Caps, *, room: int, now: datetime) -> list[int]:
@@ -50,6 +53,8 @@ def _pending(place: Place, now: datetime) -> Select[int, int, list[str] | None]:
         .where(or_(HostRun.next_publish_at.is_(None), HostRun.next_publish_at <= now))
         .order_by(HostRun.rank)
     )
+    if place.step is not None:
+        query = query.where(HostRun.step.in_(until(Step(place.step))))
     return query.where(HostRun.wave <= place.wave) if place.staged else query
 
 

@@ -26,7 +26,6 @@ from opsconsole.inventory.profiles import profiles_of
 from opsconsole.jobs import becoming, loading
 from opsconsole.jobs.authentication import Authenticator, Login, Stored
 from opsconsole.jobs.becoming import RUN_AS_SECRET
-from opsconsole.jobs.compose import compose
 from opsconsole.jobs.executing import executor_of
 from opsconsole.jobs.freezing import frozen_since
 from opsconsole.jobs.launch import PASSWORD_SECRET
@@ -37,8 +36,8 @@ from opsconsole.jobs.raw import Manners, RawCommand
 from opsconsole.jobs.route import Route, Step, read_routes
 from opsconsole.jobs.similarity import Own
 from opsconsole.jobs.simulation import Simulation
+from opsconsole.jobs.starting import Start, start_of
 from opsconsole.jobs.states import Reason
-from opsconsole.jobs.steps import Step as StepName
 from opsconsole.jobs.transfer import Transfer
 from opsconsole.jobs.trust import NO_TRUST, Place, Trust, TrustReader
 from opsconsole.jobs.variables import render
@@ -60,7 +59,7 @@ class Claim:
     more, the first time after ``retry_pause`` seconds.
     A ``durable`` command outlives its connection; ``ran_seconds`` is set when it was started over an earlier one, by
     another worker. With ``raw`` that is given to the host instead of ``command``; with a ``transfer`` files are
-    carried, and no command is run. ``steps`` are those that the script goes through, none when it has only one.
+    carried, and no command is run.
     """
 
     run_id: int
@@ -71,7 +70,7 @@ class Claim:
     target: Target
     auth: Auth
     limits: Limits
-    script: bytes
+    start: Start
     mark: str
     problem: Unreached | None = None
     retries: int = 0
@@ -80,7 +79,6 @@ class Claim:
     ran_seconds: float | None = None
     become: Become | None = None
     raw: RawCommand | None = None
-    steps: tuple[StepName, ...] = ()
     transfer: Transfer | None = None
 
     @property
@@ -98,14 +96,14 @@ class Claim:
     def command(self) -> RemoteCommand:
         """Returns what to run, with the host's own limit of time: it lies behind ours and counts when we are gone."""
         limit = int(self.limits.command or _NO_LIMIT_SECONDS) + int(self.limits.grace) + _REMOTE_LIMIT_SLACK
-        return RemoteCommand(self.mark, self.script, limit, int(self.limits.grace) or 1, become=self.become)
+        return RemoteCommand(self.mark, self.start.script, limit, int(self.limits.grace) or 1, become=self.become)
 
 
 @dataclass(frozen=True, slots=True)
 class _JobFacts:
     command: str
     what: What
-    script: bytes
+    start: Start
     options: RunOptions
     kind: str
     name: str | None
@@ -133,6 +131,8 @@ class Delivered(NamedTuple):
     host_key_policy: str | None
     variables: dict[str, str] | None
     executor: str
+    step: str | None
+    so_far: dict[str, Any] | None
     fence: int
     attempt: int
     mark: str
@@ -233,7 +233,7 @@ class ClaimReader:
         self._jobs[job_id] = _JobFacts(
             job.command,
             what,
-            compose(job.command, what),
+            start_of(job.command, what, None, None, None),
             options,
             job.auth["kind"],
             job.auth["name"],
@@ -297,7 +297,7 @@ class ClaimReader:
             target=target,
             auth=auth,
             limits=limits,
-            script=_script(job, run),
+            start=_start(job, run),
             mark=run.mark,
             problem=trust.blocked or problem or hop_problem or become_problem,
             retries=options.retries,
@@ -305,7 +305,6 @@ class ClaimReader:
             durable=options.durable,
             become=become,
             raw=self._raw(job, run) if job.what.raw else None,
-            steps=job.what.steps,
             transfer=loading.transfer(self._settings, job.command, job.what, run) if job.what.carries else None,
         )
 
@@ -396,11 +395,11 @@ class ClaimReader:
         return self._authenticator.login(choice, step.host, user, stored)
 
 
-def _script(job: _JobFacts, run: Delivered) -> bytes:
-    """Returns what the host's shell is given: the same for all hosts, unless the order has variables."""
-    if run.variables is None:
-        return job.script
-    return compose(*render(job.command, job.what, run.variables))
+def _start(job: _JobFacts, run: Delivered) -> Start:
+    """Returns what the host is given: the same for all, unless the order has variables or goes step by step."""
+    if run.variables is None and not job.what.in_lockstep:
+        return job.start
+    return start_of(job.command, job.what, run.variables, run.step, run.so_far)
 
 
 def _new_mark(run_id: int, fence: int) -> str:

@@ -5,8 +5,9 @@ A script and what it reads as its input reach their programs through pipes, and 
 """
 
 import shlex
+from collections.abc import Sequence
 
-from opsconsole.jobs.steps import in_turn
+from opsconsole.jobs.steps import Step, in_turn
 from opsconsole.jobs.what import What
 
 # The script's end of its pipe is number 9, the input is kept as 8 meanwhile: numbers of one digit, which is all that
@@ -17,15 +18,16 @@ _SCRIPT = (
 )
 
 
-def compose(command: str, what: What) -> bytes:
+def compose(command: str, what: What, steps: Sequence[Step] | None = None) -> bytes:
     """Returns the text for the host's ``/bin/sh``; that of a plain command is the command itself, that of an order with
-    steps runs them in turn.
+    steps runs them in turn, or those of them that are given.
 
     A folder that cannot be entered ends it with status 126 before the command begins.
     """
-    if not what.steps:
+    chosen = what.steps if steps is None else steps
+    if not chosen:
         return _alone(command, what).encode()
-    return in_turn({step: _alone(what.text_of(step, command), what.of_step(step)) for step in what.steps}).encode()
+    return in_turn({step: _alone(what.text_of(step, command), what.of_step(step)) for step in chosen}).encode()
 
 
 def _alone(command: str, what: What) -> str:

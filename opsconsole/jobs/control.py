@@ -103,7 +103,9 @@ def proceed(session: Session, job: Job, actor: Actor, *, now: datetime, wave: in
     done = False
     if wave is None or wave == job.wave:
         if state is JobState.PAUSED:
-            onward = {"wave": job.wave + 1, "hold_ms": None, "pause_reason": None, "paused_by": None}
+            # A gate is between waves, and the next one begins with the first step.
+            first = What.from_json(job.what).steps[0].value if job.step is not None else None
+            onward = {"wave": job.wave + 1, "step": first, "hold_ms": None, "pause_reason": None, "paused_by": None}
             done = transitions.move_job(session, job.id, JobState.RUNNING, onward)
         elif job.hold_ms is not None:
             session.execute(update(Job).where(Job.id == job.id).values(hold_ms=None))

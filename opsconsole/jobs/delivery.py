@@ -116,7 +116,7 @@ class Delivery:
             ended_at,
             outcome,
             OutputFacts.of(output),
-            output.digests(f"{outcome.exit_status}/{outcome.exit_signal}"),
+            claim.start.so_far.with_digests(output.digests(f"{outcome.exit_status}/{outcome.exit_signal}")),
             joined(unsaved, output.flush(tail=True)),
             tuple(output.steps),
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, func, select, update
+from sqlalchemy import ColumnElement, Row, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from opsconsole.db.console import Console
@@ -151,7 +151,8 @@ _LOOK = (
     Job.state,
     Job.options,
     Job.started_at,
-    Job.plan.is_not(None).label("staged"),
+    or_(Job.plan.is_not(None), Job.step.is_not(None)).label("staged"),
+    Job.step,
     Job.wave,
     Job.hold_ms,
     Job.failures_allowed,
@@ -226,7 +227,9 @@ def _judged(session: Session, found: _Active, job_ids: Collection[int], now: dat
     judged = False
     for job_id in sorted(found.jobs.keys() & set(job_ids)):
         job = found.jobs[job_id]
-        if _failed_too_often(job) or (_between_waves(job) and not stages.wave_open(session, job_id, job.wave)):
+        if _failed_too_often(job) or (
+            _between_waves(job) and not stages.wave_open(session, job_id, job.wave, job.step)
+        ):
             transitions.lock_job(session, job_id)
             (job,) = _look(session, Job.id == job_id)
             if _failed_too_often(job):
@@ -257,7 +260,11 @@ def _chosen(session: Session, job: Row[Any], now: datetime, caps: Caps, room: in
         return []
     options = RunOptions.from_json(job.options)
     free = min(room, options.concurrency - _in_flight(job))
-    return choose(session, Place(job.id, job.staged, job.wave), options, caps, room=free, now=now) if free > 0 else []
+    return (
+        choose(session, Place(job.id, job.staged, job.wave, job.step), options, caps, room=free, now=now)
+        if free > 0
+        else []
+    )
 
 
 def _queue(session: Session, job: Row[Any], now: datetime, caps: Caps, room: int) -> Published:

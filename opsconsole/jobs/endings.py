@@ -8,14 +8,19 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from opsconsole.db.inserts import insert_missing
+from opsconsole.jobs.admission import BACK_TO_PENDING
 from opsconsole.jobs.alike import detail_digest
 from opsconsole.jobs.models import HostRun, OutputChunk, RunStep
 from opsconsole.jobs.outcomes import Outcome, Result
 from opsconsole.jobs.output import Flush
 from opsconsole.jobs.similarity import NOBODY, Own
+from opsconsole.jobs.sofar import after
 from opsconsole.jobs.states import RunState
 from opsconsole.jobs.steps import StepFacts
-from opsconsole.jobs.transitions import Moved
+from opsconsole.jobs.transitions import Change, Moved
+
+# What the row of a run that waits for its next step does not say.
+_OF_AN_END = ("reason", "detail", "exit_status", "exit_signal", "finished_at", "pid")
 
 
 def columns(outcome: Outcome, result: Result | None, ended_at: datetime, own: Own = NOBODY) -> dict[str, object]:
@@ -43,6 +48,20 @@ def columns(outcome: Outcome, result: Result | None, ended_at: datetime, own: Ow
     elif outcome.detail:
         values["digest_similar"] = detail_digest(outcome.detail, own)
     return values
+
+
+def change(
+    run_id: int, job_id: int, fence: int, outcome: Outcome, result: Result | None, values: dict[str, object]
+) -> Change:
+    """Returns the change that ends a run with the columns ``values``, or lets it wait for its next step."""
+    if outcome.next_step is None or result is None:
+        return Change(run_id, job_id, outcome.state, fence=fence, values=values)
+    onward = {**values, **BACK_TO_PENDING, **dict.fromkeys(_OF_AN_END), "step": outcome.next_step.value}
+    onward["so_far"] = after(outcome, result)
+    # The fence rises, so that whoever started this step can write nothing more about the run. One that was given up as
+    # lost stays so: its wave may be over.
+    running = frozenset({RunState.RUNNING})
+    return Change(run_id, job_id, RunState.PENDING, fence=fence, claim=True, from_states=running, values=onward)
 
 
 def known(session: Session, results: Sequence[Result]) -> set[str]:

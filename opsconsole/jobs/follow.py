@@ -89,8 +89,7 @@ class Follower:
         self._output = output
         self._masker = masker_of(claim.secrets)
         self._masked = {stream: self._masker.stream() for stream in Stream}
-        # Only where one start runs several steps is there something to tell them apart by.
-        self._divider = Divider(claim.mark, claim.steps) if len(claim.steps) > 1 else None
+        self._divider = Divider(claim.mark, claim.start.steps) if claim.start.steps else None
         self._began = self._heard = self._stored = self._tail_stored = time.monotonic()
         self._order: Order | None = None
         self._ordered_at = 0.0
@@ -171,7 +170,7 @@ class Follower:
             return
         self._unmask(now)
         if not self._output.steps:
-            self._output.begin(self._claim.steps[0], self._master.now())
+            self._output.begin(self._claim.start.steps[0], self._master.now())
         while self._output.steps[-1].step is not told.step:
             # Its own end was not kept by the host; what came after it says that it passed.
             self._go_on(StepState.PASSED, 0)
@@ -179,7 +178,7 @@ class Follower:
 
     def _go_on(self, state: StepState, status: int) -> None:
         """Ends the present step and begins the next, if it passed and there is one."""
-        steps, at = self._claim.steps, self._master.now()
+        steps, at = self._claim.start.steps, self._master.now()
         following = steps.index(self._output.steps[-1].step) + 1
         self._output.end(state, status, at)
         if state is StepState.PASSED and following < len(steps):
@@ -197,7 +196,7 @@ class Follower:
 
     def _add(self, stream: Stream, data: bytes, now: float) -> None:
         if data:
-            self._output.add(_FD[stream], data, int((now - self._began) * 1000))
+            self._output.add(_FD[stream], data, self._ms(now))
 
     def _without_secrets(self, outcome: Outcome) -> Outcome:
         return replace(outcome, detail=self._masker.text(outcome.detail)) if outcome.detail else outcome
@@ -210,8 +209,8 @@ class Follower:
             if not self.told:
                 self._master.rewind(self._claim)
                 self.told = True
-        if self._claim.steps and not self._output.steps:
-            self._output.begin(self._claim.steps[0], self._master.now())
+        if self._claim.start.steps and not self._output.steps:
+            self._output.begin(self._claim.start.steps[0], self._master.now())
 
     def _store(self, now: float) -> None:
         tail_due = now - self._tail_stored >= _TAIL_SECONDS
@@ -297,6 +296,8 @@ class Follower:
             last = self._output.steps[-1]
         if last.state is StepState.NOTHING_TO_DO:
             return self._outcome(RunState.SUCCEEDED, now, reason=Reason.NOTHING_TO_DO)
+        if last.state is StepState.PASSED and self._claim.start.next_step is not None:
+            return replace(self._outcome(RunState.PENDING, now), next_step=self._claim.start.next_step)
         if last.state is StepState.PASSED:
             return self._outcome(RunState.SUCCEEDED, now)
         usual = Reason.EXIT_STATUS if signal is None else Reason.EXIT_SIGNAL
@@ -326,5 +327,8 @@ class Follower:
     def _outcome(
         self, state: RunState, now: float, *, reason: Reason | None = None, detail: str | None = None
     ) -> Outcome:
-        duration_ms = int((now - self._began) * 1000)
-        return Outcome(state, reason, detail, duration_ms=duration_ms, pid=self._pid)
+        return Outcome(state, reason, detail, duration_ms=self._ms(now), pid=self._pid)
+
+    def _ms(self, now: float) -> int:
+        """Returns for how long the host has been at its steps, those before this start included."""
+        return self._claim.start.so_far.ms + int((now - self._began) * 1000)

@@ -99,6 +99,8 @@ class Rewind:
         if session.execute(mine).first() is None:
             return False
         gone = delete(OutputChunk).where(OutputChunk.host_run_id == self.claim.run_id)
+        # What steps before this start wrote is nothing that the host tells again.
+        gone = gone.where(OutputChunk.offset >= self.claim.start.so_far.total)
         session.execute(gone.execution_options(synchronize_session=False))
         return True
 

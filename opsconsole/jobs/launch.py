@@ -215,6 +215,7 @@ def _write_job(session: Session, order: Order, actor: Actor, now: datetime, prep
         idempotency_key=order.idempotency_key,
         order_digest=order.fingerprint() if order.idempotency_key else None,
         plan=prepared.plan,
+        step=prepared.what.steps[0].value if prepared.what.in_lockstep else None,
         created_at=now,
         state=JobState.PENDING.value,
         ver=1,

@@ -324,12 +324,12 @@ def _change_of(
             values = endings.columns(outcome, result, ended_at, claim.own)
             if unreached is not None and unreached.offered is not None:
                 values["host_key"] = hostkeys.fingerprint(unreached.offered)
-            return Change(claim.run_id, claim.job_id, outcome.state, fence=claim.fence, values=values)
+            return endings.change(claim.run_id, claim.job_id, claim.fence, outcome, result, values)
         case Replay(result):
             if result.key not in replayed:
                 return None
             values = endings.columns(result.outcome, result, result.ended_at)
-            return Change(result.run_id, result.job_id, result.outcome.state, fence=result.fence, values=values)
+            return endings.change(result.run_id, result.job_id, result.fence, result.outcome, result, values)
         case _:
             return None
 

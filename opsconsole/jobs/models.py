@@ -88,6 +88,8 @@ class Job(Base):
     # The wave whose hosts may start now, and what is left of the pause before it may.
     wave: Mapped[int] = mapped_column(default=0, server_default="0")
     hold_ms: Mapped[int | None]
+    # The step that hosts of this wave may start; none where a host goes through its steps on its own.
+    step: Mapped[str | None] = mapped_column(String(8))
     pause_reason: Mapped[str | None] = mapped_column(String(16))
     paused_by: Mapped[str | None] = mapped_column(String(150))
     # How long the job has run without its pauses, counted by the leader's monotonic clock for ``job_timeout``.
@@ -144,6 +146,8 @@ class HostRun(Base):
     executor: Mapped[str] = mapped_column(String(16), default="ssh", server_default="ssh")
     # The step that the host is at, or ended at; none for an order that has only one.
     step: Mapped[str | None] = mapped_column(String(8))
+    # What lies behind it when it waits for the next step, see ``sofar``.
+    so_far: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     # Held back by a person: it stays pending until it is resumed.
     held: Mapped[bool] = mapped_column(default=False, server_default=false())
 

@@ -5,12 +5,12 @@ from datetime import datetime
 
 from opsconsole.jobs.output import BoundedOutput, Digests, Flush
 from opsconsole.jobs.states import Reason, RunState
-from opsconsole.jobs.steps import StepFacts
+from opsconsole.jobs.steps import Step, StepFacts
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended."""
+    """How a run ended; or, with a ``next_step``, that it passed a step and waits for that one, as ``pending``."""
 
     state: RunState
     reason: Reason | None = None
@@ -20,6 +20,7 @@ class Outcome:
     left_children: bool = False
     duration_ms: int | None = None
     pid: int | None = None
+    next_step: Step | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,7 @@ class BoundedOutput:
         self._newlines = 0
         self._open = {STDOUT: b"", STDERR: b""}
         self._last = b""
+        self._behind = 0
         self.steps: list[StepFacts] = []
         self.moved = False
         # How many bytes of files were carried, of how many, and whether that was not handed out yet.
@@ -89,6 +90,16 @@ class BoundedOutput:
         self._cut = 0
         self._lines_before = 0
         self._wrote: set[int] = set()
+
+    def resume(self, stdout: int, stderr: int, lines: int, last_line: str | None, gap: tuple[int, int] | None) -> None:
+        """Goes on behind what is stored already: so many bytes on each stream and lines, with a ``gap`` as the property
+        tells it. Only before anything was added."""
+        self.total, self.stdout_bytes, self.stderr_bytes = stdout + stderr, stdout, stderr
+        self._newlines, self._last = lines, (last_line or "").encode()
+        if gap is not None:
+            self._head, self._gap_to = gap[0], gap[0] + gap[1]
+        # What is stored of the tail makes room as a whole.
+        self._behind = self.total if self.total > self._head else 0
 
     def begin(self, step: Step, at: datetime) -> None:
         """Says that what comes from now on is of ``step``."""
@@ -155,6 +166,8 @@ class BoundedOutput:
         self.total += len(data)
 
     def _trim(self, chunks: deque[Chunk]) -> None:
+        if 0 < self._behind <= self.total - self._tail:
+            self._gap_to, self._behind = max(self._gap_to, self._behind), 0
         while chunks and chunks[0].end <= self.total - self._tail:
             self._gap_to = max(self._gap_to, chunks.popleft().end)
 

@@ -235,13 +235,18 @@ class Performer:
         clean = (
             claim.raw is None
             and ended
-            and outcome.state in {RunState.SUCCEEDED, RunState.FAILED}
+            and outcome.state in {RunState.SUCCEEDED, RunState.FAILED, RunState.PENDING}
             and not outcome.left_children
         )
         return clean and not self.stopping.is_set()
 
     def _output(self, claim: Claim) -> BoundedOutput:
-        return ComparedOutput(self._bounds.head, self._bounds.tail, claim.own)
+        output = ComparedOutput(self._bounds.head, self._bounds.tail, claim.own)
+        behind = claim.start.so_far
+        if behind.total:
+            gap = None if behind.gap_from is None else (behind.gap_from, behind.gap_bytes)
+            output.resume(behind.stdout_bytes, behind.stderr_bytes, behind.lines, behind.last_line, gap)
+        return output
 
     def _search(self, claim: Claim) -> Sight:
         """Asks the host over a new connection what is left of a command that was ordered to end, and ends that."""

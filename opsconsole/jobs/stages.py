@@ -13,7 +13,9 @@ from opsconsole.jobs.models import HostRun, Job, JobEvent, OutputChunk
 from opsconsole.jobs.options import AtStop, Gate, RunOptions
 from opsconsole.jobs.output import STDOUT
 from opsconsole.jobs.states import ACTIVE, FAILURES, JobState, Milestone, PauseReason, RunState, StopReason
+from opsconsole.jobs.steps import Step, until
 from opsconsole.jobs.waves import WaveKind
+from opsconsole.jobs.what import What
 
 _RANDOM = SystemRandom()
 _STARTED = (RunState.CONNECTING.value, RunState.RUNNING.value)
@@ -40,9 +42,12 @@ def stop(session: Session, job_id: int, reason: StopReason, now: datetime, *, de
     return True
 
 
-def next_wave(session: Session, job_id: int, now: datetime, *, hold_ms: int | None = None) -> None:
-    """Lets the hosts of the next wave start, after a pause of ``hold_ms`` milliseconds. Needs the job's lock."""
-    values = {"wave": Job.wave + 1, "hold_ms": hold_ms}
+def next_wave(
+    session: Session, job_id: int, now: datetime, *, hold_ms: int | None = None, step: Step | None = None
+) -> None:
+    """Lets the hosts of the next wave start, with ``step`` if each waits for the others there, after a pause of
+    ``hold_ms`` milliseconds. Needs the job's lock."""
+    values = {"wave": Job.wave + 1, "hold_ms": hold_ms, "step": step.value if step else None}
     onward = update(Job).where(Job.id == job_id).values(values).returning(Job.wave)
     wave = session.execute(onward.execution_options(synchronize_session=False)).scalar_one()
     _note(session, job_id, Milestone.WAVE, now, wave=wave, pause_ms=hold_ms)
@@ -61,37 +66,52 @@ def advance(session: Session, job_id: int, now: datetime) -> None:
         pass
 
 
-_STAGE = (Job.state, Job.wave, Job.plan, Job.options, Job.hold_ms, Job.n_queued, Job.n_c, Job.n_r)
+_STAGE = (Job.state, Job.wave, Job.step, Job.what, Job.plan, Job.options, Job.hold_ms, Job.n_queued, Job.n_c, Job.n_r)
 
 
 def _end_of_wave(session: Session, job_id: int, now: datetime) -> bool:
     """Returns whether a next wave may start at once, which may be over already because its hosts were cancelled."""
     job = session.execute(select(*_STAGE).where(Job.id == job_id)).one()
-    if job.state not in {JobState.PENDING, JobState.RUNNING} or job.hold_ms is not None or not job.plan:
+    steps = What.from_json(job.what).steps if job.step is not None else ()
+    if job.state not in {JobState.PENDING, JobState.RUNNING} or job.hold_ms is not None or not (job.plan or steps):
         return False
-    if job.n_queued + job.n_c + job.n_r or job.wave >= len(job.plan) - 1 or wave_open(session, job_id, job.wave):
+    if job.n_queued + job.n_c + job.n_r or wave_open(session, job_id, job.wave, job.step):
+        return False
+    goes_on = job.step is not None and wave_open(session, job_id, job.wave)
+    if not goes_on and job.wave >= len(job.plan or [{}]) - 1:
         return False
     options = RunOptions.from_json(job.options)
     ended = _ends(session, job_id, job.wave)
-    first = job.plan[job.wave]["kind"] == WaveKind.CANARY
+    first = bool(job.plan) and job.plan[job.wave]["kind"] == WaveKind.CANARY
     if first and (faults := _canary_faults(session, job_id, job.wave, options)):
         detail = f"{NOT_STARTED_PREFIX}the canary failed ({canary.told(faults)})."
         stop(session, job_id, StopReason.CANARY, now, detail=detail)
         return False
+    if goes_on:
+        _next_step(session, job_id, steps[steps.index(Step(job.step)) + 1], job.wave, now)
+        return True
     pause = _pause(first, ended, options)
     if pause is not None:
         transitions.move_job(session, job_id, JobState.PAUSED, {"pause_reason": pause.value})
         _note(session, job_id, Milestone.GATE, now, reason=pause.value, wave=job.wave)
         return False
     hold_ms = int(1000 * (options.wave_pause + _RANDOM.uniform(0, options.wave_jitter))) or None
-    next_wave(session, job_id, now, hold_ms=hold_ms)
+    next_wave(session, job_id, now, hold_ms=hold_ms, step=steps[0] if steps else None)
     return hold_ms is None
 
 
-def wave_open(session: Session, job_id: int, wave: int) -> bool:
-    """Returns whether a host of ``wave``, or of one before it, has not ended."""
+def _next_step(session: Session, job_id: int, step: Step, wave: int, now: datetime) -> None:
+    onward = update(Job).where(Job.id == job_id).values(step=step.value)
+    session.execute(onward.execution_options(synchronize_session=False))
+    _note(session, job_id, Milestone.STEP, now, step=step.value, wave=wave)
+
+
+def wave_open(session: Session, job_id: int, wave: int, step: str | None = None) -> bool:
+    """Returns whether a host of ``wave``, or of one before it, has not ended; with ``step``, nor passed that one."""
     active = [state.value for state in ACTIVE]
     query = select(HostRun.id).where(HostRun.job_id == job_id, HostRun.state.in_(active), HostRun.wave <= wave)
+    if step is not None:
+        query = query.where(HostRun.step.in_(until(Step(step))))
     return session.execute(query.limit(1)).first() is not None
 
 
@@ -108,6 +128,9 @@ def _canary_faults(session: Session, job_id: int, wave: int, options: RunOptions
     pattern = options.canary_match
     match = canary.CanaryMatch(pattern) if pattern is not None else None
     for run_id, host, state in runs:
+        if RunState(state) in ACTIVE:
+            # It waits for its next step.
+            continue
         if state != RunState.SUCCEEDED:
             faults.setdefault(RunState(state).replace("_", " "), []).append(host)
         elif pattern is not None and match is not None and not match.found_in(_stdout(session, run_id)):

@@ -69,6 +69,7 @@ class Milestone(StrEnum):
     """What the console itself decides about a job on its way."""
 
     WAVE = "wave"
+    STEP = "step"
     GATE = "gate"
     STOP = "stop"
 
@@ -103,6 +104,7 @@ class Reason(StrEnum):
     CHECK = "check"
     VERIFY = "verify"
     NOTHING_TO_DO = "nothing_to_do"
+    BETWEEN_STEPS = "between_steps"
     EXIT_STATUS = "exit_status"
     EXIT_SIGNAL = "exit_signal"
     COMMAND_TIMEOUT = "command_timeout"
@@ -168,8 +170,16 @@ _RUN_MOVES: dict[RunState, frozenset[RunState]] = {
             RunState.SKIPPED,
         }
     ),
+    # Back to pending: a step was passed, and the next one waits for the other hosts of the wave.
     RunState.RUNNING: frozenset(
-        {RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT, RunState.LOST, RunState.CANCELLED}
+        {
+            RunState.SUCCEEDED,
+            RunState.FAILED,
+            RunState.TIMED_OUT,
+            RunState.LOST,
+            RunState.CANCELLED,
+            RunState.PENDING,
+        }
     ),
     # A late result from the very worker that started the command may still resolve ``lost`` (safety protocol P8).
     RunState.LOST: frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT, RunState.CANCELLED}),

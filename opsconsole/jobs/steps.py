@@ -53,6 +53,12 @@ class StepState(StrEnum):
     LOST = "lost"
 
 
+def until(step: Step) -> list[Step]:
+    """Returns the steps up to and including ``step``."""
+    steps = list(Step)
+    return steps[: steps.index(step) + 1]
+
+
 @dataclass(frozen=True, slots=True)
 class StepFacts:
     """How one step went on a host: ``[from_byte, to_byte)`` of the run's output are its own, ``lines`` of them."""

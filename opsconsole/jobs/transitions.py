@@ -15,10 +15,11 @@ from sqlalchemy import CursorResult, Table, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from opsconsole.credentials.models import JobSecret
-from opsconsole.jobs.admission import BACK_TO_PENDING, Admission
+from opsconsole.jobs.admission import BACK_TO_PENDING, Admission, between_steps
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.states import (
     JobState,
+    Reason,
     RunState,
     StopReason,
     job_move_allowed,
@@ -30,6 +31,10 @@ _RUNS = cast(Table, HostRun.__table__)
 _JOBS = cast(Table, Job.__table__)
 # SQLite allows 32,766 parameters a statement; a thousand ids at a time stays far below on every database.
 _IDS_AT_ONCE = 1000
+_WAITING = frozenset({RunState.PENDING, RunState.QUEUED, RunState.CONNECTING})
+_NOT_STARTED = frozenset({RunState.SKIPPED, RunState.CANCELLED})
+# Whether a run has steps behind it, of which each is a start of its own.
+_BEGUN = HostRun.so_far.is_not(None).label("begun")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,8 @@ class Change:
 
     A worker's claim loses while the console is held. The start gate, which is a change to running, stays shut when
     ``Admission`` says so, counting what the other changes of the same transaction made of the job: the run then goes
-    where a stopped job's runs go. So does one that was to be queued for a further attempt.
+    where a stopped job's runs go. So does one that was to be queued for a further attempt, and one that passed a step
+    and was to wait for the next. A run that some steps of have run is never skipped: it is cancelled between two steps.
     """
 
     run_id: int
@@ -108,7 +114,7 @@ def apply(session: Session, changes: Sequence[Change], now: datetime, *, touchin
         job_id: lock_job(session, job_id) for job_id in sorted({change.job_id for change in changes}.union(touching))
     }
     rows = _read_runs(session, [change.run_id for change in changes])
-    starting = {change.job_id for change in changes if _starts(change)}
+    starting = {change.job_id for change in changes if _starts(change) or change.target is RunState.PENDING}
     admission = Admission(session, starting) if starting else None
     counters: dict[int, Counters] = {job_id: Counters() for job_id in versions}
     updates: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
@@ -119,12 +125,16 @@ def apply(session: Session, changes: Sequence[Change], now: datetime, *, touchin
         if row is None or not _allowed(change, row):
             outcomes[place] = _lost(row)
             continue
+        if admission is not None and row.state is RunState.RUNNING and change.target is RunState.PENDING:
+            change = _onward(change, row, admission, counters[change.job_id], now)
         if admission is not None and _starts(change):
             admitted = _admitted(change, admission, counters[change.job_id], now)
             if admitted is None:
                 outcomes[place] = _lost(row)
                 continue
             change = admitted
+        if row.begun and row.state in _WAITING and change.target in _NOT_STARTED:
+            change = replace(change, target=RunState.CANCELLED, values=between_steps(change.values))
         before, fence = row.state, row.fence + 1 if change.claim else row.fence
         values = dict(change.values, state=change.target.value, ver=versions[change.job_id])
         values["fence"] = fence
@@ -144,7 +154,19 @@ def _starts(change: Change) -> bool:
 
 
 def _asks_last(change: Change) -> bool:
-    return _starts(change) and change.target is not RunState.CONNECTING
+    return change.target is RunState.PENDING or (_starts(change) and change.target is not RunState.CONNECTING)
+
+
+def _onward(change: Change, row: "_Row", admission: Admission, counters: Counters, now: datetime) -> Change:
+    """Returns what becomes of a run that passed a step and is to wait for its next one: it may be wanted no more."""
+    refusal = admission.refusal(change.job_id, counters.moved)
+    why: Mapping[str, Any] | None = refusal[1] if refusal is not None and refusal[0].terminal else None
+    if row.cancelled:
+        why = {"reason": Reason.BEFORE_START.value}
+    if why is None:
+        return change
+    ended = {**change.values, **between_steps(why), "finished_at": now}
+    return replace(change, target=RunState.CANCELLED, claim=False, values=ended)
 
 
 def _admitted(change: Change, admission: Admission, counters: Counters, now: datetime) -> Change | None:
@@ -186,25 +208,29 @@ def move_many(
     if not run_move_allowed(source, target):
         raise ValueError(f"no such change: {source} to {target}")
     version = lock_job(session, job_id)
-    query = select(HostRun.id, HostRun.attempt).where(HostRun.job_id == job_id, HostRun.state == source.value)
+    query = select(HostRun.id, HostRun.attempt, _BEGUN).where(HostRun.job_id == job_id, HostRun.state == source.value)
     if indices is not None:
         query = query.where(HostRun.i.in_(indices))
     if only is not None:
         query = query.where(HostRun.id.in_(only))
-    found = [(row.id, row.attempt) for row in session.execute(query.order_by(HostRun.rank).limit(limit))]
-    fixed = dict(values, state=target.value, ver=version)
-    for start in range(0, len(found), _IDS_AT_ONCE):
-        ids = [run_id for run_id, _ in found[start : start + _IDS_AT_ONCE]]
-        _execute_exactly(
-            session,
-            update(_RUNS).where(_RUNS.c.id.in_(ids), _RUNS.c.state == source.value).values(**fixed),
-            None,
-            len(ids),
-        )
+    found = session.execute(query.order_by(HostRun.rank).limit(limit)).all()
+    begun = [row.id for row in found if row.begun] if target in _NOT_STARTED else []
+    if begun:
+        _move(session, begun, source, dict(between_steps(values), state=RunState.CANCELLED.value, ver=version))
+    others = [row.id for row in found if not (begun and row.begun)]
+    _move(session, others, source, dict(values, state=target.value, ver=version))
     counters = Counters()
-    counters.move(source, target, len(found))
+    counters.move(source, RunState.CANCELLED, len(begun))
+    counters.move(source, target, len(others))
     settle(session, job_id, counters, now)
-    return found
+    return [(row.id, row.attempt) for row in found]
+
+
+def _move(session: Session, run_ids: Sequence[int], source: RunState, values: Mapping[str, Any]) -> None:
+    for start in range(0, len(run_ids), _IDS_AT_ONCE):
+        ids = run_ids[start : start + _IDS_AT_ONCE]
+        moved = update(_RUNS).where(_RUNS.c.id.in_(ids), _RUNS.c.state == source.value).values(**values)
+        _execute_exactly(session, moved, None, len(ids))
 
 
 def take_back(session: Session, job_id: int, now: datetime, *, indices: Sequence[int] | None = None) -> int:
@@ -252,21 +278,22 @@ class _Row:
     fence: int
     attempt: int
     cancelled: bool
+    begun: bool
 
 
 def _lost(row: _Row | None) -> Moved:
     return Moved(False, row.state, row.fence, row.cancelled) if row else Moved(False, None, 0)
 
 
-_READ = (HostRun.id, HostRun.state, HostRun.fence, HostRun.attempt, HostRun.cancel_requested_at)
+_READ = (HostRun.id, HostRun.state, HostRun.fence, HostRun.attempt, HostRun.cancel_requested_at, _BEGUN)
 
 
 def _read_runs(session: Session, ids: Sequence[int]) -> dict[int, _Row]:
     rows: dict[int, _Row] = {}
     for start in range(0, len(ids), _IDS_AT_ONCE):
         query = select(*_READ).where(HostRun.id.in_(ids[start : start + _IDS_AT_ONCE]))
-        for run_id, state, fence, attempt, cancelled in session.execute(query):
-            rows[run_id] = _Row(run_id, RunState(state), fence, attempt, cancelled is not None)
+        for run_id, state, fence, attempt, cancelled, begun in session.execute(query):
+            rows[run_id] = _Row(run_id, RunState(state), fence, attempt, cancelled is not None, begun)
     return rows
 
 

@@ -158,6 +158,11 @@ class What:
         said = {Step.CHECK: self.check, Step.ACT: "", Step.VERIFY: self.verify}
         return tuple(step for step, text in said.items() if text is not None)
 
+    @property
+    def in_lockstep(self) -> bool:
+        """Whether no host of a wave begins a step before all others have the one before it behind them."""
+        return self.step_barrier == Barrier.WAVE
+
     def text_of(self, step: Step, command: str) -> str:
         """Returns the text of one of the ``steps``; that of the act is ``command``."""
         return {Step.CHECK: self.check, Step.VERIFY: self.verify}.get(step) or command

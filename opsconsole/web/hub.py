@@ -321,7 +321,7 @@ def _sent(i: int, events: list[dict[str, Any]], following: int, total: int) -> l
 
 def _standing(job: Job) -> tuple[object, ...]:
     """Returns what makes an event ``job`` when it changes; of the pause between waves only that there is one."""
-    return job.state, job.stop_reason, job.pause_reason, job.wave, job.hold_ms is not None
+    return job.state, job.stop_reason, job.pause_reason, job.wave, job.step, job.hold_ms is not None
 
 
 def _lifecycle(session: Session, job: Job, parts: Runtime) -> dict[str, Any]:

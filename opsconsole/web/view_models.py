@@ -226,6 +226,7 @@ def reason_text(reason: str | None) -> str:
         "check": _("The check failed, so the command was not sent to this host."),
         "verify": _("The command ran to its end, but the verify after it failed."),
         "nothing_to_do": _("The check said that there is nothing to do, so the command was not sent to this host."),
+        "between_steps": _("It was ended between two steps: what the steps before it did stays done."),
         "device_fault": _("The device told a fault in what it printed."),
         "command_timeout": _("The command was ended because it took longer than its time limit."),
         "idle_timeout": _("The command was ended because it printed nothing for too long."),

@@ -286,6 +286,7 @@ def what_facts(what: Mapping[str, Any] | None) -> list[tuple[str, str]]:
         (_("Check before it"), said.check),
         (_("Verify after it"), said.verify),
         (_("Files"), _files(said)),
+        (_("Between steps"), _("a host waits for all others of its wave") if said.in_lockstep else ""),
         (_("Read by"), said.interpreter),
         (_("Arguments"), shlex.join(said.args)),
         (_("Runs as"), _run_as(said)),

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from opsconsole.jobs.models import HostRun, Job, RunStep
 from opsconsole.jobs.queries.console import iso
 from opsconsole.jobs.states import LETTERS, RunState
-from opsconsole.jobs.steps import Step
+from opsconsole.jobs.steps import Step, StepState
 from opsconsole.jobs.what import What
 
 
@@ -23,6 +23,7 @@ def steps_of(session: Session, job: Job) -> dict[str, Any] | None:
         counts[step or what.steps[0].value][RunState(state).letter] += count
     return {
         "barrier": what.step_barrier,
+        "now": job.step,
         "list": [{"step": step, "counts": found} for step, found in counts.items()],
     }
 
@@ -43,7 +44,8 @@ def _told(row: RunStep, run: HostRun) -> dict[str, Any]:
     ended = row.ended_at
     return {
         "step": row.step,
-        "state": row.state,
+        # Whoever would have told how it ended may be gone.
+        "state": run.state if RunState(run.state).terminal and row.state == StepState.RUNNING else row.state,
         "exit": row.exit_status,
         "started_at": iso(row.started_at),
         "ended_at": iso(ended),

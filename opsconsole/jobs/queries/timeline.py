@@ -118,6 +118,9 @@ def _by_console(session: Session, job: Job) -> Iterator[_Event]:
         detail = event.detail
         if kind is Milestone.STOP:
             yield _Event(event.at, "stopped", f"Stopped: {detail['detail']}", detail)
+        elif kind is Milestone.STEP:
+            of = f" of {_wave(job.plan, detail['wave'])}" if job.plan else ""
+            yield _Event(event.at, "step", f"Next is the {detail['step']}{of}.", detail)
         elif kind is Milestone.GATE:
             yield _Event(event.at, "waits", _gate(job, detail), detail)
         else:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import case, func, select
+from sqlalchemy import case, func, select, true
 from sqlalchemy.orm import Session
 
 from opsconsole.accounts.permissions import Actor, Permission
@@ -13,6 +13,7 @@ from opsconsole.jobs.models import HostRun, Job, WorkerProcess
 from opsconsole.jobs.options import RunOptions
 from opsconsole.jobs.queries.console import hold
 from opsconsole.jobs.states import JobState, PauseReason, Priority, RunState
+from opsconsole.jobs.steps import Step, until
 
 _OPEN = [state.value for state in JobState if not state.terminal]
 _SERVED = [JobState.PENDING.value, JobState.RUNNING.value]
@@ -148,7 +149,12 @@ def _nothing_ready(session: Session, job: Job, now: datetime) -> dict[str, Any] 
             func.sum(case((HostRun.held, 1), else_=0)),
             func.sum(case((HostRun.held, 0), (resting, 1), else_=0)),
             func.sum(case((HostRun.held, 0), (resting, 0), else_=1)),
-        ).where(HostRun.job_id == job.id, HostRun.state == RunState.PENDING.value, HostRun.wave <= job.wave)
+        ).where(
+            HostRun.job_id == job.id,
+            HostRun.state == RunState.PENDING.value,
+            HostRun.wave <= job.wave,
+            HostRun.step.in_(until(Step(job.step))) if job.step is not None else true(),
+        )
     ).one()
     if ready:
         return None

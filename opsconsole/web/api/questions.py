@@ -123,7 +123,9 @@ class What(How):
     )
     check: Text | None = Field(None, description="Runs before the command; exit 0 goes on, 77: nothing to do.")
     verify: Text | None = Field(None, description="Runs after the command; it fails when it does not exit 0.")
-    step_barrier: Literal["host"] | None = Field(None, description="What a host waits for before its next step.")
+    step_barrier: Literal["host", "wave"] | None = Field(
+        None, description="Whom a host waits for before its next step: nobody, or all hosts of its wave."
+    )
     raw: bool | None = Field(None, description="Given over a terminal to a device without a shell; no guard.")
     raw_typed: bool | None = Field(None, description="Line by line at its prompt, without trying exec first.")
     push: list[PushedFile] | None = Field(None, description="Files to put there, instead of a command.")

@@ -13,9 +13,11 @@ class StepCounts(Answer):
 
 
 class Steps(Answer):
-    """Where the hosts of a job are among the steps of its order."""
+    """Where the hosts of a job are among the steps of its order; they may start the step ``now``, where they wait for
+    each other."""
 
     barrier: str
+    now: str | None
     list: list[StepCounts]
 
 

@@ -1,6 +1,7 @@
 """Orders with a check and a verify, on real hosts: what ran, what each step wrote, and what the host is called."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,6 +74,24 @@ def test_a_host_is_ended_in_the_step_that_it_is_at(console: Console, sshd: Sshd)
     until(lambda: _steps(console, again) == {"check": 1}, _JOB_SECONDS, "the check runs again, from the beginning")
     console.cancel(again)
     console.follow(again)
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_no_host_acts_before_all_have_passed_the_check(
+    console: Console, sshd: Sshd, tmp_path: Path, durable: bool
+) -> None:
+    log = tmp_path / "log"
+    order = {"check": f"sleep 0.{{n}}; echo c >> {log}; echo c", "verify": f"echo v >> {log}; echo v; [ {{n}} != 2 ]"}
+    found = _run(
+        console, "127.0.4.[21-24]", f"echo a >> {log}; echo a", step_barrier="wave", durable=durable, **order
+    )  # fmt: skip
+    assert log.read_text().split() == ["c"] * 4 + ["a"] * 4 + ["v"] * 4
+    told = [(row["state"], row["reason"], row["step"]) for _, row in sorted(found.items())]
+    assert told == [("succeeded", None, "verify"), ("failed", "verify", "verify")] + [("succeeded", None, "verify")] * 2
+    for row in found.values():
+        assert row["said"] == {"check": b"c\n", "act": b"a\n", "verify": b"v\n"}
+        assert (row["bytes"], row["lines"], row["last_line"]) == (6, 3, "v")
+    assert len({row["group"] for row in found.values() if row["state"] == "succeeded"}) == 1
 
 
 def _steps(console: Console, job_id: int) -> dict[str, int]:

@@ -8,6 +8,7 @@ from opsconsole.errors import Unavailable
 from opsconsole.jobs.claims import Claim
 from opsconsole.jobs.fetching import fetched
 from opsconsole.jobs.ports import Auth, Hop, Limits, PrivateKey, Secret, Target, Unreached
+from opsconsole.jobs.starting import Start
 from opsconsole.jobs.states import Reason
 
 _PLACE = Place(Source.FILE, "ops", Holds.PASSWORD)
@@ -31,7 +32,7 @@ class Sources:
 
 def claim(auth: Auth, via: tuple[Hop, ...] = ()) -> Claim:
     target = Target("web1", "10.0.0.1", 22, "root", via=via)
-    return Claim(1, 1, 0, 1, 1, target, auth, Limits(), b"true", "1-1.ab")
+    return Claim(1, 1, 0, 1, 1, target, auth, Limits(), Start(b"true"), "1-1.ab")
 
 
 def test_what_is_here_is_left_as_it_is() -> None:

@@ -61,7 +61,7 @@ def test_a_run_goes_its_way(desk: Desk, hand: Hand, queued: list[tuple[int, int]
     claim = hand.take(*queued[0])
     assert claim is not None
     assert claim.target.host == "web1"
-    assert claim.script == b"uptime"
+    assert claim.start.script == b"uptime"
     assert claim.auth.key_files == ("/nonexistent/key",)
     assert desk.run(claim.run_id).state == "connecting"
     assert hand.gate(claim)

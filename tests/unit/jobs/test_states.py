@@ -25,7 +25,7 @@ RUN_MOVES = {
     "pending": "queued cancelled skipped",
     "queued": "connecting pending cancelled skipped",
     "connecting": "running unreachable queued pending cancelled skipped",
-    "running": "succeeded failed timed_out lost cancelled",
+    "running": "succeeded failed timed_out lost cancelled pending",
     "lost": "succeeded failed timed_out cancelled",
 }
 JOB_MOVES = {

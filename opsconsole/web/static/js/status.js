@@ -53,7 +53,8 @@ export function createStatus(title) {
 
   /** Where the hosts are among the steps of the order. @param {import("./store.js").Status} next */
   function steps(next) {
-    for (const [at, { counts }] of (next.steps?.list ?? []).entries()) {
+    for (const [at, { step, counts }] of (next.steps?.list ?? []).entries()) {
+      byId("step-list")?.children[at]?.classList.toggle("now", step === next.steps?.now && !ended(next.state));
       byId("step-list")?.children[at]?.lastElementChild?.replaceChildren(...[...BAR_ORDER].filter((letter) => counts[letter]).flatMap((letter) => [
         el("span", { title: t(STATES[letter]) }, glyph(letter), ` ${number(counts[letter])}`, el("span", { class: "vh", text: ` ${t(STATES[letter])}` })), " "]));
     }

@@ -7,7 +7,7 @@
  * @typedef {{id: number, ver: number, state: string, counts: Record<string, number>, done: number, progress: number,
  *   stop_reason: string | null, stop_detail?: string | null, stopped_by?: string | null, worker_shutdown?: number, budget: {used: number, allowed: number} | null, rate_per_s: number | null,
  *   pause?: {reason: string, by: string | null} | null, waiting?: Waiting | null, waves?: Waves | null,
- *   steps?: {barrier: string, list: {step: string, counts: Record<string, number>}[]} | null, starts_in_ms?: number | null,
+ *   steps?: {barrier: string, now: string | null, list: {step: string, counts: Record<string, number>}[]} | null, starts_in_ms?: number | null,
  *   eta_ms: number | null, created_at: string, started_at: string | null, finished_at: string | null,
  *   targets: {count: number}, slowest?: {i: number, host: string, ms: number}[]}} Status
  * @typedef {{exit?: number | null, ms?: number | null, reason?: string | null}} Facts
