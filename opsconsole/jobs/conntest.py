@@ -21,6 +21,7 @@ from opsconsole.db.database import Database
 from opsconsole.errors import Forbidden, NotFound, TooLarge, Unavailable
 from opsconsole.inventory import hostkeys
 from opsconsole.inventory.executor import Executor
+from opsconsole.jobs import contacts
 from opsconsole.jobs.answering import Answerer
 from opsconsole.jobs.claims import ClaimReader
 from opsconsole.jobs.fetching import usable
@@ -196,7 +197,7 @@ class ConnectionTester(Answerer):
         else:
             problem = asked.problem
         text = advised(problem.reason, problem.detail)
-        return [Finding(stage_of(problem.reason), Verdict.FAILED, 0, text)]
+        return [Finding(stage_of(problem.reason), Verdict.FAILED, 0, text, reason=problem.reason)]
 
     def _question(self, test_id: int) -> _Question | None:
         with self._database.transaction() as session:
@@ -220,6 +221,8 @@ class ConnectionTester(Answerer):
             row.done_at = now = self._now()
             row.findings = [finding.to_json() for finding in findings]
             row.ok = bool(findings) and findings[-1].verdict is not Verdict.FAILED
+            if row.executor == Executor.SSH:
+                contacts.note_test(session, row.host, findings, now)
             for finding in findings:
                 if finding.offered is not None:
                     hostkeys.offer(session, *finding.offered, now=now)

@@ -1,6 +1,6 @@
-"""What the ends of runs say of their hosts: whether each answered, showed the right key and let us in."""
+"""What ends of runs and tests of connections say of hosts: whether each answered, showed the right key, let us in."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -13,6 +13,8 @@ from opsconsole.inventory.executor import Executor
 from opsconsole.inventory.health import Contact, KeyState, Verdict
 from opsconsole.jobs.models import HostRun
 from opsconsole.jobs.outcomes import Outcome
+from opsconsole.jobs.probe import Finding, Stage
+from opsconsole.jobs.probe import Verdict as Step
 from opsconsole.jobs.states import Reason
 
 _UNREACHED = frozenset(
@@ -32,6 +34,10 @@ _KEYS = {
     Reason.HOST_CERTIFICATE: KeyState.CERTIFICATE,
     Reason.AUTH: KeyState.TRUSTED,
 }
+
+
+# What a test does once it is logged in.
+_AFTER_LOGIN = frozenset({Stage.SHELL, Stage.RUN_AS})
 
 
 class Ending(NamedTuple):
@@ -67,6 +73,32 @@ def note(session: Session, endings: Mapping[int, Ending]) -> None:
                 )
             )
     health.note(session, contacts)
+
+
+def note_test(session: Session, host: str, findings: Sequence[Finding], now: datetime) -> None:
+    """Adds what a test of a connection found to the health of ``host``, the label of a target."""
+    if not findings:
+        return
+    last = findings[-1]
+    # After the login nothing has a reason: then the host let us in.
+    found = judged(last.reason, started=last.reason is None)
+    if found is None:
+        return
+    verdict, key = found
+    failed = verdict is not Verdict.OK
+    if any(finding.stage is Stage.HOST_KEY and finding.verdict is Step.WARNED for finding in findings):
+        # A run would accept it; a test trusts nothing.
+        key = KeyState.UNKNOWN
+    contact = Contact(
+        host=parse_host(host).name,
+        at=now,
+        verdict=verdict,
+        reason=last.reason.value if last.reason is not None else None,
+        detail=last.detail if failed else None,
+        host_key=key,
+        connect_ms=None if failed else sum(finding.ms for finding in findings if finding.stage not in _AFTER_LOGIN),
+    )
+    health.note(session, [contact])
 
 
 def judged(reason: Reason | None, *, started: bool) -> tuple[Verdict, KeyState | None] | None:

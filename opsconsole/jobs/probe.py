@@ -34,6 +34,7 @@ class Verdict(StrEnum):
 class Finding:
     """One step that was taken: how long it took, and one safe sentence of what was seen or what to do.
 
+    ``reason`` is why a connection did not come about, as a run would tell it.
     ``offered`` is the address and the port of the server at fault and the host key that it showed, which awaits a
     person's decision.
     """
@@ -43,6 +44,7 @@ class Finding:
     ms: int
     detail: str
     offered: tuple[str, int, KnownKey] | None = None
+    reason: Reason | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Returns what a person is told of it."""

@@ -214,16 +214,23 @@ class Probe:
             with contextlib.suppress(*SEND_FAILURES):
                 channel.close()
 
-    def _note(self, stage: Stage, detail: str, verdict: Verdict = Verdict.OK, offered: Offered = None) -> None:
+    def _note(
+        self,
+        stage: Stage,
+        detail: str,
+        verdict: Verdict = Verdict.OK,
+        offered: Offered = None,
+        reason: Reason | None = None,
+    ) -> None:
         now = time.monotonic()
-        self._found.append(Finding(stage, verdict, round((now - self._since) * 1000), detail, offered))
+        self._found.append(Finding(stage, verdict, round((now - self._since) * 1000), detail, offered, reason))
         self._since = now
 
     def _fail(self, target: Target, problem: Unreached, stage: Stage | None = None) -> None:
         at = problem.hop.target if problem.hop is not None else target
         offered = (at.address, at.port, problem.offered) if problem.offered is not None else None
         detail = advised(problem.reason, problem.detail)
-        self._note(stage or stage_of(problem.reason), detail, Verdict.FAILED, offered)
+        self._note(stage or stage_of(problem.reason), detail, Verdict.FAILED, offered, problem.reason)
 
 
 def _outcome(process: SshProcess) -> dict[str, str] | str:

@@ -4,9 +4,12 @@ import pytest
 
 from opsconsole.inventory import health
 from opsconsole.inventory.health import Health, KeyState, Verdict
+from opsconsole.jobs import contacts
 from opsconsole.jobs.contacts import judged
 from opsconsole.jobs.launch import Order
 from opsconsole.jobs.ledger import Outcome
+from opsconsole.jobs.probe import Finding, Stage
+from opsconsole.jobs.probe import Verdict as Step
 from opsconsole.jobs.states import Reason, RunState
 from tests.support.desk import Desk, Hand
 
@@ -66,6 +69,19 @@ def test_every_end_of_a_run_adds_to_its_host(desk: Desk, hand: Hand) -> None:
     assert not hand.finish(claim, output=b"up\n")
     assert _known(desk, "web2")["web2"].letters == "uo"
     assert _shut(desk, "web[1-3]") == []
+
+
+def test_a_test_of_the_connection_is_a_contact(desk: Desk) -> None:
+    tcp = Finding(Stage.TCP, Step.OK, 5, "It takes connections.")
+    login = Finding(Stage.LOGIN, Step.OK, 7, "Logged in.")
+    shell = Finding(Stage.SHELL, Step.FAILED, 900, "No shell.")
+    shut = Finding(Stage.TCP, Step.FAILED, 3, "Nothing listens.", reason=Reason.REFUSED)
+    ours = Finding(Stage.LOGIN, Step.FAILED, 0, "The credential is gone.", reason=Reason.CREDENTIAL)
+    with desk.database.transaction() as session:
+        for findings in ([shut], [tcp, login, shell], [ours], []):
+            contacts.note_test(session, "ops@Web1:2222", findings, desk.clock.now())
+    known = _known(desk, "web1")["web1"]
+    assert (known.letters, known.connect_ms, known.detail) == ("uo", 12, "Nothing listens.")
 
 
 def test_what_was_only_played_says_nothing(desk: Desk, hand: Hand) -> None:
