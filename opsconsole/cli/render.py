@@ -15,7 +15,6 @@ _STDERR = 2
 _REFUSED = {
     "run_as": "not let become the other account",
     "exec_refused": "refused to run it",
-    "device_fault": "told a fault",
 }
 _WHY = {
     "k": "timed out",
@@ -168,6 +167,9 @@ def _variants(group: Body) -> str:
 def _end(group: Body) -> str:
     if signal := group.get("signal"):
         return f"killed by {signal}"
+    if group.get("reason") == "device_fault":
+        # Whatever status it gave besides.
+        return "told a fault"
     if group["exit"] is not None:
         return f"exit {group['exit']}"
     reason = str(group.get("reason") or "failed")
