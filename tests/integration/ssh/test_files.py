@@ -2,17 +2,20 @@
 
 import hashlib
 import os
+import shutil
 import stat
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
-from opsconsole.jobs.ports import Dropped, Event, Exited, Output, Stream
+from opsconsole.jobs.ports import Become, BecomeMethod, Dropped, Event, Exited, Output, Stream
 from opsconsole.jobs.transfer import Progress, Pull, Push, PushedFile, Transfer
 from opsconsole.ssh import ParamikoConnector
+from tests.support.requirements import not_run
 from tests.support.runs import connect
 from tests.support.sshd import Sshd, running_sshd
 
@@ -205,6 +208,27 @@ def test_what_was_left_can_be_cleared_away_over_another_connection(carrier: Carr
     finally:
         session.close(keep=False)
     assert not left.exists()
+
+
+def test_files_are_carried_as_another_account_by_the_hosts_own_server(carrier: Carrier) -> None:
+    if os.geteuid() != 0:
+        not_run("root, to become another account unasked", "run the tests as root")
+    if shutil.which("sudo") is None:
+        not_run("sudo", "apt-get install sudo")
+    # Another account must be able to go there.
+    folder = Path(mkdtemp(dir="/tmp"))
+    folder.chmod(0o777)
+    try:
+        for method in BecomeMethod:
+            session = connect(carrier.connector, carrier.server.target(), carrier.server.auth())
+            try:
+                process = session.transfer(push(a_file(folder, b"x", folder / method)), Become("nobody", method))
+                assert carrier.collect(process.events(0.2)) == Exited(0), carrier.err
+            finally:
+                session.close(keep=False)
+            assert (folder / method).owner() == "nobody"
+    finally:
+        shutil.rmtree(folder)
 
 
 def pull(into: Path, *paths: Path | str, **limits: int) -> Pull:
