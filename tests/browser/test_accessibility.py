@@ -1,5 +1,6 @@
 """An automated scan of each page in both themes (axe-core): nothing serious, nothing critical."""
 
+import re
 from collections.abc import Callable
 
 from axe_playwright_python.sync_playwright import Axe
@@ -98,6 +99,39 @@ def test_pages_have_no_serious_finding_and_keep_the_policy(
         new_page(None, color_scheme="light", reduced_motion="reduce"), live.url + SIGNED_OUT["pages.login"]
     )
     assert not found, "\n".join(map(str, found))
+
+
+def luminance(colour: str) -> float:
+    """Returns the relative luminance (WCAG 2) of ``rgb(r, g, b)``."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_states_that_recede_can_be_made_to_stand_out_and_paper_shows_the_content(
+    live: LiveServer, new_page: Callable[..., Page]
+) -> None:
+    page = new_page(color_scheme="light")
+    page.goto(f"{live.url}/me")
+    page.check("#high-contrast")
+    page.goto(f"{live.url}/run")
+    colour = """name => { const node = document.body.appendChild(document.createElement("i"));
+        node.style.color = `var(--${name})`;
+        const value = getComputedStyle(node).color; node.remove(); return value }"""
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        ground = luminance(page.evaluate(colour, "surface"))
+        for state in ("ok", "que"):
+            dark, light = sorted((luminance(page.evaluate(colour, state)), ground))
+            assert (light + 0.05) / (dark + 0.05) >= 3, (scheme, state)
+    page.emulate_media(media="print")
+    expect(page.locator(".top")).to_be_hidden()
+    expect(page.locator("main")).to_be_visible()
+    page.goto(f"{live.url}/me")
+    page.emulate_media(media="screen")
+    page.uncheck("#high-contrast")
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.contrast") is None
 
 
 def findings(page: Page, url: str) -> list[tuple[str, str, list[str]]]:

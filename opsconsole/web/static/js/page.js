@@ -23,6 +23,16 @@ if (keysBox) {
   keysBox.addEventListener("change", () => localStorage.setItem("keys", keysBox.checked ? "on" : "off"));
 }
 
+const contrastBox = byId("high-contrast");
+if (contrastBox) {
+  contrastBox.checked = localStorage.getItem("contrast") === "high";
+  contrastBox.addEventListener("change", () => {
+    localStorage.setItem("contrast", contrastBox.checked ? "high" : "");
+    if (contrastBox.checked) document.documentElement.dataset.contrast = "high";
+    else delete document.documentElement.dataset.contrast;
+  });
+}
+
 /** Shows each `<time>` in the reader's own zone; the UTC text stays in its title. */
 export function localTimes(root = document) {
   const today = new Date().toDateString();

@@ -3,4 +3,5 @@
   const choice = localStorage.getItem("theme");
   if (choice === "light" || choice === "dark") document.documentElement.dataset.theme = choice;
   document.documentElement.classList.add("js");
+  if (localStorage.getItem("contrast") === "high") document.documentElement.dataset.contrast = "high";
 }
