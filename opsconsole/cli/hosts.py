@@ -17,7 +17,7 @@ from opsconsole.errors import Invalid
 from opsconsole.settings import Settings
 
 _PAGE = 1000
-_FIELDS = ("address", "port", "user", "credential", "jump", "profile", "host_key_policy", "zone", "notes")
+_FIELDS = ("address", "port", "user", "credential", "jump", "profile", "host_key_policy", "executor", "zone", "notes")
 _Command = Callable[..., Any]
 
 
@@ -36,6 +36,7 @@ def _field_options(command: _Command) -> _Command:
         "jump": "Jump hosts in order: user@bastion:22,inner; or none.",
         "profile": "modern, or legacy for a device that speaks nothing newer.",
         "host_key_policy": "strict, accept_new or pinned; else its groups or the console say it.",
+        "executor": "What carries out its runs: ssh, local or simulate; else the order or the console says it.",
         "zone": "Site whose workers reach it.",
         "notes": "Free text.",
     }

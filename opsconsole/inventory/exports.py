@@ -21,7 +21,7 @@ from opsconsole.inventory.snapshot import GroupState, HostState, Snapshot, snaps
 _PLAIN_FIELDS = [name for name in HOST_FIELDS if name != "tags"]
 # A spreadsheet takes a cell that starts so for a formula, and would carry it out on the reader's machine.
 _FORMULA = tuple("=+-@\t\r")
-_OWN_VARIABLES = ("credential", "profile", "host_key_policy")
+_OWN_VARIABLES = ("credential", "profile", "host_key_policy", "executor")
 _LINE_BREAKS = re.compile(r"[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]+")
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from opsconsole.errors import FieldError, Invalid
 from opsconsole.hostset import HostSpec, parse_host
+from opsconsole.inventory.executor import Executor
 from opsconsole.inventory.host_key_policy import HostKeyPolicy
 from opsconsole.inventory.profile import Profile
 
@@ -26,6 +27,7 @@ HOST_FIELDS = (
     "jump",
     "profile",
     "host_key_policy",
+    "executor",
     "zone",
     "frozen",
     "frozen_reason",
@@ -156,6 +158,13 @@ def _host_key_policy(value: Any) -> str:
         raise _invalid("host_key_policy", f"Choose {', '.join(HostKeyPolicy)}.") from None
 
 
+def _executor(value: Any) -> str:
+    try:
+        return Executor(str(value)).value
+    except ValueError:
+        raise _invalid("executor", f"Choose {', '.join(Executor)}.") from None
+
+
 def _frozen(value: Any) -> bool:
     if isinstance(value, bool):
         return value
@@ -206,6 +215,7 @@ _CLEANERS: dict[str, Callable[[Any], Any]] = {
     "jump": _jump,
     "profile": _profile,
     "host_key_policy": _host_key_policy,
+    "executor": _executor,
     "zone": lambda value: _word(str(value), "zone", "_.-"),
     "frozen": _frozen,
     "frozen_reason": _text("frozen_reason", _MAX_REASON),

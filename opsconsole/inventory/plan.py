@@ -13,7 +13,7 @@ from opsconsole.inventory.snapshot import GroupState, HostState, Snapshot
 ADDED, CHANGED, REMOVED = "added", "changed", "removed"
 _EMPTY_GROUP = GroupState(0, "", 0, None)
 # A program tells which hosts there are. How they are trusted and logged in to is for people to say.
-_NOT_OF_SOURCES = ("credential", "profile", "host_key_policy")
+_NOT_OF_SOURCES = ("credential", "profile", "host_key_policy", "executor")
 _EMPTY: dict[str, Any] = {"tags": {}, "frozen": False}
 
 

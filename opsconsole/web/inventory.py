@@ -109,6 +109,7 @@ def _told(host: Host, groups: Sequence[str], names_of: dict[int, str]) -> dict[s
         "jump": host.jump,
         "profile": host.profile,
         "host_key_policy": host.host_key_policy,
+        "executor": host.executor,
         "zone": host.zone,
         "frozen": host.frozen,
         "frozen_reason": host.frozen_reason,

@@ -11,6 +11,7 @@ from typing import Any
 
 from opsconsole.errors import TooLarge
 from opsconsole.inventory.draft import MAX_HOSTS, Draft, HostDraft, shown
+from opsconsole.inventory.executor import Executor
 from opsconsole.inventory.fields import is_tag
 from opsconsole.inventory.plan import has_cycle
 
@@ -27,6 +28,9 @@ _FIELDS = {
 }
 # What Ansible knows nothing of stands in variables of our own name.
 _OWN = {f"{OWN_PREFIX}{name}": name for name in ("credential", "profile", "host_key_policy")}
+# Of hosts alone. Other connections than this machine's own are SSH here.
+_EXECUTOR = f"{OWN_PREFIX}executor"
+_CONNECTION = "ansible_connection"
 _IDENTITY = ("ansible_ssh_private_key_file", "ansible_private_key_file")
 _ARGUMENTS = ("ansible_ssh_common_args", "ansible_ssh_extra_args", "ansible_ssh_args")
 _MAX_BRACKETS = 6
@@ -122,6 +126,8 @@ class Inventory:
                 self._connection(host, name, value, line)
             elif name in _OWN:
                 self.draft.put(host, _OWN[name], value, line)
+            elif name == _EXECUTOR or (name == _CONNECTION and value == Executor.LOCAL.value):
+                self.draft.put(host, "executor", value, line)
             elif name in _IDENTITY:
                 host.identity = str(value)
             elif name in _ARGUMENTS:

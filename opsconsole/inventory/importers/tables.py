@@ -41,6 +41,7 @@ _COLUMNS = {
     "profile": "profile",
     "host_key_policy": "host_key_policy",
     "host key policy": "host_key_policy",
+    "executor": "executor",
     "zone": "zone",
     "site": "zone",
     "frozen": "frozen",
@@ -53,7 +54,9 @@ _COLUMNS = {
     "tags": "tags",
 }
 # Fields that a pasted line may give as ``field=value``.
-_WORDS = frozenset({"address", "port", "user", "credential", "jump", "profile", "host_key_policy", "zone", "frozen"})
+_WORDS = frozenset(
+    {"address", "port", "user", "credential", "jump", "profile", "host_key_policy", "executor", "zone", "frozen"}
+)
 _TAG = "tag:"
 _PARTS = re.compile(r"[\s,;|]+")
 _FORMULA = tuple("=+-@\t\r")

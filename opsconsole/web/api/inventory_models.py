@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, GetPydanticSchema
 
+from opsconsole.inventory.executor import Executor
 from opsconsole.inventory.formats import AUTO, IMPORTS, ExportFormat
 from opsconsole.inventory.health import KeyState, Verdict
 from opsconsole.inventory.host_key_policy import HostKeyPolicy
@@ -44,6 +45,9 @@ class HostChange(Body):
     profile: Text | None = Field(None, description="`modern`, or `legacy` for old devices.", max_length=16)
     host_key_policy: Text | None = Field(
         None, description="`strict`, `accept_new` or `pinned`; else its groups or the console say it.", max_length=16
+    )
+    executor: Text | None = Field(
+        None, description="`ssh`, `local` or `simulate`; else the order or the console says it.", max_length=16
     )
     zone: Word | None = None
     frozen: bool | None = Field(None, description="Nothing is run on a frozen host.")
@@ -170,6 +174,7 @@ class HostItem(Answer):
     jump: str | None
     profile: Profile | None
     host_key_policy: HostKeyPolicy | None
+    executor: Executor | None
     zone: str | None
     frozen: bool
     frozen_reason: str | None

@@ -21,7 +21,7 @@ from opsconsole.web.unit_of_work import now, read, runtime, transaction
 _PAGE = 100
 _HISTORY = 20
 _TEXT_FIELDS = (
-    *("address", "port", "user", "credential", "jump", "profile", "host_key_policy", "zone"),
+    *("address", "port", "user", "credential", "jump", "profile", "host_key_policy", "executor", "zone"),
     *("frozen_reason", "notes"),
 )
 

@@ -303,3 +303,15 @@ def test_odd_content_is_a_fault_and_never_a_crash(form: Format, content: bytes) 
 def test_reading_stops_after_a_hundred_faults() -> None:
     found = draft("csv", "name\n" + "-x\n" * 5000)
     assert len(found.faults) == 100
+
+
+def test_what_carries_out_a_hosts_runs_is_taken_over() -> None:
+    text = "[web]\nweb1 ansible_connection=local\nweb2 ansible_connection=ssh\n"
+    text += "[lab]\nlab1\n[lab:vars]\nopsconsole_executor=simulate\n"
+    found = values(draft("ansible-ini", text))
+    assert {name: host.get("executor") for name, host in found.items()} == {
+        "web1": "local",
+        "web2": None,
+        "lab1": "simulate",
+    }
+    assert faults(draft("csv", "name,executor\nweb1,telnet\n"))[0][0] == 2
