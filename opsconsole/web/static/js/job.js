@@ -1,4 +1,5 @@
 // The live job page: one store, fed by the stream, shown by the head, the grid, the groups, the table and the pane.
+// It is longer than 400 lines because it alone knows all of them: each is told of the others here.
 import { createChoice } from "./choice.js";
 import { standing, verbForms } from "./control.js";
 import { address, api, byId, copy, fetchInto, renew } from "./dom.js";
