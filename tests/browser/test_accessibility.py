@@ -8,8 +8,9 @@ from playwright.sync_api import Page, expect
 
 from opsconsole.accounts.permissions import Role
 from opsconsole.inventory.groups import add_group
+from opsconsole.jobs import grouping
 from opsconsole.jobs.launch import Order
-from opsconsole.jobs.models import WorkerProcess
+from opsconsole.jobs.models import Job, WorkerProcess
 from opsconsole.jobs.states import Reason, RunState
 from tests.functional.api.play import Play
 from tests.support.clock import START
@@ -36,6 +37,7 @@ PAGES = {
     "pages.me": ["/me"],
     "pages.new_credential": ["/credentials/new?kind=private_key", "/credentials/new?kind=external"],
     "pages.new_host": ["/hosts/new"],
+    "pages.output_group": ["/jobs/1/g/{failed}"],
     "pages.queue": ["/queue"],
     "pages.run": ["/run?targets=web[1-200]&command=uptime", "/run?targets=web[1-9]&command=uptime&canary=1&waves=2",
                   "/run?saved=1"],
@@ -46,8 +48,8 @@ PAGES = {
     "pages.workers": ["/workers"],
 }  # fmt: skip
 # Parts that other pages take in, and a download.
-NO_PAGES = {"pages.notices", "pages.pane", "pages.lineage", "pages.timeline", "pages.doubts", "pages.keys_notice",
-            "pages.export_hosts"}  # fmt: skip
+NO_PAGES = {"pages.notices", "pages.pane", "pages.grouped", "pages.lineage", "pages.timeline", "pages.doubts",
+            "pages.keys_notice", "pages.export_hosts"}  # fmt: skip
 SIGNED_OUT = {"pages.login": "/login"}
 CONTRAST = {"runOnly": ["color-contrast"]}
 
@@ -92,9 +94,11 @@ def test_pages_have_no_serious_finding_and_keep_the_policy(
         page.fill(f"[name={field}]", value)
     page.click("main form button:has-text('Add')")
     page.wait_for_url("**/credentials/deploy*")
+    with live.database.read() as session:
+        told = grouping.groups(session, session.get_one(Job, job), states="failed")
     found = []
     for path in [path for paths in PAGES.values() for path in paths] + ["/nothing"]:
-        found += findings(page, live.url + path)
+        found += findings(page, live.url + path.replace("{failed}", told["groups"][0]["g"]))
     found += findings(
         new_page(None, color_scheme="light", reduced_motion="reduce"), live.url + SIGNED_OUT["pages.login"]
     )
