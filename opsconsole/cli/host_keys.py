@@ -85,12 +85,13 @@ def remove(wanted: tuple[str, ...], *, yes: bool) -> int:
 @host_keys.command(name="import")
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--dry-run", is_flag=True, help="Only say what would change.")
+@click.option("--skip-faulty", is_flag=True, help="Leave out lines with faults instead of refusing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @edge
 def import_(file: Path, **options: Any) -> int:
     """Read a known_hosts FILE (- is stdin): say what changes, ask, then do exactly that."""
-    return inventory.bring(file, wanted="known-hosts", prune=False, skip_faulty=False, **options)
+    return inventory.bring(file, wanted="known-hosts", prune=False, **options)
 
 
 @host_keys.command()

@@ -57,6 +57,14 @@ def import_hosts(
             code="inventory_changed",
             extra={"digest": plan.digest},
         )
+    require_usable(plan, skip_faulty=skip_faulty)
+    write(session, plan, now=now)
+    record(session, actor, "inventory.import", now=now, object="inventory", detail={**detail, **summary(plan)})
+    return plan
+
+
+def require_usable(plan: Plan, *, skip_faulty: bool) -> None:
+    """Raises ``Invalid`` (``import_faults``) when lines are faulty and may not be left out."""
     if plan.faults and not skip_faulty:
         faults = [FieldError("content", f"Line {item.line or '?'}: {item.message}") for item in plan.faults[:20]]
         raise Invalid(
@@ -64,9 +72,6 @@ def import_hosts(
             code="import_faults",
             errors=faults,
         )
-    write(session, plan, now=now)
-    record(session, actor, "inventory.import", now=now, object="inventory", detail={**detail, **summary(plan)})
-    return plan
 
 
 def summary(plan: Plan) -> dict[str, Any]:

@@ -108,14 +108,16 @@ def take(session: Session, line: Entry, *, source: str, actor: Actor, now: datet
 def revoke(session: Session, number: int, *, actor: Actor, now: datetime) -> HostAuthority:
     """Returns the authority, now revoked: no certificate it signed counts any more.
 
-    Raises ``Forbidden``, ``NotFound``.
+    Its key is what is revoked: every entry that has it is, for whatever hosts. Raises ``Forbidden``, ``NotFound``.
     """
     _require(actor)
-    row = _get(session, number)
-    if row.status != KeyStatus.REVOKED:
-        row.status, row.decided_by, row.decided_at = KeyStatus.REVOKED.value, actor.name, now
-        _tell(session, row, "revoked", actor, now)
-    return row
+    chosen = _get(session, number)
+    same = select(HostAuthority).where(HostAuthority.fingerprint == chosen.fingerprint).order_by(HostAuthority.id)
+    for row in session.scalars(same.with_for_update()):
+        if row.status != KeyStatus.REVOKED:
+            row.status, row.decided_by, row.decided_at = KeyStatus.REVOKED.value, actor.name, now
+            _tell(session, row, "revoked", actor, now)
+    return chosen
 
 
 def remove(session: Session, number: int, *, actor: Actor, now: datetime) -> None:

@@ -185,8 +185,11 @@ def seed_known_hosts(
     now: datetime,
     wanted: Iterable[Address] | None = None,
     source: Source = Source.KNOWN_HOSTS,
+    without: Collection[tuple[Address, KnownKey]] = (),
 ) -> int:
     """Takes over what a known_hosts file spells out, for all hosts or the ``wanted`` ones; returns how many keys.
+
+    Keys in ``without`` are left out.
 
     Hashed names and wildcards cannot be listed: ``known_hosts.lookup`` finds those when the host is known.
     Certificate authorities are ``host_authorities``' business. What the console holds already stays as it is, unless
@@ -201,6 +204,7 @@ def seed_known_hosts(
         for entry in sorted(lines, key=lambda entry: entry.marker != "revoked")
         for place in (_Place.of(*name) for name in entry.plain_names())
         if places is None or place in places
+        if ((place.address, place.port), entry.key) not in without
     ]
     added = _insert(session, rows)
     for entry in revoking:

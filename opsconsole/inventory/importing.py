@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -12,6 +13,7 @@ from opsconsole.accounts.permissions import Actor, Permission
 from opsconsole.audit.record import record
 from opsconsole.errors import Conflict, Forbidden, Invalid
 from opsconsole.inventory import apply, host_authorities, hostkeys
+from opsconsole.inventory.draft import Fault
 from opsconsole.inventory.formats import Format
 from opsconsole.inventory.importers.reading import read
 from opsconsole.inventory.known_hosts import (
@@ -22,12 +24,14 @@ from opsconsole.inventory.known_hosts import (
     KnownKey,
     dialled_name,
     entries,
+    faulty_lines,
     fingerprint,
 )
 from opsconsole.inventory.plan import ADDED, REMOVED, Change, FieldChange, Plan, compare
 from opsconsole.inventory.snapshot import Snapshot, snapshot
 
 _SSH_PORT = 22
+_MOST_FAULTS = 100
 _Stored = Mapping[hostkeys.Address, hostkeys.Known]
 
 
@@ -54,7 +58,7 @@ def look(session: Session, wanted: Import, actor: Actor) -> Plan:
     """Returns what ``wanted`` would change now. Raises ``Forbidden``, ``Invalid``, ``TooLarge``."""
     apply.require_editor(actor)
     if wanted.format is Format.KNOWN_HOSTS:
-        return _look_at_keys(session, wanted, actor)[0]
+        return _look_at_keys(session, wanted, actor).plan
     return wanted.look(snapshot(session))
 
 
@@ -70,7 +74,7 @@ def run(session: Session, wanted: Import, *, expect: str, skip_faulty: bool, act
         "sha256": hashlib.sha256(wanted.content).hexdigest(),
     }
     if wanted.format is Format.KNOWN_HOSTS:
-        return _take_keys(session, wanted, expect=expect, actor=actor, now=now, detail=detail)
+        return _take_keys(session, wanted, expect=expect, skip_faulty=skip_faulty, actor=actor, now=now, detail=detail)
     return apply.import_hosts(
         session,
         wanted.look,
@@ -82,7 +86,16 @@ def run(session: Session, wanted: Import, *, expect: str, skip_faulty: bool, act
     )
 
 
-def _look_at_keys(session: Session, wanted: Import, actor: Actor) -> tuple[Plan, str]:
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """What a known_hosts file would change; ``against`` are its keys that another trusted one speaks against."""
+
+    plan: Plan
+    text: str
+    against: frozenset[tuple[hostkeys.Address, KnownKey]]
+
+
+def _look_at_keys(session: Session, wanted: Import, actor: Actor) -> _Keys:
     if not actor.may(Permission.TRUST_HOST_KEYS):
         raise Forbidden("Only an administrator may trust host keys.", code="may_not_trust")
     text = read(wanted.format, wanted.content).known_hosts or ""
@@ -94,28 +107,51 @@ def _look_at_keys(session: Session, wanted: Import, actor: Actor) -> tuple[Plan,
     named = {place for entry in entries(text) for place in entry.plain_names()}
     places = sorted(named | set(hosts))
     stored = hostkeys.known(session, places)
-    _add_new_keys(plan, text, places, stored)
+    plan.faults += [Fault(*found) for found in islice(faulty_lines(text), _MOST_FAULTS)]
+    against = _add_new_keys(plan, text, places, stored)
     _add_revoked_keys(plan, text, places, stored)
     _add_authorities(session, plan, text)
     hashed = [entry for entry in entries(text) if any(name.startswith("|1|") for name in entry.patterns)]
     unknown = sum(1 for entry in hashed if not any(entry.matches(*place) for place in places))
     if unknown:
         plan.notices["Lines with a hashed name that no host of the inventory has are passed over."] = unknown
-    return plan, text
+    return _Keys(plan, text, against)
 
 
-def _add_new_keys(plan: Plan, text: str, places: Sequence[hostkeys.Address], stored: _Stored) -> None:
+def _add_new_keys(
+    plan: Plan, text: str, places: Sequence[hostkeys.Address], stored: _Stored
+) -> frozenset[tuple[hostkeys.Address, KnownKey]]:
+    """Adds the keys that are new. Returns those that are not: the host has another trusted key of the same kind.
+
+    Such a key is what an attacker's host would show; a file does not decide about it, an administrator does.
+    """
     known = KnownHosts(text)
+    against = set()
     stay_revoked = 0
     for place in places:
         here = stored.get(place, hostkeys.Known())
         for key in known.keys(*place):
             if key in here.revoked:
                 stay_revoked += 1
-            elif key not in here.trusted:
+            elif key in here.trusted:
+                continue
+            elif other := next((one for one in here.trusted if one.algorithm == key.algorithm), None):
+                against.add((place, key))
+                plan.faults.append(_conflict(text, place, key, other))
+            else:
                 plan.changes.append(_key_change(ADDED, place, key))
     if stay_revoked:
         plan.notices["Keys that are revoked here stay revoked."] = stay_revoked
+    return frozenset(against)
+
+
+def _conflict(text: str, place: hostkeys.Address, key: KnownKey, other: KnownKey) -> Fault:
+    line = next((one.line for one in entries(text) if one.key == key and one.matches(*place)), None)
+    return Fault(
+        line,
+        f"{dialled_name(*place)} has another trusted {key.algorithm} key, {fingerprint(other)}; this one, "
+        f"{fingerprint(key)}, is not taken over. If the host's key was changed, revoke or remove the old one first.",
+    )
 
 
 def _add_revoked_keys(plan: Plan, text: str, places: Sequence[hostkeys.Address], stored: _Stored) -> None:
@@ -152,21 +188,32 @@ def _key_change(action: str, place: tuple[str, int], key: KnownKey, line: int | 
 
 
 def _take_keys(
-    session: Session, wanted: Import, *, expect: str, actor: Actor, now: datetime, detail: Mapping[str, Any]
+    session: Session,
+    wanted: Import,
+    *,
+    expect: str,
+    skip_faulty: bool,
+    actor: Actor,
+    now: datetime,
+    detail: Mapping[str, Any],
 ) -> Plan:
     apply.lock(session)
-    plan, text = _look_at_keys(session, wanted, actor)
+    keys = _look_at_keys(session, wanted, actor)
+    plan, text = keys.plan, keys.text
     if plan.digest != expect:
         message = "The known host keys changed since this was shown. Look again. Nothing was changed."
         raise Conflict(message, code="inventory_changed", extra={"digest": plan.digest})
+    apply.require_usable(plan, skip_faulty=skip_faulty)
     source = hostkeys.Source.IMPORT
-    hostkeys.seed_known_hosts(session, text, now=now, source=source)
+    hostkeys.seed_known_hosts(session, text, now=now, source=source, without=keys.against)
     known = KnownHosts(text)
     for change in plan.changes:
         if change.action != ADDED or change.name.startswith("@"):
             continue
         for place in _places(change.name):
             for key in known.keys(*place):
+                if (place, key) in keys.against:
+                    continue
                 hostkeys.remember(session, *place, key, source=source, now=now)
     for line in _for_many(text):
         host_authorities.take(session, line, source=source, actor=actor, now=now)

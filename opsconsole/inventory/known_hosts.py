@@ -110,6 +110,21 @@ def entries(text: str) -> Iterator[Entry]:
         yield Entry(number, marker, tuple(patterns), KnownKey(fields[1], fields[2]))
 
 
+def faulty_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yields the numbers of the lines that ``entries`` passes over though they are no comments, and what is wrong."""
+    usable = {entry.line for entry in entries(text)}
+    for number, line in enumerate(text.splitlines(), start=1):
+        fields = line.split()
+        if number in usable or not fields or fields[0].startswith("#"):
+            continue
+        if fields[0].startswith("@") and fields[0][1:] not in {REVOKED, CERT_AUTHORITY}:
+            yield number, "The only markers are @cert-authority and @revoked."
+        elif len(fields) < (4 if fields[0].startswith("@") else 3):
+            yield number, "A line has the names of the host, the kind of key and the key."
+        else:
+            yield number, "This is no public key of the kind that the line names."
+
+
 def fingerprint(key: KnownKey) -> str:
     """Returns the fingerprint as ``ssh-keygen -l`` shows it: ``SHA256:`` and unpadded base64."""
     digest = hashlib.sha256(base64.b64decode(key.key)).digest()

@@ -312,3 +312,50 @@ def test_other_exports(database: Database) -> None:
         part = exports.export(session, ExportFormat.JSON, {"web2"}).decode()
     assert '"name": "web2"' in part
     assert "web1" not in part
+
+
+def test_lines_of_known_hosts_that_make_no_sense_are_told_with_their_numbers(database: Database) -> None:
+    good = make_key()
+    lines = [
+        "# a comment",
+        f"web1 {good.algorithm} {good.key}",
+        "web2 ssh-ed25519",
+        "web3 ssh-rsa " + good.key,
+        f"@trusted web4 {good.algorithm} {good.key}",
+        "",
+    ]
+    wanted = text("known-hosts", "\n".join(lines))
+    assert [fault.line for fault in look(database, wanted).faults] == [3, 4, 5]
+    with pytest.raises(Invalid) as refused:
+        take(database, wanted)
+    assert refused.value.code == "import_faults"
+    assert shown(take(database, wanted, skip_faulty=True)) == [("host_key", "added", "web1")]
+
+
+def test_a_file_does_not_decide_against_a_trusted_key(database: Database) -> None:
+    old, other, rsa = make_key(), make_key(), make_key("ssh-rsa")
+    take(database, text("known-hosts", f"web1 {old.algorithm} {old.key}"))
+    lines = [f"web1 {key.algorithm} {key.key}" for key in (old, other, rsa)]
+    wanted = text("known-hosts", "\n".join(lines))
+    plan = look(database, wanted)
+    assert shown(plan) == [("host_key", "added", "web1")], "one of another kind is only one more"
+    assert [fault.line for fault in plan.faults] == [2]
+    assert "another trusted" in plan.faults[0].message
+    take(database, wanted, skip_faulty=True)
+    with database.read() as session:
+        assert set(hostkeys.trusted_keys(session, [("web1", 22)])[("web1", 22)]) == {old, rsa}
+
+
+def test_revoking_an_authority_revokes_its_key_in_every_entry(database: Database) -> None:
+    ca, other = make_key(), make_key()
+    lines = [
+        f"@cert-authority {hosts} {key.algorithm} {key.key}"
+        for hosts, key in (("*.a", ca), ("*.b", ca), ("*.a", other))
+    ]
+    take(database, text("known-hosts", "\n".join(lines)))
+    with database.transaction() as session:
+        first = host_authorities.listed(session)[0]
+        host_authorities.revoke(session, first.id, actor=ADMIN, now=START)
+    with database.read() as session:
+        left = [row.key for row in host_authorities.listed(session) if row.status == KeyStatus.TRUSTED]
+    assert left == [other.key]
