@@ -37,7 +37,7 @@ def _field_options(command: _Command) -> _Command:
         "profile": "modern, or legacy for a device that speaks nothing newer.",
         "host_key_policy": "strict, accept_new or pinned; else its groups or the console say it.",
         "executor": "What carries out its runs: ssh, local or simulate; else the order or the console says it.",
-        "zone": "Site whose workers reach it.",
+        "zone": "Site it belongs to; kept, and nothing depends on it.",
         "notes": "Free text.",
     }
     for name in reversed(_FIELDS):
@@ -128,7 +128,7 @@ def remove(expression: str, *, yes: bool) -> int:
         found = client.get("inventory/hosts", expression=expression, limit=1)
         if not yes and not confirmed(f"Remove {found['total']} hosts from the inventory?"):
             return ExitCode.REFUSED
-        return _changed(client.post("inventory/hosts/change", {"expression": expression, "remove": True}))
+        return _changed(client.post("inventory/hosts/change", {"expression": expression, "remove": True}), "removed")
 
 
 @hosts.command()
@@ -192,9 +192,9 @@ def _values(options: dict[str, Any]) -> Body:
     return values
 
 
-def _changed(answer: Body) -> int:
+def _changed(answer: Body, what: str = "changed") -> int:
     count = int(answer["changed"])
-    click.echo("1 host changed." if count == 1 else f"{count} hosts changed.")
+    click.echo(f"1 host {what}." if count == 1 else f"{count} hosts {what}.")
     return ExitCode.OK
 
 

@@ -1,6 +1,7 @@
 """Which format a text is in, and its reader."""
 
 from collections.abc import Callable, Mapping
+from ipaddress import ip_address
 
 from opsconsole.errors import FieldError, Invalid, TooLarge
 from opsconsole.inventory.draft import Draft, TooManyFaults
@@ -12,6 +13,8 @@ from opsconsole.inventory.importers.own_json import is_own, read_own_json
 from opsconsole.inventory.importers.ssh_config import read_ssh_config
 from opsconsole.inventory.importers.tables import read_csv, read_pasted, read_xlsx
 
+# What Excel calls Unicode text.
+_UTF16, _UTF16_MARKS = "utf-16", (b"\xff\xfe", b"\xfe\xff")
 MAX_BYTES = 8 * 1024 * 1024
 
 _TEXTS: dict[Format, Callable[[str, Draft], None]] = {
@@ -66,17 +69,36 @@ def guess(file_name: str, content: bytes) -> Format:
             return Format.JSON if found is Format.ANSIBLE_JSON and is_own(content) else found
     if name in {"known_hosts", "ssh_known_hosts"}:
         return Format.KNOWN_HOSTS
-    if name == "hosts" and file_name.endswith("etc/hosts"):
+    if name == "hosts" and (file_name.endswith("etc/hosts") or _has_addresses_first(content)):
         return Format.ETC_HOSTS
     if name in {"config", "ssh_config"}:
         return Format.SSH_CONFIG
     return _by_look(content)
 
 
+def _has_addresses_first(content: bytes) -> bool:
+    """Returns whether most lines are an address and names: Ansible's inventories are often called ``hosts`` too."""
+    rows = [line.split("#")[0].split() for line in _decoded(content[:65536]).splitlines()]
+    rows = [row for row in rows if row]
+    return 2 * sum(len(row) > 1 and _is_address(row[0]) for row in rows) > len(rows)
+
+
+def _is_address(word: str) -> bool:
+    try:
+        ip_address(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _decoded(content: bytes) -> str:
+    return content.decode(_UTF16 if content.startswith(_UTF16_MARKS) else "utf-8-sig", "replace")
+
+
 def _by_look(content: bytes) -> Format:
     if content.startswith(b"PK\x03\x04"):
         return Format.XLSX
-    lines = [line.strip() for line in content[:65536].decode("utf-8", "replace").splitlines()]
+    lines = [line.strip() for line in _decoded(content[:65536]).splitlines()]
     lines = [line for line in lines if line and not line.startswith("#")]
     words = [line.split() for line in lines[:200]]
     if not lines:
@@ -98,9 +120,9 @@ def _by_look(content: bytes) -> Format:
 
 def _text(content: bytes) -> str:
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode(_UTF16 if content.startswith(_UTF16_MARKS) else "utf-8-sig")
     except UnicodeDecodeError:
-        message = "This is not text in UTF-8."
+        message = "This is not text in UTF-8. Save it as UTF-8, or convert it, from GBK for one: iconv -f GBK -t UTF-8."
         raise Invalid(message, errors=[FieldError("content", message, code="not_text")]) from None
     if "\0" in text:
         message = "This is not text: it holds NUL bytes."

@@ -281,6 +281,9 @@ def test_etc_hosts_passes_over_the_machine_itself() -> None:
         ("hosts", b"# x\n[web]\nweb1\n", "ansible-ini"),
         ("x", b"Host web1\n  Port 22\n", "ssh-config"),
         ("x", b"10.0.0.1 web1\nfe80::1 web2\n", "etc-hosts"),
+        ("hosts", b"127.0.0.1 localhost # this one\n10.0.0.1 web1\n10.0.0.2\n", "etc-hosts"),
+        ("hosts", b"web1\nweb2\n", "pasted"),
+        ("x", "10.0.0.1 web1\n".encode("utf-16"), "etc-hosts"),
         ("x", b'{"web": []}', "ansible-json"),
         ("x", b"all:\n  hosts:\n", "ansible-yaml"),
         ("x", b"web1\nweb2\n", "pasted"),
@@ -289,6 +292,13 @@ def test_etc_hosts_passes_over_the_machine_itself() -> None:
 )
 def test_the_format_is_guessed(name: str, content: bytes, form: str) -> None:
     assert guess(name, content) == form
+
+
+def test_what_a_table_calls_unicode_text_is_read_and_other_codes_get_a_hint() -> None:
+    draft = read(Format.CSV, "name,notes\nweb1,机房\n".encode("utf-16"))
+    assert draft.hosts["web1"].values["notes"] == "机房"
+    with pytest.raises(Invalid, match="iconv"):
+        read(Format.CSV, "name,notes\nweb1,机房\n".encode("gbk"))
 
 
 @pytest.mark.parametrize("form", [form for form in Format if form is not Format.XLSX])
