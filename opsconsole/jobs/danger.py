@@ -59,10 +59,10 @@ def _all_of_a_tree(words: Sequence[str]) -> bool:
 
 
 _TABLE = (
-    _by("deletes a folder of the system", r"rm", r"\brm\b([^\n;|&]{1,400})", _whole_tree),
-    _by("deletes a folder of the system", r"find", r"\bfind\b([^\n;|&]{1,400})", _all_of_a_tree),
-    _by("deletes a folder of the system", r"rmtree|remove_tree|rm_r", r"\b(?:rmtree|remove_tree|rm_rf|rm_r)\s{0,5}\(?\s{0,5}" + _TREE),
-    _by("deletes a folder of the system", r"cd", r"\bcd\s{1,5}/+[a-z]{0,10}/?\s{0,5}(?:&&|;|\n)\s{0,5}(?:sudo\s{1,5})?rm\s[^\n;|&]{0,60}[\s]\.?/?\*"),
+    _by("deletes the root or a folder of the system", r"rm", r"\brm\b([^\n;|&]{1,400})", _whole_tree),
+    _by("deletes the root or a folder of the system", r"find", r"\bfind\b([^\n;|&]{1,400})", _all_of_a_tree),
+    _by("deletes the root or a folder of the system", r"rmtree|remove_tree|rm_r", r"\b(?:rmtree|remove_tree|rm_rf|rm_r)\s{0,5}\(?\s{0,5}" + _TREE),
+    _by("deletes the root or a folder of the system", r"cd", r"\bcd\s{1,5}/+[a-z]{0,10}/?\s{0,5}(?:&&|;|\n)\s{0,5}(?:sudo\s{1,5})?rm\s[^\n;|&]{0,60}[\s]\.?/?\*"),
     _by("moves files into nowhere", r"mv", r"\bmv\s[^\n;|&]{1,200}\s/dev/null\b"),
     _by("changes the rights of a whole folder of the system", r"chmod|chown|chgrp", r"\b(?:chmod|chown|chgrp)\b([^\n;|&]{1,400})", _whole_tree),
     _by("formats a file system", r"mkfs|mke2fs|mkswap|blkdiscard|pvremove|vgremove|lvremove", _AT + r"(?:mkfs(?:\.\w{1,10})?|mke2fs|mkswap|blkdiscard|pvremove|vgremove|lvremove)\b(?![-=\w])"),

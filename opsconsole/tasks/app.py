@@ -44,8 +44,9 @@ def make_celery(settings: Settings) -> Celery:
         # Workers.
         worker_pool=settings.worker_pool.value,
         worker_concurrency=settings.worker_slots,
+        # On Redis a worker takes no message that it has no slot for: it would wait there while others have one free.
         worker_prefetch_multiplier=1,
-        worker_disable_prefetch=False,
+        worker_disable_prefetch=not _is_amqp(settings),
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
@@ -65,8 +66,12 @@ def make_celery(settings: Settings) -> Celery:
     return app
 
 
+def _is_amqp(settings: Settings) -> bool:
+    return urlsplit(settings.broker).scheme.startswith("amqp")
+
+
 def _transport_options(settings: Settings) -> dict[str, Any]:
-    if urlsplit(settings.broker).scheme.startswith("amqp"):
+    if _is_amqp(settings):
         return {"confirm_publish": True, "connect_timeout": 5}
     return {
         # Redis-side bookkeeping of reserved messages costs a fifth of a worker's time for a second delivery that we

@@ -1,4 +1,5 @@
-"""kombu's Redis transport with two differences, so that the broker's trouble ends no worker and no command it follows.
+"""kombu's Redis transport with three differences: two so that the broker's trouble ends no worker and no command it
+follows, one so that a slot that becomes free is filled at once.
 
 A message that cannot be read is dropped: whoever can write to the broker could otherwise end every worker by one word.
 A broker that has no memory left when a worker connects is one to connect to again, like one that is away.
@@ -10,6 +11,7 @@ import structlog
 from kombu.transport import TRANSPORT_ALIASES, redis
 from redis.exceptions import OutOfMemoryError
 
+_NO_ROOM_SECONDS = 0.05
 _log = structlog.get_logger(__name__)
 # What reading text that is no message can raise; trouble of the connection is another matter.
 _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
@@ -37,6 +39,13 @@ class Transport(redis.Transport):
     """Redis over TCP, TLS or a unix socket."""
 
     Channel = Channel
+
+    # kombu's stubs give its two base classes different signatures.
+    def drain_events(self, connection: Any, timeout: float | None = None) -> None:  # type: ignore[override]
+        """Hands out messages. A consumer that has no room now is asked again soon: nothing wakes kombu when it has."""
+        if not all(channel.qos.can_consume() for channel in self.channels or ()):
+            timeout = min(timeout or _NO_ROOM_SECONDS, _NO_ROOM_SECONDS)
+        super().drain_events(connection, timeout)
 
 
 def use() -> None:

@@ -5,12 +5,14 @@ from collections.abc import Callable
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
+from sqlalchemy import update
 
 from opsconsole.accounts.permissions import Role
 from opsconsole.inventory.groups import add_group
 from opsconsole.jobs import grouping
+from opsconsole.jobs.conntest import ConnectionTests
 from opsconsole.jobs.launch import Order
-from opsconsole.jobs.models import Job, WorkerProcess
+from opsconsole.jobs.models import ConnectionTest, Job, WorkerProcess
 from opsconsole.jobs.states import Reason, RunState
 from tests.functional.api.play import Play
 from tests.support.clock import START
@@ -20,6 +22,10 @@ from tests.support.liveserver import LiveServer
 # Each page's endpoint, and where to look at it. A new page fails the test until it has a line here.
 PAGES = {
     "pages.all_host_keys": ["/host-keys"],
+    "pages.connection_test": ["/tests/{test}"],
+    "pages.files": ["/files"],
+    "pages.job_files": ["/jobs/1/files"],
+    "pages.new_test": ["/tests"],
     "pages.authorities": ["/host-keys/authorities"],
     "pages.credential": ["/credentials/deploy"],
     "pages.credentials": ["/credentials"],
@@ -49,7 +55,7 @@ PAGES = {
 }  # fmt: skip
 # Parts that other pages take in, and a download.
 NO_PAGES = {"pages.notices", "pages.pane", "pages.grouped", "pages.lineage", "pages.timeline", "pages.doubts",
-            "pages.keys_notice", "pages.export_hosts"}  # fmt: skip
+            "pages.keys_notice", "pages.export_hosts", "pages.job_file", "pages.job_zip"}  # fmt: skip
 SIGNED_OUT = {"pages.login": "/login"}
 CONTRAST = {"runOnly": ["color-contrast"]}
 
@@ -96,9 +102,14 @@ def test_pages_have_no_serious_finding_and_keep_the_policy(
     page.wait_for_url("**/credentials/deploy*")
     with live.database.read() as session:
         told = grouping.groups(session, session.get_one(Job, job), states="failed")
+    with live.database.transaction() as session:
+        settings = live.runtime.settings
+        test = ConnectionTests(settings).ask(session, Order(targets="web1", command="true"), administrator, now=now)
+        step = {"stage": "tcp", "verdict": "failed", "ms": 3, "detail": "Nothing listens there."}
+        session.execute(update(ConnectionTest).values(done_at=now, ok=False, findings=[step]))
     found = []
     for path in [path for paths in PAGES.values() for path in paths] + ["/nothing"]:
-        found += findings(page, live.url + path.replace("{failed}", told["groups"][0]["g"]))
+        found += findings(page, live.url + path.format(failed=told["groups"][0]["g"], test=test))
     found += findings(
         new_page(None, color_scheme="light", reduced_motion="reduce"), live.url + SIGNED_OUT["pages.login"]
     )

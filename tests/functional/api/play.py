@@ -6,9 +6,10 @@ from typing import Any
 from sqlalchemy import select, update
 
 from opsconsole.db.database import Database
-from opsconsole.jobs import transitions
+from opsconsole.jobs import contacts, transitions
 from opsconsole.jobs.models import HostRun, OutputChunk
-from opsconsole.jobs.states import JobState, RunState
+from opsconsole.jobs.outcomes import Outcome
+from opsconsole.jobs.states import JobState, Reason, RunState
 from tests.support.clock import FakeClock
 
 
@@ -34,6 +35,8 @@ class Play:
             for state in (RunState.QUEUED, RunState.CONNECTING, RunState.UNREACHABLE):
                 values = {"reason": reason, "host_key": host_key} if state is RunState.UNREACHABLE else {}
                 transitions.apply(session, self._changes(session, [place], state, values), self.clock.now())
+            outcome = Outcome(RunState.UNREACHABLE, Reason(reason))
+            contacts.note(session, {self._run(session, place).id: contacts.Ending(outcome, self.clock.now())})
 
     def leave(self, place: int, state: RunState) -> None:
         """Ends a pending host that is not to start."""

@@ -9,7 +9,7 @@ from opsconsole.jobs.danger import found_in
 from opsconsole.jobs.what import What
 
 _DANGEROUS = {
-    "deletes a folder of the system": (
+    "deletes the root or a folder of the system": (
         "rm -rf /", "rm -rf /*", "sudo rm -r -f / ; true", "rm -fr --no-preserve-root /", "rm / -rf", 'rm -rf "/"',
         "rm -rf /nope", "rm -rf /var", "rm -rf /etc/", "rm -rf /usr/*", "rm -rf /usr/lib", "rm -rf /tmp/x /home",
         "rm --recursive --force /boot", 'rm -rf "$X"/*', "rm -rf $DIR/", "rm -rf ${DIR}/*", "rm -rf ~", "rm -rf $HOME/*",
@@ -87,7 +87,7 @@ def test_every_text_of_an_order_is_looked_through(what: What, command: str) -> N
 
 def test_each_danger_is_told_once() -> None:
     assert found_in("rm -rf /; find / -delete; reboot") == (
-        "deletes a folder of the system",
+        "deletes the root or a folder of the system",
         "stops or restarts the host",
     )
 
