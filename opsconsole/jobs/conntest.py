@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from opsconsole.accounts.permissions import Actor, Permission
@@ -21,7 +21,7 @@ from opsconsole.db.database import Database
 from opsconsole.errors import Forbidden, NotFound, TooLarge, Unavailable
 from opsconsole.inventory import hostkeys
 from opsconsole.inventory.executor import Executor
-from opsconsole.jobs import contacts
+from opsconsole.jobs import asking, contacts
 from opsconsole.jobs.answering import Answerer
 from opsconsole.jobs.claims import ClaimReader
 from opsconsole.jobs.fetching import usable
@@ -37,8 +37,6 @@ from opsconsole.jobs.what import RunAs, What
 MOST_HOSTS = 5000
 # A question that nobody has answered after this long is given to another worker.
 _ASK_AGAIN_SECONDS = 180
-# How many questions may be with the workers at once: they take slots from runs.
-_MOST_AT_ONCE = 50
 _KEPT = timedelta(days=30)
 _ROWS = 1000
 _COLUMNS = ("host", "address", "port", "user", "credential", "jump", "host_key_policy", "executor")
@@ -129,16 +127,7 @@ def _told(row: ConnectionTest) -> dict[str, Any]:
 
 def due(session: Session, now: datetime) -> list[int]:
     """Returns the tests whose question should be sent to a worker now, and notes that it was."""
-    waits = ConnectionTest.done_at.is_(None)
-    under_way = session.scalar(select(func.count()).where(waits, ConnectionTest.next_publish_at > now)) or 0
-    may = or_(ConnectionTest.next_publish_at.is_(None), ConnectionTest.next_publish_at <= now)
-    query = select(ConnectionTest.id).where(waits, may).order_by(ConnectionTest.id)
-    ids = list(session.scalars(query.limit(max(_MOST_AT_ONCE - under_way, 0))))
-    if ids:
-        again = now + timedelta(seconds=_ASK_AGAIN_SECONDS)
-        noting = update(ConnectionTest).where(ConnectionTest.id.in_(ids)).values(next_publish_at=again)
-        session.execute(noting.execution_options(synchronize_session=False))
-    return ids
+    return asking.due(session, ConnectionTest, now, again_seconds=_ASK_AGAIN_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)

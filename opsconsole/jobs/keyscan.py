@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from opsconsole.accounts.permissions import Actor, Permission
@@ -20,6 +20,7 @@ from opsconsole.errors import Forbidden, NotFound, Unavailable
 from opsconsole.hostset import fold
 from opsconsole.inventory import hostkeys
 from opsconsole.inventory.models import HostKeyScan
+from opsconsole.jobs import asking
 from opsconsole.jobs.answering import Answerer
 from opsconsole.jobs.claims import ClaimReader
 from opsconsole.jobs.order import Order
@@ -29,8 +30,6 @@ from opsconsole.jobs.trust import Place
 
 # A question that nobody has answered after this long is given to another worker.
 _ASK_AGAIN_SECONDS = 90
-# How many questions may be with the workers at once: they take slots from runs.
-_MOST_AT_ONCE = 50
 _SCAN_SECONDS = 20.0
 _KEPT = timedelta(days=1)
 _ROWS = 1000
@@ -93,16 +92,7 @@ def told(session: Session, batch: str) -> dict[str, Any]:
 
 def due(session: Session, now: datetime) -> list[int]:
     """Returns the hosts whose question should be sent to a worker now, and notes that it was."""
-    waits = HostKeyScan.done_at.is_(None)
-    under_way = session.scalar(select(func.count()).where(waits, HostKeyScan.next_publish_at > now)) or 0
-    may = or_(HostKeyScan.next_publish_at.is_(None), HostKeyScan.next_publish_at <= now)
-    query = select(HostKeyScan.id).where(waits, may).order_by(HostKeyScan.id)
-    ids = list(session.scalars(query.limit(max(_MOST_AT_ONCE - under_way, 0))))
-    if ids:
-        again = now + timedelta(seconds=_ASK_AGAIN_SECONDS)
-        noting = update(HostKeyScan).where(HostKeyScan.id.in_(ids)).values(next_publish_at=again)
-        session.execute(noting.execution_options(synchronize_session=False))
-    return ids
+    return asking.due(session, HostKeyScan, now, again_seconds=_ASK_AGAIN_SECONDS)
 
 
 class KeyScanner(Answerer):
