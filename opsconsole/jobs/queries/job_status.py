@@ -20,8 +20,9 @@ _MIN_DONE_FOR_ETA = 10
 
 def etag(session: Session, job: Job) -> str:
     """Returns the weak entity tag of the job's status."""
-    carried = _carried_bytes(session, job)[0] if _carries(job) else ""
-    return f'W/"{epoch(session)}.{job.ver}.{carried}"'
+    # How much was carried is told, too, and grows without a change of state.
+    carried = f".{_carried_bytes(session, job)[0]}" if _carries(job) else ""
+    return f'W/"{epoch(session)}.{job.ver}{carried}"'
 
 
 def status(session: Session, job: Job, *, now: datetime) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from opsconsole.web.unit_of_work import now, read, runtime, transaction
 
 blueprint = Blueprint("files", __name__)
 _TAGS = ("files",)
-_ONE = "/files/<string(length=64):sha256>"
+_ONE = "/files/<sha256>"
 _MOST_LISTED = 10_000
 
 

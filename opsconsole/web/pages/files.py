@@ -42,7 +42,7 @@ def upload_files() -> Response:
     return redirect(url_for("pages.run", file=digests), 303)
 
 
-@pages.post("/files/<string(length=64):sha256>")
+@pages.post("/files/<sha256>")
 @requires(Permission.RUN)
 def remove_file(sha256: str) -> Response:
     """Removes an uploaded file."""
