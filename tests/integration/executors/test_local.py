@@ -61,16 +61,17 @@ def test_the_consoles_own_environment_is_not_the_commands(monkeypatch: pytest.Mo
 
 def test_no_process_and_no_pipe_is_left() -> None:
     me = psutil.Process()
-    before = me.num_fds()
+    before, known = me.num_fds(), set(me.children())
     for _ in range(5):
         session = _session()
         assert collect(session.start(command("echo ok")).events(0.5)).end == Exited(0)
         session.close(keep=True)
     deadline = time.monotonic() + 20
-    while (me.num_fds() > before or me.children()) and time.monotonic() < deadline:
+    while (me.num_fds() > before or set(me.children()) - known) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert me.num_fds() <= before
-    assert me.children() == []
+    # A server that serves other tests may be a child of this process, too.
+    assert set(me.children()) <= known
 
 
 def test_a_worker_that_is_killed_takes_its_command_along(tmp_path: Path) -> None:
