@@ -10,7 +10,7 @@ from opsconsole.cli.board import in_words
 from opsconsole.cli.client import ConsoleClient
 from opsconsole.cli.exit_codes import ExitCode
 from opsconsole.cli.following import Showing
-from opsconsole.cli.render import Gathered, Line, Prefixed, lines_of
+from opsconsole.cli.render import Gathered, Line, Prefixed, ending, lines_of
 from opsconsole.cli.terminal import Terminal
 from opsconsole.jobs.states import ACTIVE, RunState
 
@@ -32,7 +32,7 @@ def print_logs(
     """Prints the output stored so far, of ``host`` or of all; with ``follow`` goes on until the host has ended.
     Of one ``step`` of a host what is there is printed.
 
-    Where there is none, one line on stderr says so and how the hosts ended.
+    How hosts ended that are not ok is told on stderr behind it, with reason and detail; so is that there is no output.
     """
     terminal = showing.terminal()
     silent = True
@@ -45,9 +45,32 @@ def print_logs(
         _print_lines(client, job, host, follow=follow, fds=_FDS[stream], as_json=showing.as_json, terminal=terminal)
     else:
         silent = not _copy_raw(client, job, host, stream, step)
-    if silent and terminal.silent and not showing.as_json:
-        terminal.note(_nothing(client, job, host, stream))
+    if showing.as_json:
+        return ExitCode.OK
+    silent = silent and terminal.silent
+    if host is not None:
+        _tell_end(client, job, host, terminal, silence=_silence(stream) if silent else "")
+        return ExitCode.OK
+    if silent:
+        terminal.note(f"{_silence(stream)}; {', '.join(in_words(client.status(job)['counts']))}")
+    if silent or showing.live():
+        # Gathered output has told the trouble already.
+        Gathered(client, terminal, job).show_trouble_only(client.groups(job, showing.alike))
     return ExitCode.OK
+
+
+def _tell_end(client: ConsoleClient, job: int, host: str, terminal: Terminal, *, silence: str) -> None:
+    row = client.host(job, host)
+    letter = RunState(row["state"]).letter
+    if letter == "o" or row["state"] in _ACTIVE:
+        if silence:
+            terminal.note(f"{silence}; {', '.join(in_words({letter: 1}))}")
+        return
+    terminal.note(f"{silence}; {ending(row)}" if silence else f"opsconsole: {ending(row)}", always=True, fg="red")
+
+
+def _silence(stream: str) -> str:
+    return f"no {'output' if stream == 'both' else stream}"
 
 
 def _copy_raw(client: ConsoleClient, job: int, host: str, stream: str, step: str | None) -> int:
@@ -57,14 +80,6 @@ def _copy_raw(client: ConsoleClient, job: int, host: str, stream: str, step: str
         size += sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()
     return size
-
-
-def _nothing(client: ConsoleClient, job: int, host: str | None, stream: str) -> str:
-    if host is None:
-        counts = client.status(job)["counts"]
-    else:
-        counts = {RunState(client.output(job, host, limit=1)["state"]).letter: 1}
-    return f"no {'output' if stream == 'both' else stream}; {', '.join(in_words(counts))}"
 
 
 def _print_all(client: ConsoleClient, job: int, showing: Showing, terminal: Terminal, *, fds: frozenset[int]) -> None:

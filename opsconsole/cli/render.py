@@ -193,6 +193,15 @@ def trouble_line(group: Body, said: str = "") -> str:
     return ": ".join(part for part in parts if part)
 
 
+def ending(row: Body) -> str:
+    """Returns how a host ended that is not ok: ``NAME: state: reason: detail``, of what is known of it."""
+    reason = str(row.get("reason") or "")
+    if row["state"] == "failed" and (row.get("signal") or (reason == "exit_status" and row["exit"] is not None)):
+        reason = _end(row)
+    parts = [str(row["host"]), str(row["state"]), reason, str(row.get("detail") or "")]
+    return ": ".join(part.replace("_", " ") if place == 1 else part for place, part in enumerate(parts) if part)
+
+
 def _may_have_output(group: Body) -> bool:
     return group["state"] in "fkxl"
 

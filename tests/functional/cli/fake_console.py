@@ -59,6 +59,8 @@ class Story:
     stop_reason: str | None = None
     groups: list[dict[str, Any]] = field(default_factory=list)
     outputs: dict[int, list[tuple[int, str]]] = field(default_factory=dict)
+    # How hosts ended, by index: reason, detail, exit.
+    endings: dict[int, dict[str, Any]] = field(default_factory=dict)
     raw: bytes = b"raw \x1b[31mbytes\n"
     preview: dict[str, Any] = field(default_factory=lambda: preview(2))
     streams: bool = True
@@ -178,12 +180,16 @@ class FakeConsole:
 
     def _output(self, asked: Asked) -> tuple[int, Any]:
         parts = asked.path.split("/")
-        if len(parts) != 5 or parts[4] != "output":
+        if len(parts) not in {4, 5} or parts[4:] not in ([], ["output"]):
             return 404, {"detail": "There is no such job.", "code": "not_found"}
         index = int(parts[3]) if parts[3].isdigit() else self.story.hosts.index(parts[3])
+        letter = self.story.grid[index]
+        if len(parts) == 4:
+            state = next(state.value for state in RunState if state.letter == letter)
+            row = {"host": self.story.hosts[index], "state": state, "exit": None, "reason": None, "detail": None}
+            return 200, row | self.story.endings.get(index, {})
         lines = self.story.outputs.get(index, [])
         first, limit = int(asked.query["from_line"]), int(asked.query["limit"])
-        letter = self.story.grid[index]
         numbered = [[n, 1, fd, text] for n, (fd, text) in enumerate(lines, 1)]
         page = [line for line in numbered if line[0] >= first][:limit]
         return 200, {

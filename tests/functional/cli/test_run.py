@@ -276,14 +276,37 @@ def test_hosts_that_said_nothing_are_told_in_one_line(console: FakeConsole, call
 
 def test_hosts_that_never_ran_have_no_output(mixed: FakeConsole, call: Call) -> None:
     mixed.story.grid, mixed.story.outputs = "uuuuk", {}
-    assert call("logs", "7").stderr == "no output; 1 timed out, 4 unreachable\n"
+    mixed.story.groups = [
+        _group(4, "web5", 1, "u", None, head="connect timed out after 10 s", reason="connect_timeout")
+    ]
+    result = call("logs", "7")
+    assert result.stderr.splitlines() == [
+        "no output; 1 timed out, 4 unreachable",
+        "opsconsole: web5 (1): unreachable: connect timed out after 10 s",
+    ]
+    assert result.exit_code == 0
 
 
 def test_one_host_that_said_nothing(mixed: FakeConsole, call: Call) -> None:
     mixed.story.raw = b""
-    assert call("logs", "7", "web5").stderr == "no output; 1 unreachable\n"
+    why = "The login shell did not start the command: This account is not available."
+    mixed.story.endings = {
+        3: {"reason": "exec_refused", "detail": why},
+        4: {"reason": "connect_timeout", "detail": "No answer after 10 s."},
+    }
+    result = call("logs", "7", "web5")
+    assert result.stderr == "no output; web5: unreachable: connect_timeout: No answer after 10 s.\n"
+    assert result.exit_code == 0
+    assert call("logs", "7", "web4").stderr == f"no output; web4: failed: exec_refused: {why}\n"
     assert call("logs", "7", "web1", "--stream", "stderr").stderr == "no stderr; 1 ok\n"
     assert call("logs", "7", "web5", "--json").stderr == ""
+
+
+def test_how_a_host_ended_is_told_behind_what_it_said(mixed: FakeConsole, call: Call) -> None:
+    mixed.story.endings = {3: {"reason": "exit_status", "exit": 127}}
+    assert call("logs", "7", "web4").stderr == "opsconsole: web4: failed: exit 127\n"
+    assert call("logs", "7", "web1").stderr == ""
+    assert "opsconsole: web4 (1): exit 127" in call("logs", "7", "-L").stderr
 
 
 def test_rerun_confirms_when_the_console_asks(console: FakeConsole, call: Call) -> None:
