@@ -63,8 +63,9 @@ class Play:
 
     def _changes(self, session: Any, places: Any, state: RunState, values: dict[str, Any]) -> list[transitions.Change]:
         claim = state is RunState.CONNECTING
-        runs = [self._run(session, place) for place in places]
-        return [transitions.Change(run.id, self.job_id, state, claim=claim, values=values) for run in runs]
+        query = select(HostRun.i, HostRun.id).where(HostRun.job_id == self.job_id, HostRun.i.in_(places))
+        ids = {row.i: row.id for row in session.execute(query)}
+        return [transitions.Change(ids[place], self.job_id, state, claim=claim, values=values) for place in places]
 
     def _run(self, session: Any, place: int) -> HostRun:
         query = select(HostRun).where(HostRun.job_id == self.job_id, HostRun.i == place)

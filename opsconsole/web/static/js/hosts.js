@@ -20,16 +20,16 @@ export function hostsTable({ job, root, sort, href, onPick, ticked, onTick }) {
   const body = el("div", { class: "rows" });
   const head = root.querySelector(".hrow.head");
   const empty = el("p", { class: "empty", hidden: true });
-  /** @type {Row[]} */
+  /** By their place in the order shown; where nobody has looked yet there are none. @type {Row[]} */
   let rows = [];
   /** @type {Map<number, number>} */
   let at = new Map();
   let total = 0;
-  /** @type {string | null} */
-  let cursor = null;
   let filter = "";
   let query = "";
-  let wanted = 0;
+  let looked = [0, 0];
+  /** Where the pages begin that were asked for. @type {Set<number>} */
+  let asked = new Set();
   let chosen = -1;
   /** @type {AbortController | null} */
   let loading = null;
@@ -62,38 +62,52 @@ export function hostsTable({ job, root, sort, href, onPick, ticked, onTick }) {
     return el("div", { class: "hsel" }, box, link);
   }
 
-  /** @param {number} last */
-  function need(last) {
-    wanted = Math.max(wanted, last);
-    if (!loading && rows.length < total && wanted >= rows.length - PAGE / 4) load();
+  /** @param {number} last @param {number} first */
+  function need(last, first) {
+    looked = [first, last];
+    if (!loading) load();
+  }
+
+  /** Where the first page begins that is looked at, or soon will be, and was not asked for. */
+  function lacking() {
+    for (let start = looked[0] - (looked[0] % PAGE); start < Math.min(looked[1] + PAGE / 4, total); start += PAGE) {
+      if (!asked.has(start)) return start;
+    }
+    return null;
   }
 
   async function load() {
+    const begin = lacking();
+    if (begin === null) return;
+    asked.add(begin);
     const control = new AbortController();
     loading = control;
     const search = new URLSearchParams({ sort, limit: String(PAGE) });
     if (filter) search.set("state", [...filter].join(","));
     if (query) search.set("q", query);
-    if (cursor) search.set("cursor", cursor);
+    if (begin) search.set("cursor", String(begin));
     try {
       const page = await api(`/api/v1/jobs/${job}/hosts?${search}`, { signal: control.signal });
-      for (const row of page.rows) {
-        at.set(row.i, rows.length);
+      for (const [offset, row] of page.rows.entries()) {
+        const index = begin + offset;
+        at.set(row.i, index);
         const { ver = -1, news } = overtaking.get(row.i) ?? {};
-        rows.push({ ...row, state: LETTER_OF[row.state] ?? row.state, ...(ver > page.ver ? news : {}) });
-        list.refresh(rows.length - 1);
+        rows[index] = { ...row, state: LETTER_OF[row.state] ?? row.state, ...(ver > page.ver ? news : {}) };
+        list.refresh(index);
       }
       total = page.total;
-      cursor = page.next;
       list.size(total);
       empty.hidden = total > 0;
       empty.textContent = filter || query ? t("No host fits this filter.") : t("No hosts.");
     } catch {
       if (control.signal.aborted) return;
+      asked.delete(begin);
+      loading = null;
+      return;
     }
     loading = null;
     overtaking.clear();
-    if (rows.length < total && cursor && wanted >= rows.length) load();
+    load();
   }
 
   function restart() {
@@ -102,8 +116,8 @@ export function hostsTable({ job, root, sort, href, onPick, ticked, onTick }) {
     rows = [];
     at = new Map();
     overtaking = new Map();
-    cursor = null;
-    wanted = 0;
+    asked = new Set();
+    total = Infinity;
     list.clear();
     load();
   }

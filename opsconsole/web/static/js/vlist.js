@@ -18,8 +18,8 @@ export function visible(top, seen, height, count) {
 /**
  * @param {HTMLElement} root holds the rows; its height is set to that of all rows
  * @param {HTMLElement} scroller the element that scrolls
- * @param {{height: number, row: (index: number) => HTMLElement, need: (last: number) => void}} options
- *   `row` makes the row of an index; `need` is told the last index that is looked at, so that it can be fetched
+ * @param {{height: number, row: (index: number) => HTMLElement, need: (last: number, first: number) => void}} options
+ *   `row` makes the row of an index; `need` is told the last and the first index that are looked at, so that they can be fetched
  */
 export function virtualList(root, scroller, { height, row, need }) {
   let count = 0;
@@ -39,7 +39,7 @@ export function virtualList(root, scroller, { height, row, need }) {
       shown.delete(index);
     }
     for (let index = first; index <= last; index++) if (!shown.has(index)) place(index);
-    if (last >= 0) need(last);
+    if (last >= 0) need(last, first);
   }
 
   /** @param {number} index */
