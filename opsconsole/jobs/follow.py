@@ -48,12 +48,14 @@ _CONFIRMED_ANEW = "A search of the host over a new connection found nothing of t
 
 @dataclass(slots=True)
 class Order:
-    """Why the command is being ended: what the run will then be called."""
+    """Why the command is being ended: what the run will then be called. ``keeps``: what lies half written on the host
+    may stay, so that a later push of it goes on from there; who cancels wants none of it."""
 
     state: RunState
     reason: Reason | None
     detail: str
     grace: float
+    keeps: bool = False
 
 
 class Master(Protocol):
@@ -228,7 +230,7 @@ class Follower:
             self._order = self._master.order_for(self._claim) or self._deadline(now)
             if self._order is not None:
                 self._ordered_at = now
-                self._process.signal("TERM", grace=self._order.grace)
+                self._process.signal("HUP" if self._order.keeps else "TERM", grace=self._order.grace)
             return None
         if not self._killed and now - self._ordered_at >= self._order.grace:
             self._killed = True
@@ -238,23 +240,23 @@ class Follower:
         return None
 
     def _deadline(self, now: float) -> Order | None:
-        limits = self._claim.limits
+        limits, keeps = self._claim.limits, self._claim.transfer is not None
         if self._detached:
             # It may have ended in time; the host's own limit sees to it otherwise.
             return None
         if limits.command and now - self._began >= limits.command:
             text = f"Stopped after {limits.command:g} s."
-            return Order(RunState.TIMED_OUT, Reason.COMMAND_TIMEOUT, text, limits.grace)
+            return Order(RunState.TIMED_OUT, Reason.COMMAND_TIMEOUT, text, limits.grace, keeps)
         if limits.idle and now - self._heard >= limits.idle:
             text = f"Stopped after {limits.idle:g} s without output."
-            return Order(RunState.TIMED_OUT, Reason.IDLE_TIMEOUT, text, limits.grace)
+            return Order(RunState.TIMED_OUT, Reason.IDLE_TIMEOUT, text, limits.grace, keeps)
         return None
 
     def _ended(self, event: Exited, now: float) -> Outcome:
         exit_status, signal, left = event.status, event.signal, event.left_children
         self._let_go(now)
         if self._order is not None:
-            outcome = self._ordered(self._order, now, event.doubt)
+            outcome = self._ordered(self._order, now, event.doubt, kept=event.kept)
         elif event.by_limit:
             text = "Stopped by the host's own limit of time, while no worker could do it."
             outcome = self._outcome(RunState.TIMED_OUT, now, reason=Reason.COMMAND_TIMEOUT, detail=text)
@@ -305,15 +307,19 @@ class Follower:
         return self._outcome(RunState.FAILED, now, reason=_STEP_REASONS.get(last.step, usual), detail=detail)
 
     def _dropped(self, detail: str, now: float, lost: Reason) -> Outcome:
+        if self._order is not None and self._order.keeps:
+            # No search: it would remove what is to stay.
+            return self._ordered(self._order, now, None, kept=detail)
         if self._order is not None:
             return self._ordered(self._order, now, f"{detail} Whether the command ended is not known.")
         return self._outcome(RunState.LOST, now, reason=lost, detail=detail)
 
-    def _ordered(self, order: Order, now: float, doubt: str | None) -> Outcome:
-        """Returns the outcome of a command that was ordered to end; ``doubt`` says why it may not have."""
+    def _ordered(self, order: Order, now: float, doubt: str | None, *, kept: str | None = None) -> Outcome:
+        """Returns the outcome of a command that was ordered to end; ``doubt`` says why it may not have, ``kept`` what
+        stays there."""
         self.doubt = doubt
         killed = Reason.KILLED if doubt is None else Reason.KILL_UNCONFIRMED
-        detail = f"{order.detail} {doubt or _CONFIRMED}"
+        detail = f"{order.detail} {doubt or kept or _CONFIRMED}"
         return self._outcome(order.state, now, reason=order.reason or killed, detail=detail)
 
     def searched(self, outcome: Outcome, sight: Sight) -> Outcome:

@@ -316,7 +316,8 @@ class Performer:
             return Order(RunState.CANCELLED, None, cancel.cause, grace)
         if self.stopping.is_set():
             detail = "The worker process was shut down."
-            return Order(RunState.CANCELLED, Reason.WORKER_SHUTDOWN, detail, min(claim.limits.grace, 1.0))
+            keeps = claim.transfer is not None
+            return Order(RunState.CANCELLED, Reason.WORKER_SHUTDOWN, detail, min(claim.limits.grace, 1.0), keeps)
         return None
 
     def now(self) -> datetime:

@@ -245,13 +245,15 @@ class Exited:
     it, ``cut`` when the host could not store all of its output.
 
     ``doubt`` is one sentence, set when the command was ordered to end and the host did not confirm that nothing which
-    carries its mark is alive any more.
+    carries its mark is alive any more. ``kept`` is one, set when it was ordered to end by ``HUP`` and left something on
+    the host that a later run goes on from.
     """
 
     status: int | None
     signal: str | None = None
     left_children: bool = False
     doubt: str | None = None
+    kept: str | None = None
     by_limit: bool = False
     cut: bool = False
 
@@ -289,7 +291,8 @@ class RemoteProcess(Protocol):
         NotStarted."""
 
     def signal(self, name: str, *, grace: float | None = None) -> None:
-        """Orders ``TERM``, ``HUP`` or ``KILL`` to the command's process group; never raises.
+        """Orders ``TERM``, ``HUP`` or ``KILL`` to the command's process group; never raises. To a transfer of files
+        ``HUP`` means to keep what a later one can go on from.
 
         ``grace`` is how many seconds after a first order ``KILL`` will follow; ``None`` is the command's own.
         """

@@ -8,9 +8,10 @@ from opsconsole.jobs.transfer import Progress, Pull, Push, Transfer
 from opsconsole.ssh import remote_files as remote
 from opsconsole.ssh.channel import RunChannel
 from opsconsole.ssh.deadline import Deadline
+from opsconsole.ssh.leftovers import partial_names
 from opsconsole.ssh.passage import Passage
 from opsconsole.ssh.pulling import Pulling
-from opsconsole.ssh.pushing import Pushing, partial_names
+from opsconsole.ssh.pushing import Pushing
 from opsconsole.ssh.remote_files import why
 from opsconsole.ssh.sftp import Sftp, Stopped, Turned
 from opsconsole.ssh.sftp_packets import Gone, Refused
@@ -39,6 +40,7 @@ class TransferProcess:
         self._sftp = sftp
         self._work: Pushing | Pulling = _work(sftp, transfer, plain_login=plain_login)
         self._reported: tuple[int, int | None] | None = None
+        self._keeps = False
         sftp.news = self._news
 
     def events(self, poll_seconds: float) -> Iterator[Event]:
@@ -64,10 +66,12 @@ class TransferProcess:
             self._work.discard()
 
     def signal(self, name: str, *, grace: float | None = None) -> None:
-        """Ends the transfer: ``KILL`` at once, anything else with what was half done cleared away."""
+        """Ends the transfer: ``TERM`` with what was half done cleared away, ``HUP`` without what a later one can go on
+        from, ``KILL`` at once."""
         if name == "KILL":
             self._sftp.kill()
         else:
+            self._keeps = name == "HUP"
             self._sftp.stop()
 
     def _news(self) -> Event:
@@ -78,6 +82,9 @@ class TransferProcess:
         return Progress(*now)
 
     def _stopped(self) -> Iterator[Event]:
+        if self._keeps and (kept := self._work.kept):
+            yield Exited(None, "HUP", kept=kept)
+            return
         left = self._work.left
         doubt: str | None = left or None
         if not self._sftp.killed:

@@ -64,6 +64,11 @@ class Pulling:
         """Nothing of a pull is left on the host."""
         return ""
 
+    @property
+    def kept(self) -> str:
+        """A pull begins anew."""
+        return ""
+
     def discard(self) -> None:
         """Removes what has arrived of a pull that did not come to its end."""
         shutil.rmtree(self._part, ignore_errors=True)

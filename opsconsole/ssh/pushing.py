@@ -4,14 +4,12 @@ A file that is there already with the same content, mode and owner is left alone
 content left half written, because its connection was lost, is gone on with once its beginning was compared.
 """
 
-import hashlib
 import posixpath
-from collections.abc import Iterator
-from typing import BinaryIO
 
 from opsconsole.jobs.ports import Event, Output, Stream
 from opsconsole.jobs.transfer import Push, PushedFile
 from opsconsole.ssh import remote_files as remote
+from opsconsole.ssh.leftovers import RENAME, Leftovers, partial_name, pieces
 from opsconsole.ssh.remote_files import Failed, shown, why
 from opsconsole.ssh.sftp import Sftp, Steps
 from opsconsole.ssh.sftp_packets import CREATE, EXCLUSIVE, READ, WRITE, Attributes, Op, Refused, Status, long, text
@@ -21,15 +19,7 @@ _WRITE_AHEAD = 2 * 1024 * 1024
 _NEW_MODE = 0o644
 _NEW_FOLDER_MODE = 0o755
 _SECRET_MODE = 0o600
-# Looking for what an earlier push left is not worth it for less.
-_RESUME_FROM = 1024 * 1024
-_MOST_LISTED = 5000
-# What was written to so lately, by the host's own clock, may still be somebody's.
-_ABANDONED_SECONDS = 30
-_BASE_BYTES = 100
-_RENAME = b"posix-rename@openssh.com"
 _FSYNC = b"fsync@openssh.com"
-_HASH_PIECE = 1024 * 1024
 
 
 class Pushing:
@@ -41,9 +31,11 @@ class Pushing:
         self._push = push
         self._sftp = sftp
         self._plain_login = plain_login
-        # The file that lies half written on the host.
+        self._leftovers = Leftovers(sftp, plain_login=plain_login)
+        # The file that lies half written there, whether a later push could go on from it, and what was done before it.
         self._partial: bytes | None = None
-        self._began_at = 0
+        self._resumable = False
+        self._before = 0
         self._owners: dict[str, tuple[int | None, int | None]] = {}
 
     def run(self) -> Steps[bool]:
@@ -79,7 +71,16 @@ class Pushing:
         """What to tell of what may lie half written on the host once nobody can look."""
         if self._partial is None:
             return ""
-        return f"The partial file {shown(self._partial)} may be left there; the next push of it goes on from it."
+        then = "the next push of it goes on from it" if self._resumable else "a push an hour later removes it"
+        return f"The partial file {shown(self._partial)} may be left there; {then}."
+
+    @property
+    def kept(self) -> str:
+        """What to tell of what is half written on the host and worth keeping; empty when nothing is."""
+        if self._partial is None or not self._resumable or self.done <= self._before:
+            return ""
+        carried = f"{self.done:,} of {self.total:,} bytes are there"
+        return f"{carried}; the partial file {shown(self._partial)} is kept, and the next push goes on from it."
 
     def discard(self) -> None:
         """Nothing of a push is kept on this machine."""
@@ -183,19 +184,15 @@ class Pushing:
         return folder
 
     def _send(self, target: bytes, file: PushedFile, wanted: Attributes, there: Attributes | None) -> Steps[None]:
-        folder, base = posixpath.split(target)
-        prefix = b"." + base[:_BASE_BYTES] + b".opsc-" + file.sha256[:16].encode() + b"-"
-        partial = posixpath.join(folder, prefix + self._push.mark.encode())
-        if there is not None and _RENAME not in self._sftp.extensions:
+        partial = partial_name(target, file, self._push.mark)
+        if there is not None and RENAME not in self._sftp.extensions:
             raise Failed(f"{shown(target)} is there, and this server cannot replace a file in one step.")
-        yield from self._enough_room(folder or b".", file)
         try:
-            handle = yield from self._made(partial)
-            offset = 0
-            if file.size >= _RESUME_FROM:
-                handle, offset = yield from self._resumed(handle, partial, folder, prefix, file)
+            handle = yield from self._made(partial, file)
+            handle, offset = yield from self._leftovers.settle(handle, partial, target, file)
             if offset:
                 yield _said(Stream.STDOUT, f"went on from {offset} bytes of an earlier push of {shown(target)}")
+            yield from self._enough_room(target, file, file.size - offset)
             yield from self._write(handle, file, offset)
             yield from self._settle(handle, wanted, file)
             yield from self._check(partial, file, target)
@@ -204,23 +201,18 @@ class Pushing:
             told = yield from self._told(error, file, target)
             raise Failed(told) from None
 
-    def _made(self, partial: bytes) -> Steps[bytes]:
+    def _made(self, partial: bytes, file: PushedFile) -> Steps[bytes]:
         # What is sent may be secret until its own mode says otherwise.
         flags, attributes = WRITE | READ | CREATE | EXCLUSIVE, Attributes(mode=_SECRET_MODE)
         handle = yield from remote.opened(self._sftp, partial, flags, attributes)
-        self._partial = partial
+        self._partial, self._resumable, self._before = partial, self._leftovers.resumes(file), self.done
         return handle
 
-    def _enough_room(self, folder: bytes, file: PushedFile) -> Steps[None]:
-        room = yield from remote.room(self._sftp, folder)
-        if room is None:
-            return
-        free, read_only = room
-        if read_only:
-            raise Failed(f"{shown(file.to)} cannot be written: the file system is read-only.")
-        if free < file.size:
-            message = f"{shown(file.to)} cannot be written: it has {file.size:,} bytes, the disk {free:,} free."
-            raise Failed(message)
+    def _enough_room(self, target: bytes, file: PushedFile, missing: int) -> Steps[None]:
+        room = yield from remote.room(self._sftp, posixpath.dirname(target) or b".")
+        if room is not None and room[0] < missing:
+            which = "it has" if missing == file.size else "it still needs"
+            raise Failed(f"{shown(file.to)} cannot be written: {which} {missing:,} bytes, the disk {room[0]:,} free.")
 
     def _told(self, error: Refused, file: PushedFile, target: bytes) -> Steps[str]:
         """Returns why writing failed; the protocol itself has no words for a full disk."""
@@ -230,55 +222,13 @@ class Pushing:
             return f"{shown(target)} cannot be written: the {what}."
         return why(error, f"{shown(target)} cannot be written")
 
-    def _resumed(
-        self, handle: bytes, partial: bytes, folder: bytes, prefix: bytes, file: PushedFile
-    ) -> Steps[tuple[bytes, int]]:
-        """Returns the handle to go on with and how many bytes are there already."""
-        answer = yield from self._sftp.request(Op.FSTAT, text(handle), expected=Op.ATTRS)
-        ours = answer.attributes()
-        names = yield from remote.listing(self._sftp, folder or b".", _MOST_LISTED)
-        for name, found in names:
-            if posixpath.join(folder, name) == partial or not name.startswith(prefix):
-                continue
-            size = found.size or 0
-            # Only what nobody else could have written, and nobody writes any more.
-            if not found.regular or found.uid != ours.uid or (found.mode or 0) & 0o077 or not 0 < size <= file.size:
-                continue
-            if ours.mtime is None or found.mtime is None or ours.mtime - found.mtime < _ABANDONED_SECONDS:
-                continue
-            taken = yield from self._taken_up(handle, posixpath.join(folder, name), partial, size, file)
-            if taken is not None:
-                return taken, size
-        return handle, 0
-
-    def _taken_up(
-        self, handle: bytes, earlier: bytes, partial: bytes, size: int, file: PushedFile
-    ) -> Steps[bytes | None]:
-        if _RENAME not in self._sftp.extensions:
-            return None
-        told = yield from remote.digest(self._sftp, earlier, size, plain_login=self._plain_login, read_back=False)
-        if told is None or told != (yield from self._digest_here(file, size)):
-            yield from remote.removed(self._sftp, earlier)
-            return None
-        yield from remote.closed(self._sftp, handle)
-        yield from self._sftp.request(Op.EXTENDED, text(_RENAME), text(earlier), text(partial))
-        return (yield from remote.opened(self._sftp, partial, WRITE | READ))
-
-    def _digest_here(self, file: PushedFile, size: int) -> Steps[str]:
-        summed = hashlib.sha256()
-        with file.source.open("rb") as source:
-            for data in _pieces(source, size, _HASH_PIECE):
-                summed.update(data)
-                yield from self._sftp.breathe(len(data))
-        return summed.hexdigest()
-
     def _write(self, handle: bytes, file: PushedFile, offset: int) -> Steps[None]:
         sftp, before = self._sftp, self.done
         ahead: list[tuple[int, int]] = []
         waiting = 0
         with file.source.open("rb") as source:
             source.seek(offset)
-            for data in _pieces(source, file.size - offset, sftp.most_write):
+            for data in pieces(source, file.size - offset, sftp.most_write):
                 ahead.append((sftp.ask(Op.WRITE, text(handle), long(offset), text(data)), len(data)))
                 offset += len(data)
                 waiting += len(data)
@@ -338,25 +288,11 @@ class Pushing:
             )
 
     def _rename(self, partial: bytes, target: bytes) -> Steps[None]:
-        if _RENAME in self._sftp.extensions:
-            yield from self._sftp.request(Op.EXTENDED, text(_RENAME), text(partial), text(target))
+        if RENAME in self._sftp.extensions:
+            yield from self._sftp.request(Op.EXTENDED, text(RENAME), text(partial), text(target))
         else:
             yield from self._sftp.request(Op.RENAME, text(partial), text(target))
         self._partial = None
-
-
-def partial_names(push: Push) -> Iterator[bytes]:
-    """Returns the names under which the files of ``push`` lie on their host while they are not whole."""
-    for file in push.files:
-        folder, base = posixpath.split(file.to.encode("utf-8", "surrogateescape"))
-        name = b"." + base[:_BASE_BYTES] + b".opsc-" + file.sha256[:16].encode() + b"-" + push.mark.encode()
-        yield posixpath.join(folder, name)
-
-
-def _pieces(source: BinaryIO, size: int, most: int) -> Iterator[bytes]:
-    while size > 0 and (data := source.read(min(size, most))):
-        size -= len(data)
-        yield data
 
 
 def _said(stream: Stream, line: str) -> Event:

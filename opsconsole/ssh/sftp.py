@@ -187,6 +187,11 @@ class Sftp:
             if time.monotonic() - self._told >= self.poll_seconds:
                 yield self._tell()
 
+    def pause(self, seconds: float) -> Steps[None]:
+        """Waits so long. Raises as ``until`` does."""
+        over_at = time.monotonic() + seconds
+        yield from self.until(lambda: time.monotonic() >= over_at)
+
     def _tell(self) -> Event:
         self._told = time.monotonic()
         return self.news()

@@ -88,6 +88,7 @@ class FakeSession:
     def transfer(self, transfer: Transfer, become: Become | None = None) -> FakeProcess:
         """Returns the process, and keeps what was to be carried."""
         self.carried.append(transfer)
+        self.on_start()
         return self.process
 
     def tidy(self, transfer: Transfer, *, seconds: float, become: Become | None = None) -> Sight:

@@ -14,7 +14,7 @@ import pytest
 
 from opsconsole.jobs.ports import Become, BecomeMethod, Dropped, Event, Exited, Output, Stream
 from opsconsole.jobs.transfer import Progress, Pull, Push, PushedFile, Transfer
-from opsconsole.ssh import ParamikoConnector
+from opsconsole.ssh import ParamikoConnector, leftovers
 from tests.support.requirements import not_run
 from tests.support.runs import connect
 from tests.support.sshd import Sshd, running_sshd
@@ -196,6 +196,50 @@ def test_a_stopped_push_leaves_nothing_and_a_dropped_one_is_gone_on_with(carrier
     assert sorted(os.listdir(there)) == ["big", "other"]
     # It is there now, so that nothing is sent that could be cut off.
     assert isinstance(part_way("drop"), Exited)
+
+
+def test_a_push_that_ran_out_of_time_is_gone_on_with_at_once(
+    carrier: Carrier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leftovers, "_ABANDONED_SECONDS", 2.0)
+    there = tmp_path / "there"
+    there.mkdir()
+    big = a_file(tmp_path, os.urandom(1024) * 48 * 1024, there / "big", mode=0o600)
+    long_ago = time.time() - 7200
+    digest = "0" * 16
+    forgotten, young, others = (
+        f".big.opsc-{digest}-1-1.ab",
+        f".big.opsc-{digest}-2-1.ab",
+        f".bigger.opsc-{digest}-1-1.ab",
+    )
+    for name in (forgotten, young, others):
+        (there / name).write_bytes(b"x")
+        if name != young:
+            os.utime(there / name, (long_ago, long_ago))
+    session = connect(carrier.connector, carrier.server.target(), carrier.server.auth())
+    process = session.transfer(push(big))
+
+    def until_its_deadline() -> Iterator[Event]:
+        for event in process.events(0.01):
+            yield event
+            if isinstance(event, Progress) and 0 < event.done < big.size:
+                process.signal("HUP")
+
+    end = carrier.collect(until_its_deadline())
+    session.close(keep=False)
+    assert isinstance(end, Exited)
+    assert end.doubt is None
+    (left,) = set(os.listdir(there)) - {young, others}
+    assert end.kept is not None
+    assert left in end.kept
+
+    # At once: it waits until nobody has written to it for a while, and sends the rest.
+    assert carrier.carry(replace(push(big), mark="8-1.abcd")) == Exited(0)
+    assert "waiting whether an earlier push" in carrier.out
+    assert "went on from" in carrier.out
+    assert hashlib.sha256((there / "big").read_bytes()).hexdigest() == big.sha256
+    # What nobody had come back for was removed on the way.
+    assert sorted(os.listdir(there)) == [young, others, "big"]
 
 
 def test_what_was_left_can_be_cleared_away_over_another_connection(carrier: Carrier, tmp_path: Path) -> None:

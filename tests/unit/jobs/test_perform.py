@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from opsconsole.errors import Invalid
+from opsconsole.files import service as files
 from opsconsole.jobs import follow as follow_module
 from opsconsole.jobs import look
 from opsconsole.jobs.models import Job, OutputChunk
@@ -205,6 +206,30 @@ def test_a_cancel_is_said_to_the_host_and_confirmed(desk: Desk, hand: Hand) -> N
     assert (run.state, run.reason, run.exit_status) == ("cancelled", "killed", 143)
     assert remote.process.signals == ["TERM"]
     assert remote.closed == [False]
+
+
+def _push(desk: Desk) -> tuple[int, int]:
+    with desk.database.transaction() as db:
+        files.keep(db, desk.actor, name="motd", sha256="a" * 64, size=9, now=desk.clock.now())
+    push = [{"file": "a" * 64, "to": "/etc/motd"}]
+    return order(desk, command="", push=push, command_timeout=0.1)
+
+
+@pytest.mark.parametrize("end", [Exited(None, "HUP", kept="It is kept."), Dropped("It is kept.")])
+def test_a_push_that_runs_out_of_time_leaves_what_the_next_goes_on_from(desk: Desk, hand: Hand, end: Event) -> None:
+    message, remote = _push(desk), session(None, HUP=end)
+    performer(hand, FakeConnector(remote)).perform(*message)
+    run = desk.run(message[0])
+    assert (run.state, run.reason, run.detail) == ("timed_out", "command_timeout", "Stopped after 0.1 s. It is kept.")
+    assert (remote.process.signals, remote.tidied) == (["HUP"], [])
+
+
+def test_a_cancelled_push_leaves_nothing(desk: Desk, hand: Hand) -> None:
+    message, remote = _push(desk), session(None, TERM=Dropped("gone"))
+    made = performer(hand, FakeConnector(remote))
+    remote.on_start = lambda: made.cancel({message[0]: CancelOrder(None, "Cancelled.")})
+    made.perform(*message)
+    assert (remote.process.signals, len(remote.tidied)) == (["TERM"], 1)
 
 
 def test_who_ignores_term_is_killed_after_the_grace(desk: Desk, hand: Hand) -> None:
