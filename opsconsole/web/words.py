@@ -50,12 +50,9 @@ def waves_head(waves: Waves) -> str:
     batches = sum(1 for wave in waves if wave["kind"] != CANARY)
     if not batches:
         all_of_them = waves[0]["size"]
-        return ngettext(
-            "The canary is the only host: nothing follows it",
-            "The canary takes all %(n)s hosts: nothing follows it",
-            all_of_them,
-            n=number(all_of_them),
-        )
+        if all_of_them == 1:
+            return _("The canary is the only host: nothing follows it")
+        return _("The canary takes all %(n)s hosts: nothing follows it", n=number(all_of_them))
     told = ngettext("%(n)s wave", "%(n)s waves", batches, n=number(batches))
     if len(waves) == batches:
         return told

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from flask import Flask, g, request
-from flask_babel import Babel
+from flask import Flask, g
 
 from opsconsole.accounts.permissions import Permission
 from opsconsole.jobs import queries
 from opsconsole.jobs.notices import Notice, notices
-from opsconsole.web import view_models, words
+from opsconsole.web import languages, view_models, words
 from opsconsole.web.pages import (
     connection_tests,
     control,
@@ -52,12 +51,10 @@ __all__ = [
     "workers",
 ]
 
-LANGUAGES = ("en",)
-
 
 def register(app: Flask) -> None:
     """Puts the pages, their texts and their template helpers into ``app``."""
-    Babel(app, default_locale="en", default_timezone="UTC", locale_selector=_language)
+    languages.register(app)
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
     for helper in (
@@ -72,12 +69,9 @@ def register(app: Flask) -> None:
     app.register_blueprint(routes.pages)
 
 
-def _language() -> str:
-    return request.accept_languages.best_match(LANGUAGES) or "en"
-
-
 def _shared() -> dict[str, Any]:
     return {
+        **languages.shared(),
         "actor": g.get("actor"),
         "Permission": Permission,
         "view": view_models,

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+from flask import Response as OwnResponse
 from flask import make_response, redirect, render_template, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
@@ -12,8 +13,10 @@ from opsconsole.accounts.models import User
 from opsconsole.accounts.permissions import Permission, Scope
 from opsconsole.errors import FieldError, Invalid
 from opsconsole.secret import Secret
+from opsconsole.web import languages
 from opsconsole.web.auth import actor, cookie_name, requires
 from opsconsole.web.pages.routes import pages
+from opsconsole.web.pages.session import safe_path
 from opsconsole.web.unit_of_work import now, read, transaction
 
 _DAYS = {"7", "30", "90", "365"}
@@ -78,6 +81,19 @@ def revoke(token_id: str) -> Response:
     with transaction() as database:
         service.revoke_token(database, token_id, actor=actor(), now=now())
     return redirect(url_for("pages.me", done="revoked"), 303)
+
+
+@pages.post("/me/language")
+@requires(Permission.VIEW)
+def set_language() -> Response:
+    """Keeps the language to read the pages in, and goes back to the page it was chosen on."""
+    chosen = languages.of_code(request.form.get("language"))
+    if chosen is None:
+        raise Invalid("There is no such language.", code="language")
+    response = redirect(safe_path(request.form.get("next", "")), 303)
+    assert isinstance(response, OwnResponse)  # noqa: S101  Flask's redirect makes Flask's response; for the type checker
+    languages.keep(response, chosen)
+    return response
 
 
 def _refused(error: Invalid) -> Response:

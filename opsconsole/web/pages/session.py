@@ -9,6 +9,7 @@ from opsconsole.accounts.permissions import Permission
 from opsconsole.errors import NotAuthenticated, TooMany
 from opsconsole.jobs.models import Job
 from opsconsole.secret import Secret
+from opsconsole.web import languages
 from opsconsole.web.auth import actor, end_session, public, requires, start_session
 from opsconsole.web.pages.routes import pages
 from opsconsole.web.unit_of_work import now, read, runtime, transaction
@@ -29,7 +30,7 @@ def home() -> AnyResponse:
 @public
 def login() -> str | AnyResponse:
     """Shows the way in. A one-time link only shows a button: a mail scanner's GET must not use it up."""
-    following = _safe(request.args.get("next", ""))
+    following = safe_path(request.args.get("next", ""))
     code = request.args.get("once", "")[:64]
     if code:
         return render_template("accounts/once.html", code=code, following=following)
@@ -42,7 +43,7 @@ def login() -> str | AnyResponse:
 @public
 def sign_in() -> AnyResponse:
     """Signs in with a one-time code or with a name and password."""
-    following = _safe(request.form.get("next", ""))
+    following = safe_path(request.form.get("next", ""))
     code = request.form.get("once", "").strip()[:64]
     name = request.form.get("name", "")[:_MAX_NAME]
     try:
@@ -61,6 +62,8 @@ def sign_in() -> AnyResponse:
     response = redirect(following, 303)
     assert isinstance(response, Response)  # noqa: S101  Flask's redirect makes Flask's response; for the type checker
     start_session(response, user)
+    if chosen := languages.of_code(request.args.get("lang")):
+        languages.keep(response, chosen)
     return response
 
 
@@ -74,7 +77,7 @@ def sign_out() -> AnyResponse:
     return response
 
 
-def _safe(target: str) -> str:
+def safe_path(target: str) -> str:
     """Returns ``target`` when it is a path of ours, else the first page: a link must not lead elsewhere after login."""
     home_page = url_for("pages.home")
     if not target.startswith("/") or target.startswith(("//", "/\\", "/login", "/api/")):

@@ -74,3 +74,17 @@ def test_workers_page_without_workers_says_what_to_do(operator: Person) -> None:
     page = operator.text("/workers")
     assert "No worker is connected" in page
     assert "opsconsole worker" in page
+
+
+def test_the_language_is_chosen_in_the_menu_and_stays(operator: Person) -> None:
+    page = operator.text("/jobs?state=failed")
+    assert '<html lang="en">' in page
+    assert 'value="/jobs?state=failed"' in page
+    answer = operator.send("/jobs", {"language": "zh", "next": "/jobs?state=failed"}, to="/me/language")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/jobs?state=failed")
+    page = operator.text("/jobs?lang=en")
+    assert '<html lang="zh-CN">' in page
+    assert "退出登录" in page
+    elsewhere = operator.send("/jobs", {"language": "en", "next": "//elsewhere.example"}, to="/me/language")
+    assert elsewhere.headers["Location"] == "/"
+    assert operator.send("/jobs", {"language": "tlh"}, to="/me/language").status_code == 422

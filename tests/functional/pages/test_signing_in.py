@@ -129,3 +129,15 @@ def test_first_page_is_run_until_something_has_run(person: Callable[..., Person]
     somebody.job()
     assert somebody.get("/").headers["Location"] == "/jobs"
     assert person(Role.VIEWER).get("/").headers["Location"] == "/jobs"
+
+
+def test_the_language_of_the_way_in_stays(app: Flask, anna: None) -> None:
+    guest = stranger(app)
+    page = guest.text("/login")
+    assert 'href="/login?lang=zh&amp;next=/"' in page
+    page = guest.text("/login?lang=zh")
+    assert "登录" in page
+    assert 'action="/login?lang=zh"' in page
+    answer = guest.send("/login?lang=zh", {"name": "anna", "password": PASSWORD})
+    assert answer.status_code == 303
+    assert "退出登录" in guest.text("/jobs")

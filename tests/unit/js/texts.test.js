@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "vitest";
+import { test, vi } from "vitest";
 import { about, bytes, duration, plural, t } from "../../../opsconsole/web/static/js/texts.js";
 
 test("durations read as people say them", () => {
@@ -20,4 +20,16 @@ test("guesses do not pretend", () => {
 test("sizes and filled-in texts", () => {
   assert.deepEqual([412, 1_900, 3_200_000].map(bytes), ["412 B", "1.9 kB", "3.2 MB"]);
   assert.equal(t("{n} of {m}", { n: 1 }), "1 of {m}");
+});
+
+test("the page's catalogue is used, and a language's own plural", async () => {
+  const texts = { "Sending…": "正在发送…", "{n} line": { one: "строка", few: "{n} строки", other: "{n} строк" } };
+  vi.stubGlobal("document", { documentElement: { lang: "ru" }, getElementById: () => ({ textContent: JSON.stringify(texts) }) });
+  vi.resetModules();
+  const there = await import("../../../opsconsole/web/static/js/texts.js");
+  assert.equal(there.t("Sending…"), "正在发送…");
+  assert.equal(there.t("unknown {n}", { n: 1 }), "unknown 1");
+  assert.deepEqual([1, 2, 5].map((n) => there.plural(n, "{n} line", "{n} lines")), ["строка", "2 строки", "5 строк"]);
+  assert.equal(there.plural(2, "{n} host", "{n} hosts"), "2 hosts");
+  vi.unstubAllGlobals();
 });

@@ -43,7 +43,7 @@ export function forApi({ idle_timeout: _idle, job_timeout: _job, priority: _prio
 /** `Canary of 1, then 10 waves`, as the server says it (words.py). @param {Wave[]} waves */
 export function wavesHead(waves) {
   const batches = waves.filter((wave) => wave.kind !== "canary").length;
-  if (!batches) return plural(waves[0].size, "The canary is the only host: nothing follows it", "The canary takes all {n} hosts: nothing follows it");
+  if (!batches) return waves[0].size === 1 ? t("The canary is the only host: nothing follows it") : t("The canary takes all {n} hosts: nothing follows it", { n: number(waves[0].size) });
   const told = plural(batches, "{n} wave", "{n} waves");
   return batches === waves.length ? told : t("Canary of {n}, then {waves}", { n: number(waves[0].size), waves: told });
 }

@@ -1,6 +1,6 @@
 // What every page shares: the theme menu, times in the reader's zone, menus that close, forms that are sent once.
 import { byId, el, pageAt, renew } from "./dom.js";
-import { t } from "./texts.js";
+import { language, t } from "./texts.js";
 
 for (const button of document.querySelectorAll("[data-theme-choice]")) {
   button.addEventListener("click", () => {
@@ -40,8 +40,8 @@ export function localTimes(root = document) {
     const when = new Date(node.getAttribute("datetime") ?? "");
     if (Number.isNaN(when.getTime())) continue;
     node.setAttribute("title", node.getAttribute("title") || (node.textContent ?? "").trim());
-    const clock = when.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
-    const day = when.toLocaleDateString([], { day: "numeric", month: "short" });
+    const clock = when.toLocaleTimeString(language(), { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+    const day = when.toLocaleDateString(language(), { day: "numeric", month: "short" });
     node.textContent = when.toDateString() === today ? clock : `${day} ${clock.slice(0, 5)}`;
   }
 }

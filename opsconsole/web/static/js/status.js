@@ -3,11 +3,11 @@ import { createControl, headline, reasonOf } from "./control.js";
 import { createCountdown } from "./countdown.js";
 import { byId, el, glyph } from "./dom.js";
 import { BAR_ORDER, elapsed, ended } from "./store.js";
-import { about, duration, number, plural, STATES, t } from "./texts.js";
+import { about, duration, mark, number, plural, STATES, t } from "./texts.js";
 
 const PILLS = {
-  pending: ["q", "Pending"], running: ["r", "Running"], paused: ["z", "Paused"], stopping: ["r", "Stopping"], succeeded: ["o", "Succeeded"],
-  partial: ["p", "Partial"], failed: ["f", "Failed"], cancelled: ["x", "Cancelled"],
+  pending: ["q", mark("Pending")], running: ["r", mark("Running")], paused: ["z", mark("Paused")], stopping: ["r", mark("Stopping")], succeeded: ["o", mark("Succeeded")],
+  partial: ["p", mark("Partial")], failed: ["f", mark("Failed")], cancelled: ["x", mark("Cancelled")],
 };
 const SPEAK_EVERY_MS = 15000;
 

@@ -1,6 +1,6 @@
 // The page's texts: English in the code, the reader's language from the server's catalogue.
 
-/** @type {Record<string, string>} */
+/** @type {Record<string, string | Record<string, string>>} */
 let catalogue;
 
 function load() {
@@ -15,13 +15,23 @@ function load() {
  */
 export function t(english, values = {}) {
   catalogue ??= load();
-  return (catalogue[english] ?? english).replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
+  const told = catalogue[english] ?? english;
+  return filled(typeof told === "string" ? told : told.other, values);
 }
+
+/** @param {string} text @param {Record<string, string | number>} values */
+const filled = (text, values) => text.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
+
+/** Returns the text as it is: it will be given to `t` later, and has to be in the catalogue. @param {string} english */
+export const mark = (english) => english;
+
+/** The language of the page, for dates and numbers. */
+export const language = () => globalThis.document?.documentElement.lang || "en";
 
 /** Names of the state letters, in English; `t` translates them. @type {Record<string, string>} */
 export const STATES = {
-  q: "Queued", c: "Connecting", r: "Running", o: "OK", f: "Failed", k: "Timed out", u: "Unreachable",
-  x: "Cancelled", s: "Skipped", l: "Lost",
+  q: mark("Queued"), c: mark("Connecting"), r: mark("Running"), o: mark("OK"), f: mark("Failed"), k: mark("Timed out"),
+  u: mark("Unreachable"), x: mark("Cancelled"), s: mark("Skipped"), l: mark("Lost"),
 };
 
 /**
@@ -30,10 +40,15 @@ export const STATES = {
  * @param {string} one
  * @param {string} many
  */
-export const plural = (count, one, many) => t(count === 1 ? one : many, { n: number(count) });
+export function plural(count, one, many) {
+  catalogue ??= load();
+  const told = catalogue[one];
+  if (!told || typeof told === "string") return t(count === 1 ? one : many, { n: number(count) });
+  return filled(told[new Intl.PluralRules(language()).select(count)] ?? told.other, { n: number(count) });
+}
 
 /** @param {number} value */
-export const number = (value) => value.toLocaleString(globalThis.document?.documentElement.lang || "en");
+export const number = (value) => value.toLocaleString(language());
 
 /**
  * Returns a duration as people say it: cut, never rounded up, as the server's pages do (view_models.py).
