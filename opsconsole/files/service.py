@@ -47,20 +47,16 @@ def listed(session: Session, actor: Actor, *, limit: int = 200) -> Sequence[Uplo
     return session.scalars(query).all()
 
 
-def find(session: Session, sha256: str) -> UploadedFile:
-    """Returns a file by its digest: who can name that has had the file in hand. Raises ``NotFound``."""
-    query = select(UploadedFile).where(UploadedFile.sha256 == sha256.lower()).order_by(UploadedFile.used_at.desc())
-    found = session.scalars(query.limit(1)).one_or_none()
-    if found is None:
-        raise NotFound("There is no uploaded file with this SHA-256: it was never given, or was removed since.")
-    return found
-
-
-def known(session: Session, digests: Collection[str], actor: Actor) -> Mapping[str, UploadedFile]:
-    """Returns the files with these digests that are there, with the names that ``actor`` gave them if they did."""
+def known(
+    session: Session, digests: Collection[str], actor: Actor, *, shared: Collection[str]
+) -> Mapping[str, UploadedFile]:
+    """Returns the files with these digests that are there for ``actor`` to use, with the names that they gave them if
+    they did: their own, those ``shared`` with them, and all for who may see all jobs."""
     query = select(UploadedFile).where(UploadedFile.sha256.in_(digests)).order_by(UploadedFile.used_at)
+    every = actor.may(Permission.VIEW_ALL_JOBS)
     rows = sorted(session.scalars(query), key=lambda row: row.created_by_id == actor.user_id)
-    return {row.sha256: row for row in rows}
+    own = {row.sha256 for row in rows if row.created_by_id == actor.user_id}
+    return {row.sha256: row for row in rows if every or row.sha256 in own or row.sha256 in shared}
 
 
 def use(session: Session, job_id: int, digests: Collection[str], now: datetime) -> None:

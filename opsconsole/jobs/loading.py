@@ -1,18 +1,21 @@
 """The files of an order: which they are, whether what carries out the job can carry them, and what a run is told."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from opsconsole.accounts.permissions import Actor
+from opsconsole.accounts.permissions import Actor, Permission
 from opsconsole.errors import FieldError, Invalid
 from opsconsole.files import service as files
+from opsconsole.files.models import JobFile, UploadedFile
 from opsconsole.files.store import Store
 from opsconsole.inventory.executor import Executor
 from opsconsole.jobs import carried
 from opsconsole.jobs.executing import Executors
+from opsconsole.jobs.models import Job, SavedCommand
 from opsconsole.jobs.options import RunOptions
 from opsconsole.jobs.transfer import Pull, Push, PushedFile, Transfer
 from opsconsole.jobs.variables import render
@@ -20,15 +23,38 @@ from opsconsole.jobs.what import What
 from opsconsole.settings import Settings
 
 
+def usable(session: Session, digests: Collection[str], actor: Actor) -> Mapping[str, UploadedFile]:
+    """Returns those of the files with these digests that ``actor`` may have pushed: a digest alone gives no right.
+
+    They are those that they gave, that a job of theirs carried, or that a saved command names, which are everybody's to
+    run; who may see all jobs may rerun them, so all files are theirs to use.
+    """
+    own = select(JobFile.sha256).join(Job, Job.id == JobFile.job_id)
+    own = own.where(Job.created_by_id == actor.user_id, JobFile.sha256.in_(digests)).distinct()
+    shared = set(session.scalars(own))
+    if actor.may(Permission.VIEW_SAVED):
+        shared |= saved_files(session)
+    return files.known(session, digests, actor, shared=shared)
+
+
+def saved_files(session: Session) -> set[str]:
+    """Returns the digests of the files that saved commands name."""
+    orders = session.scalars(select(SavedCommand.order))
+    return {str(item.get("file")) for order in orders for item in order.get("push") or ()}
+
+
 def with_files(session: Session, what: What, actor: Actor) -> What:
-    """Returns ``what`` with the names and sizes of its files. Raises ``Invalid`` for one that is not there."""
+    """Returns ``what`` with the names and sizes of its files. Raises ``Invalid`` for one that is not there for
+    ``actor``."""
     if not what.push:
         return what
-    known = files.known(session, {item["file"] for item in what.push}, actor)
+    known = usable(session, {item["file"] for item in what.push}, actor)
     for item in what.push:
         if item["file"] not in known:
             called = item.get("name") or f"{item['file'][:16]}..."
-            raise _fault("push", f"The file {called} is not kept here (any more): upload it first.", code="no_file")
+            raise _fault(
+                "push", f"The file {called} is not kept here for you (any more): upload it first.", code="no_file"
+            )
     full = (carried.completed(item, known[item["file"]].name, known[item["file"]].size) for item in what.push)
     return replace(what, push=tuple(full))
 

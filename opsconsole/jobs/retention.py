@@ -8,16 +8,15 @@ from sqlalchemy.orm import Session
 
 from opsconsole.files import service
 from opsconsole.files.models import JobFile
-from opsconsole.jobs.models import Job, SavedCommand
+from opsconsole.jobs import loading
+from opsconsole.jobs.models import Job
 
 
 def forget_files(session: Session, before: datetime, now: datetime) -> list[str]:
     """Forgets the uploads that nobody has used since ``before``, that no job carries which has not ended, and that no
     saved command names; returns the digests of those whose bytes may go."""
     carried = select(JobFile.sha256).join(Job, Job.id == JobFile.job_id).where(Job.finished_at.is_(None))
-    needed = set(session.scalars(carried))
-    for order in session.scalars(select(SavedCommand.order)):
-        needed |= {str(item.get("file")) for item in order.get("push") or ()}
+    needed = set(session.scalars(carried)) | loading.saved_files(session)
     return service.expire(session, before, needed, now)
 
 

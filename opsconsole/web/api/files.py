@@ -6,9 +6,10 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from opsconsole.accounts.permissions import Permission
+from opsconsole.errors import NotFound
 from opsconsole.files import service
 from opsconsole.files.models import UploadedFile
-from opsconsole.jobs import queries
+from opsconsole.jobs import loading, queries
 from opsconsole.jobs.queries import iso
 from opsconsole.web import pulled
 from opsconsole.web.api.openapi import answers, spec
@@ -93,9 +94,13 @@ def list_files() -> Response:
 @requires(Permission.RUN)
 @spec.validate(resp=answers(HTTP_200=File, also=(404,)), tags=_TAGS, operation_id="uploaded_file")
 def show(sha256: str) -> Response:
-    """Say whether a file is here, so that it need not be sent again."""
+    """Say whether a file is here that you may push, so that it need not be sent again."""
+    digest = sha256.lower()
     with read() as session:
-        return jsonify(told(service.find(session, sha256)))
+        found = loading.usable(session, {digest}, actor()).get(digest)
+        if found is None:
+            raise NotFound("There is no uploaded file with this SHA-256 that you may push: upload it.")
+        return jsonify(told(found))
 
 
 @blueprint.delete(_ONE)

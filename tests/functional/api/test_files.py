@@ -64,6 +64,25 @@ def test_an_upload_is_kept_by_its_digest(operator: Program, store: Store, progra
     assert operator.get(f"files/{'0' * 64}").status_code == 404
 
 
+def test_a_digest_alone_gives_no_right_to_a_file(operator: Program, program: Callable[..., Program]) -> None:
+    give(operator)
+    other, approver = program(name="otto"), program(Role.APPROVER)
+    # Where a digest stands (the audit, a screenshot, a log) is not where the right to the file comes from.
+    assert other.get(f"files/{_SHA256}").status_code == 404
+    for path in ("jobs", "resolve", "plan"):
+        assert other.post(path, push()).status_code == 422, path
+    assert other.post("saved", {"name": "theirs", "order": push()}).status_code == 422
+    # Who may see all jobs may rerun them.
+    assert approver.post("jobs", push()).status_code == 201
+    # A saved command is everybody's to run, with its files; what one's own job has carried stays one's own to push.
+    saved = operator.post("saved", {"name": "motd", "order": push()}).json["id"]
+    assert other.get(f"files/{_SHA256.upper()}").status_code == 200
+    assert other.post("jobs", push()).status_code == 201
+    operator.delete(f"saved/{saved}")
+    assert other.post("jobs", push()).status_code == 201
+    assert program(name="olga").post("jobs", push()).status_code == 422
+
+
 def test_an_upload_beyond_the_limit_leaves_nothing(store: Store) -> None:
     from opsconsole.errors import TooLarge
 
