@@ -16,6 +16,7 @@ from opsconsole.db.console import Console
 from opsconsole.errors import ConfirmationRequired, Conflict, Forbidden
 from opsconsole.files import service as files
 from opsconsole.hostset import EmptyInventory, Resolution, evaluate, fold
+from opsconsole.jobs.arranging import tags_of
 from opsconsole.jobs.becoming import RUN_AS_SECRET
 from opsconsole.jobs.guard import COUNTDOWN_MS, COUNTDOWN_SLACK_MS, confirmed
 from opsconsole.jobs.models import HostRun, Job
@@ -215,6 +216,7 @@ def _write_job(session: Session, order: Order, actor: Actor, now: datetime, prep
         idempotency_key=order.idempotency_key,
         order_digest=order.fingerprint() if order.idempotency_key else None,
         plan=prepared.plan,
+        tags=tags_of(prepared.found.located),
         step=prepared.what.steps[0].value if prepared.what.in_lockstep else None,
         created_at=now,
         state=JobState.PENDING.value,

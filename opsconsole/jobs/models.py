@@ -100,6 +100,8 @@ class Job(Base):
     durable: Mapped[bool] = mapped_column(default=False, server_default=false())
     # What carries it out: one of ``Executor``, or ``mixed`` when its hosts differ.
     executor: Mapped[str] = mapped_column(String(16), default="ssh", server_default="ssh")
+    # As ``arranging.tags_of`` read them at the launch. Large, and asked for with the roster alone.
+    tags: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), deferred=True)
 
     # Of those in n_q, how many are published and hold a slot of the job's concurrency.
     n_queued: Mapped[int] = mapped_column(default=0)

@@ -312,6 +312,29 @@ def test_a_group_leaves_its_hosts_alone_undimmed_and_the_mode_is_in_the_address(
     expect(page.locator("#spread")).to_contain_text("2 ms")
 
 
+def test_the_grid_is_arranged_and_walked_in_parts(live: LiveServer, page: Page, play: Players) -> None:
+    job = live.launch(Order(targets="web[1-6]", command="uptime", waves="2,100%"))
+    workers = play(job)
+    workers.start(0, 1)
+    workers.end(1, state=RunState.FAILED, exit_status=3, reason=Reason.EXIT_STATUS.value)
+    page.goto(f"{live.url}/jobs/{job}")
+    page.get_by_label("Arrange by").select_option("wave")
+    headings = page.locator("#grid h3")
+    expect(headings).to_have_text(["1 2 hosts, 1 needs attention, 1 to go", "2 4 hosts, 4 to go"])
+    expect(page).to_have_url(re.compile("by=wave"))
+    page.locator("#grid a").nth(1).focus()
+    for key, place in (("ArrowDown", "3"), ("ArrowUp", "1"), ("End", "5"), ("Home", "0")):
+        page.keyboard.press(key)
+        expect(page.locator("#grid a:focus")).to_have_attribute("data-i", place)
+    workers.end(0)
+    expect(headings.first).to_have_text("1 2 hosts, 1 needs attention")
+    page.reload()
+    expect(headings).to_have_count(2)
+    page.get_by_label("Arrange by").select_option("")
+    expect(headings).to_have_count(0)
+    expect(page.locator("#grid a")).to_have_count(6)
+
+
 def test_no_group_of_one_is_a_majority(live: LiveServer, page: Page, play: Players) -> None:
     job, workers = started(live, play, 3, 3)
     for place in range(3):

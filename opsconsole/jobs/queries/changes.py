@@ -20,9 +20,18 @@ def versions(session: Session, job_ids: Sequence[int]) -> dict[int, tuple[int, s
 
 
 def roster(session: Session, job: Job) -> dict[str, Any]:
-    """Returns the job's hosts in the order of their index; it never changes."""
-    hosts = session.scalars(select(HostRun.host).where(HostRun.job_id == job.id).order_by(HostRun.i))
-    return {"v": 1, "hosts": list(hosts), "tags": {}}
+    """Returns the job's hosts in the order of their index, and what they can be arranged by: the tags that they had at
+    the launch and, where there is more than one, their wave. It never changes."""
+    rows = session.execute(select(HostRun.host, HostRun.wave).where(HostRun.job_id == job.id).order_by(HostRun.i)).all()
+    tags = dict(job.tags or {})
+    if job.plan and len(job.plan) > 1:
+        names = [_wave_name(at, wave["kind"]) for at, wave in enumerate(job.plan, start=1)]
+        tags.setdefault("wave", {"values": names, "of": [wave for _, wave in rows]})
+    return {"v": 1, "hosts": [host for host, _ in rows], "tags": tags}
+
+
+def _wave_name(number: int, kind: str) -> str:
+    return f"{number}" if kind == "wave" else f"{number} ({kind})"
 
 
 _LETTER = {state.value: state.letter for state in RunState}

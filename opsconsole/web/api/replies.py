@@ -254,11 +254,19 @@ class JobList(Answer):
     next: int | None
 
 
+class Arrangement(Answer):
+    """What hosts are arranged by: ``of`` says for each host of the roster which of ``values`` it has, -1: none."""
+
+    values: list[str]
+    of: list[int]
+
+
 class Roster(Answer):
-    """The hosts of a job in the order of their index. Never changes."""
+    """The hosts of a job in the order of their index, and the tags they had at the launch. Never changes."""
 
     v: int
     hosts: list[str]
+    tags: dict[str, Arrangement]
 
 
 class Grid(Answer):

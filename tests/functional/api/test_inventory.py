@@ -78,6 +78,17 @@ def test_many_are_changed_as_a_whole_or_not_at_all(admin: Program) -> None:
     assert admin.post("inventory/hosts/change", {"put_tags": {"a": "c"}}).status_code == 422
 
 
+def test_a_job_keeps_the_tags_that_divide_its_hosts(admin: Program, operator: Program) -> None:
+    admin.post("inventory/hosts/change", {"expression": "web1, web2", "put_tags": {"rack": "a"}})
+    admin.post("inventory/hosts/change", {"expression": "web2", "put_tags": {"rack": "b"}})
+    job = operator.launch("web1,web2,db1")
+    admin.post("inventory/hosts/change", {"expression": "web1", "put_tags": {"rack": "c"}})
+    tags = operator.get(f"jobs/{job}/roster").json["tags"]
+    assert tags["rack"] == {"values": ["a", "b"], "of": [0, 1, -1]}
+    waved = operator.launch("web1,web2,db1", waves="1,100%")
+    assert operator.get(f"jobs/{waved}/roster").json["tags"]["wave"] == {"values": ["1", "2"], "of": [0, 1, 1]}
+
+
 def test_frozen_hosts_are_left_out_of_every_order_and_named(admin: Program, operator: Program) -> None:
     admin.post("inventory/hosts/change", {"expression": "web1", "frozen": True, "reason": "disk"})
     seen = operator.post("resolve", {"targets": "@web, db1"}).json

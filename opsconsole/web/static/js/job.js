@@ -335,6 +335,17 @@ byId("trouble-first")?.addEventListener("click", (/** @type {MouseEvent} */ even
   grid?.order(on);
 });
 
+const arrangeBox = /** @type {HTMLSelectElement} */ (byId("arrange"));
+/** Divides the grid by a tag that the hosts had when the job was launched, or by wave. */
+function arrange() {
+  const { values = [], of = [] } = roster.tags[arrangeBox.value] ?? {};
+  const parts = [...values, t("without it")].map((name) => ({ name, all: /** @type {number[]} */ ([]) }));
+  for (const [i, value] of of.entries()) parts.at(value)?.all.push(i);
+  grid?.split(parts.filter((part) => part.all.length));
+  address({ by: arrangeBox.value || null });
+}
+arrangeBox.addEventListener("change", arrange);
+
 byId("copy-command")?.addEventListener("click", (/** @type {MouseEvent} */ event) => {
   copy(/** @type {HTMLElement} */ (event.currentTarget), byId("command").textContent, t("Copied"));
 });
@@ -391,6 +402,12 @@ grid = createGrid(byId("grid"), {
   },
 });
 grid.update(view.grid, filter);
+for (const name of Object.keys(roster.tags)) arrangeBox.append(new Option(name === "wave" ? t("wave") : name, name));
+if (arrangeBox.length > 1) /** @type {HTMLElement} */ (arrangeBox.parentElement).hidden = false;
+if (roster.tags[parameters.get("by") ?? ""]) {
+  arrangeBox.value = parameters.get("by") ?? "";
+  arrange();
+}
 chosen = hosts.indexOf(parameters.get("host") ?? "");
 if (chosen >= 0) {
   grid.select(chosen);
