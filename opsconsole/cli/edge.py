@@ -10,6 +10,7 @@ import click
 
 from opsconsole.cli import exit_codes
 from opsconsole.cli.exit_codes import ExitCode
+from opsconsole.cli.help import write_options
 from opsconsole.cli.terminal import harmless
 from opsconsole.errors import Invalid, OpsconsoleError
 from opsconsole.jobs.output import as_text
@@ -18,13 +19,17 @@ P = ParamSpec("P")
 
 
 class CommandLine(click.Command):
-    """A command that ends with somebody else's words, as ssh does: options come first, ``--`` may stand between."""
+    """A command that gives an order: options come first, ``--`` may stand before somebody else's words, as with ssh."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parses; a bare ``--yes`` never takes the following word for its number."""
         end = args.index("--") if "--" in args else len(args)
         options = ["--yes=any" if arg == "--yes" else arg for arg in args[:end]]
         return super().parse_args(ctx, options + args[end:])
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the options under headings: there are many."""
+        write_options(self, ctx, formatter)
 
 
 def edge(command: Callable[P, int]) -> Callable[P, None]:

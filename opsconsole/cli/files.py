@@ -73,8 +73,8 @@ def _order_options(command: Callable[P, None]) -> Callable[P, None]:
 def push(local: tuple[Path, ...], *, path: str, yes: str | None, reason: str | None, **options: Any) -> int:
     """Put files on hosts: opsconsole push -w 'web[01-20]' motd /etc/motd
 
-    With several files or a slash at its end, PATH is the folder they go into. Of a folder all files go, below its name.
-    A file is there whole or not at all; one that is the same already is left alone.
+    With several files or a slash at its end, PATH is the folder they go into. Of a folder all files go, below its name;
+    empty folders do not. A file is there whole or not at all; one that is the same already is left alone.
     """
     showing = Showing.of_options(options)
     terminal = showing.terminal()
@@ -96,9 +96,9 @@ def push(local: tuple[Path, ...], *, path: str, yes: str | None, reason: str | N
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @edge
 def pull(paths: tuple[str, ...], *, folder: Path, yes: str | None, reason: str | None, **options: Any) -> int:
-    """Bring files from hosts: opsconsole pull -w '@web' /etc/nginx '/var/log/nginx/*.log' DIR
+    """Bring files from hosts: opsconsole pull -w '@web' /etc/nginx '/var/log/nginx/*.log' FOLDER
 
-    PATHS are files and folders there, with * ? and [...] in quotes. DIR gets a folder for each host.
+    PATHS are files and folders there, with * ? and [...] in quotes. FOLDER, which is here, gets a folder for each host.
     """
     showing = Showing.of_options(options)
     terminal = showing.terminal()
@@ -177,6 +177,8 @@ def _found(local: tuple[Path, ...], path: str, terminal: Terminal) -> Iterator[L
         name = one.resolve().name
         for folder, below, names in os.walk(one):
             below.sort()
+            if not below and not names:
+                terminal.note(f"left out, an empty folder: {folder}", fg="yellow")
             for file in sorted(names):
                 source = Path(folder, file)
                 if source.is_symlink() or not source.is_file():

@@ -8,51 +8,63 @@ import click
 
 from opsconsole import __version__
 from opsconsole.cli.exit_codes import of_error
+from opsconsole.cli.help import MOST_COLUMNS, write_commands
 from opsconsole.errors import OpsconsoleError
 
 # Every start should be quick: a command's module is imported when that command is asked for.
-COMMANDS = {
-    "up": "opsconsole.cli.local:up",
-    "web": "opsconsole.cli.local:web",
-    "worker": "opsconsole.cli.local:worker",
-    "beat": "opsconsole.cli.local:beat",
-    "db": "opsconsole.cli.local:db",
-    "doctor": "opsconsole.cli.local:doctor",
-    "secrets": "opsconsole.cli.secrets:secrets",
-    "recover": "opsconsole.cli.recover:recover",
-    "create-admin": "opsconsole.cli.people:create_admin",
-    "login-link": "opsconsole.cli.people:login_link",
-    "run": "opsconsole.cli.remote:run",
-    "push": "opsconsole.cli.files:push",
-    "pull": "opsconsole.cli.files:pull",
-    "files": "opsconsole.cli.files:files",
-    "resolve": "opsconsole.cli.remote:resolve",
-    "jobs": "opsconsole.cli.remote:jobs",
-    "logs": "opsconsole.cli.remote:logs",
-    "attach": "opsconsole.cli.remote:attach",
-    "pause": "opsconsole.cli.control:pause",
-    "resume": "opsconsole.cli.control:resume",
-    "continue": "opsconsole.cli.control:proceed",
-    "cancel": "opsconsole.cli.control:cancel",
-    "check": "opsconsole.cli.check:check",
-    "rerun": "opsconsole.cli.remote:rerun",
-    "saved": "opsconsole.cli.saved:saved",
-    "lineage": "opsconsole.cli.lineage:lineage",
-    "timeline": "opsconsole.cli.timeline:timeline",
-    "queue": "opsconsole.cli.control:queue",
-    "stop-all": "opsconsole.cli.control:stop_all",
-    "lift": "opsconsole.cli.control:lift",
-    "hosts": "opsconsole.cli.hosts:hosts",
-    "groups": "opsconsole.cli.groups:groups",
-    "inventory": "opsconsole.cli.inventory:inventory",
-    "credentials": "opsconsole.cli.credentials:credentials",
-    "trust": "opsconsole.cli.trust:trust",
-    "host-keys": "opsconsole.cli.host_keys:host_keys",
-    "test": "opsconsole.cli.conntest:test",
-    "token": "opsconsole.cli.tokens:token",
-    "bench": "opsconsole.cli.bench:bench",
-    "demo-fleet": "opsconsole.cli.local:demo_fleet",
+_SECTIONS = {
+    "Give orders": {
+        "run": "opsconsole.cli.remote:run",
+        "push": "opsconsole.cli.files:push",
+        "pull": "opsconsole.cli.files:pull",
+        "rerun": "opsconsole.cli.remote:rerun",
+        "saved": "opsconsole.cli.saved:saved",
+        "resolve": "opsconsole.cli.remote:resolve",
+        "test": "opsconsole.cli.conntest:test",
+    },
+    "Look at jobs": {
+        "jobs": "opsconsole.cli.remote:jobs",
+        "attach": "opsconsole.cli.remote:attach",
+        "logs": "opsconsole.cli.remote:logs",
+        "timeline": "opsconsole.cli.timeline:timeline",
+        "lineage": "opsconsole.cli.lineage:lineage",
+        "queue": "opsconsole.cli.control:queue",
+        "check": "opsconsole.cli.check:check",
+        "files": "opsconsole.cli.files:files",
+    },
+    "Steer jobs": {
+        "pause": "opsconsole.cli.control:pause",
+        "resume": "opsconsole.cli.control:resume",
+        "continue": "opsconsole.cli.control:proceed",
+        "cancel": "opsconsole.cli.control:cancel",
+        "stop-all": "opsconsole.cli.control:stop_all",
+        "lift": "opsconsole.cli.control:lift",
+    },
+    "Hosts, and what opens them": {
+        "hosts": "opsconsole.cli.hosts:hosts",
+        "groups": "opsconsole.cli.groups:groups",
+        "inventory": "opsconsole.cli.inventory:inventory",
+        "credentials": "opsconsole.cli.credentials:credentials",
+        "trust": "opsconsole.cli.trust:trust",
+        "host-keys": "opsconsole.cli.host_keys:host_keys",
+    },
+    "The console itself, on its own machine": {
+        "up": "opsconsole.cli.local:up",
+        "doctor": "opsconsole.cli.local:doctor",
+        "create-admin": "opsconsole.cli.people:create_admin",
+        "login-link": "opsconsole.cli.people:login_link",
+        "token": "opsconsole.cli.tokens:token",
+        "web": "opsconsole.cli.local:web",
+        "worker": "opsconsole.cli.local:worker",
+        "beat": "opsconsole.cli.local:beat",
+        "db": "opsconsole.cli.local:db",
+        "secrets": "opsconsole.cli.secrets:secrets",
+        "recover": "opsconsole.cli.recover:recover",
+        "bench": "opsconsole.cli.bench:bench",
+        "demo-fleet": "opsconsole.cli.local:demo_fleet",
+    },
 }
+COMMANDS = {name: place for section in _SECTIONS.values() for name, place in section.items()}
 
 
 class Commands(click.Group):
@@ -70,6 +82,10 @@ class Commands(click.Group):
         command = getattr(importlib.import_module(module), attribute)
         return command if isinstance(command, click.Command) else None
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the commands under their headings."""
+        write_commands(_SECTIONS, self, ctx, formatter)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command; an error with a code becomes its sentence on stderr and an exit status."""
         try:
@@ -82,7 +98,10 @@ class Commands(click.Group):
             sys.exit(of_error(error))
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": MOST_COLUMNS})
 @click.version_option(__version__, prog_name="opsconsole")
 def main() -> None:
-    """Run a command on many hosts over SSH, with a true result for each."""
+    """Run a command on many hosts over SSH, with a true result for each.
+
+    opsconsole COMMAND --help says more of each.
+    """

@@ -70,7 +70,8 @@ def login_options(command: Callable[P, None]) -> Callable[P, None]:
 
 
 def what_options(command: Callable[P, None]) -> Callable[P, None]:
-    """Adds the options that say how COMMAND is run: who reads it, with which arguments and input, where."""
+    """Adds the options that say how COMMAND is run: who reads it, with which arguments and input, where, by what, and
+    what is run before and after it."""
     return _added(
         command,
         click.option("--interpreter", help="Program that reads COMMAND as a script: 'python3 -u'."),
@@ -83,6 +84,22 @@ def what_options(command: Callable[P, None]) -> Callable[P, None]:
         click.option("--cwd", metavar="FOLDER", help="Folder to run it in."),
         click.option("--umask", metavar="OCTAL", help="Such as 027."),
         click.option("--env", multiple=True, metavar="NAME=VALUE", help="Variable of its environment."),
+        click.option("--durable", is_flag=True, help="The command outlives its worker and is taken up again."),
+        click.option("--raw", is_flag=True, help="For network devices: over a terminal, with no guard on the host."),
+        click.option("--raw-typed", is_flag=True, help="With --raw: line by line at the prompt, without trying exec."),
+        click.option(
+            "--executor", type=click.Choice(["ssh", "local", "simulate"]), help="What carries it out on all hosts."
+        ),
+        click.option("--simulation", metavar="TEXT", help="Of simulated hosts: 'seed=7 failures=3% output=df'."),
+        click.option(
+            "--check",
+            metavar="TEXT",
+            help="Run before COMMAND: exit 0 goes on, 77 means nothing to do, anything else fails the host.",
+        ),
+        click.option("--verify", metavar="TEXT", help="Run after COMMAND; the host fails unless it exits 0."),
+        click.option(
+            "--step-barrier", type=click.Choice(["host", "wave"]), help="wave: all hosts of a wave pass a step first."
+        ),
         become_options,
     )
 
@@ -94,13 +111,6 @@ def become_options(command: Callable[P, None]) -> Callable[P, None]:
         click.option("--run-as", metavar="USER", help="Account it runs as, when not the login's."),
         click.option("--run-as-method", type=click.Choice(["sudo", "su"]), help="How it becomes that; sudo."),
         click.option("--run-as-credential", help="With what: none, login, cred:NAME or password."),
-        click.option("--check", metavar="TEXT", help="Run before COMMAND: exit 0 goes on, 77 means nothing to do."),
-        click.option("--verify", metavar="TEXT", help="Run after COMMAND; the host fails unless it exits 0."),
-        click.option(
-            "--step-barrier", type=click.Choice(["host", "wave"]), help="wave: all hosts of a wave pass a step first."
-        ),
-        click.option("--raw", is_flag=True, help="For network devices: over a terminal, with no guard on the host."),
-        click.option("--raw-typed", is_flag=True, help="With --raw: line by line at the prompt, without trying exec."),
         click.option("--ask-run-as-password", is_flag=True, help="Ask for its password, given once on each host."),
     )
 
@@ -155,17 +165,12 @@ def control_options(command: Callable[P, None]) -> Callable[P, None]:
         click.option("--jump", "-J", metavar="HOSTS", help="Jump hosts to all hosts: user@bastion:22,inner; or none."),
         click.option("--retries", type=click.IntRange(min=0), help="Try failed connections again so often."),
         _seconds("--retry-pause", "retry_pause", help="Before the first retry; each further one doubles."),
-        _seconds("--connect-timeout", "connect_timeout"),
+        _seconds("--connect-timeout", "connect_timeout", help="To reach a host and log in."),
         _seconds("--timeout", "command_timeout", help="Of the command; 0 means none."),
         _seconds("--idle-timeout", "idle_timeout", help="Without output; 0 means none."),
         _seconds("--job-timeout", "job_timeout", help="Of the whole job; 0 means none."),
         click.option("--at-stop", type=click.Choice(["finish", "kill"]), help="Fate of running hosts at a stop."),
         click.option("--ignore-unreachable", is_flag=True, help="Unreachable hosts do not count as failed."),
-        click.option("--durable", is_flag=True, help="The command outlives its worker and is taken up again."),
-        click.option(
-            "--executor", type=click.Choice(["ssh", "local", "simulate"]), help="What carries it out on all hosts."
-        ),
-        click.option("--simulation", metavar="TEXT", help="Of simulated hosts: 'seed=7 failures=3% output=df'."),
         click.option("--priority", type=click.Choice(["low", "normal", "high"]), help="high: approvers and admins."),
     )
 

@@ -168,7 +168,7 @@ class Pushing:
         if found is not None:
             return b""
         if not self._push.make_folders:
-            raise Failed(f"There is no folder {shown(folder)} (make_folders makes it).")
+            raise Failed(f"There is no folder {shown(folder)}; with make_folders (--make-folders) it is made.")
         missing = [folder]
         while (parent := posixpath.dirname(missing[-1])) not in {b"", b"/", missing[-1]}:
             if (yield from remote.looked(self._sftp, parent, follow=True)) is not None:

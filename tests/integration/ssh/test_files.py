@@ -112,7 +112,7 @@ def test_a_file_is_put_in_place_with_its_mode_and_left_alone_the_second_time(car
 def test_a_missing_folder_is_made_only_when_that_is_wanted(carrier: Carrier, tmp_path: Path) -> None:
     file = a_file(tmp_path, b"x", tmp_path / "a/b/c")
     assert carrier.carry(push(file)) == Exited(1)
-    assert carrier.err == f"There is no folder {tmp_path}/a/b (make_folders makes it).\n"
+    assert carrier.err == f"There is no folder {tmp_path}/a/b; with make_folders (--make-folders) it is made.\n"
     assert carrier.carry(push(file, a_file(tmp_path, b"y", tmp_path / "a/d"), make_folders=True)) == Exited(0)
     assert carrier.out == f"made folder {tmp_path}/a/b\ncreated {tmp_path}/a/b/c\ncreated {tmp_path}/a/d\n"
 
