@@ -25,7 +25,7 @@ def _chosen(**options: Any) -> dict[str, Any]:
 @click.command()
 @click.option("--demo", "demo_hosts", type=int, default=0, metavar="N", help="Add N real SSH hosts on loopback.")
 @click.option(
-    "--demo-unconfined", is_flag=True, help="The demo hosts' commands run with all your rights on this machine."
+    "--demo-unconfined", is_flag=True, help="Commands and files of the demo hosts have all your rights on this machine."
 )
 @click.option(
     "--simulate", "simulated_hosts", type=int, default=0, metavar="N", help="N hosts that are only played; dial nobody."

@@ -1,9 +1,9 @@
 """The first process of the demo hosts' own world: builds it, runs their commands in it, and takes it down by ending.
 
-``unshare ... python confined.py FOLDER UID GID LIMIT HIDDEN...`` with a socket as standard input, which
+Started by ``unshare`` with the words FOLDER UID GID LIMIT HIDDEN... and a socket as standard input, which
 ``opsconsole.launcher.confinement`` holds the other end of. It stands in mount, process, name and IPC namespaces of its
-own (and a user namespace, unless root started it). The standard library is all there is here: after ``chroot`` nothing
-can be imported from the installation any more.
+own (and a user namespace, unless root started it). The standard library and ``sftp_server`` are all there is here:
+after ``chroot`` nothing can be imported from the installation any more.
 """
 
 import ctypes
@@ -12,16 +12,20 @@ import resource
 import select
 import signal
 import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
+from opsconsole.launcher import sftp_server
+
 # Only what commands need to run, and all of it read-only; what is not named here (homes, /root, /srv, other disks, /run
 # with the sockets of Docker, D-Bus and systemd) is not there at all.
 _SHOWN = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "etc", "opt", "var", "nix", "gnu")
-_EMPTY = ("dev/shm", "proc", "home", "root", "run", "tmp", "mnt")
-_OPEN = ("dev/shm", "tmp")
+_EMPTY = ("dev/shm", "proc", "home", "root", "run", "tmp", "mnt", "srv")
+# Where each host has files of its own: a folder of the world, and what lies there before any host's is shown.
+_HOSTS = ".hosts"
+_OWN = (("home", "home"), ("srv", "srv"), ("tmp", "tmp"), ("tmp", "var/tmp"), ("shm", "dev/shm"))
+_OPEN = ("shm", "tmp")
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "ptmx": "pts/ptmx"}
 _SIZE = "size=256m,nr_inodes=200k"
@@ -66,14 +70,10 @@ def _build(folder: Path, uid: int, gid: int, hidden: list[Path]) -> None:
         _show(Path("/") / name, root / name)
     for path in hidden:
         _cover(root, path)
-    for name in _OPEN:
-        (root / name).chmod(0o1777)
-    if (root / "var/tmp").is_dir():
-        _mount(root / "tmp", root / "var/tmp", None, _BIND)
     _devices(root / "dev")
     _mount("proc", root / "proc", "proc", _NOSUID | _NODEV | _NOEXEC)
     for host, files in homes.items():
-        _home(root / "home" / host, files, uid, gid)
+        _own_files(root / _HOSTS / host, files, uid, gid)
     os.chroot(root)
     os.chdir("/")
 
@@ -94,12 +94,32 @@ def _keep_mounts_here() -> None:
     os.close(own)
 
 
-def _home(home: Path, files: dict[str, bytes], uid: int, gid: int) -> None:
-    home.mkdir(mode=0o700)
+def _own_files(folder: Path, files: dict[str, bytes], uid: int, gid: int) -> None:
+    """Makes what one host has for itself; ``files`` lie in its home."""
+    home, srv = folder / "home" / folder.name, folder / "srv"
+    for made in (home, srv):
+        made.mkdir(parents=True)
+    for name in _OPEN:
+        (folder / name).mkdir()
+        (folder / name).chmod(0o1777)
+    home.chmod(0o700)
     for name, content in files.items():
         (home / name).write_bytes(content)
         os.chown(home / name, uid, gid)
-    os.chown(home, uid, gid)
+    for owned in (home, srv):
+        os.chown(owned, uid, gid)
+
+
+def _show_own_files(host: str) -> None:
+    """Shows this process, and all that it will start, the files of one host, and those of no other."""
+    if _libc.unshare(_CLONE_NEWNS) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    own = Path("/") / _HOSTS / host
+    for name, place in _OWN:
+        # A machine without /var/tmp has none in here.
+        if (Path("/") / place).is_dir():
+            _mount(own / name, Path("/") / place, None, _BIND)
+    _mount(Path("/mnt"), Path("/") / _HOSTS, None, _BIND)
 
 
 def _show(path: Path, target: Path) -> None:
@@ -149,7 +169,7 @@ def _mount(source: str | Path | None, target: Path, kind: str | None, flags: int
 
 
 class _Hosts:
-    """Starts commands for the fleet, signals them, and tells how they ended."""
+    """Starts commands and servers of files for the fleet, signals them, and tells how they ended."""
 
     def __init__(self, link: socket.socket, uid: int, gid: int, limit: int) -> None:
         self._link = link
@@ -181,15 +201,15 @@ class _Hosts:
         if not message:
             return False
         verb, name, *rest = message.split(b"\0")
-        if verb == b"start":
-            self._start(name, rest, descriptors)
-            for descriptor in descriptors:
-                os.close(descriptor)
-        else:
+        if verb == b"signal":
             self._signal(name, int(rest[0]))
+            return True
+        self._start(verb, name, rest, descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
         return True
 
-    def _start(self, name: bytes, words: list[bytes], streams: list[int]) -> None:
+    def _start(self, verb: bytes, name: bytes, words: list[bytes], streams: list[int]) -> None:
         try:
             pid = os.fork()
         except OSError as error:
@@ -197,28 +217,39 @@ class _Hosts:
             self._to_tell.append(b"exit\0%s\0126" % name)
             return
         if pid == 0:
-            self._become(words, streams)
+            self._become(verb, words, streams)
         self._running[pid] = name
 
-    def _become(self, words: list[bytes], streams: list[int]) -> NoReturn:
-        """Becomes the command, in a session of its own and without any right to change this world."""
+    def _become(self, verb: bytes, words: list[bytes], streams: list[int]) -> NoReturn:
+        """Becomes a command or a server of files, in its own session and without any right to change this world."""
         try:
-            host, home, command, *environment = words
+            host, home, *rest = words
             signal.set_wakeup_fd(-1)
-            for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
+            for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
             os.setsid()
             for target, descriptor in enumerate(streams):
                 os.dup2(descriptor, target)
             if _libc.unshare(_CLONE_NEWUTS) == 0:
                 socket.sethostname(host.decode())
+            _show_own_files(host.decode())
             self._give_up_rights()
             os.chdir(home)
-            os.execve("/bin/sh", [b"/bin/sh", b"-c", command], dict(word.split(b"=", 1) for word in environment))
+            if verb == b"files":
+                self._serve_files()
+            command, *variables = rest
+            os.execve("/bin/sh", [b"/bin/sh", b"-c", command], dict(word.split(b"=", 1) for word in variables))
         except OSError as error:
             os.write(2, f"{error.strerror}\n".encode())
         finally:
             os._exit(126)
+
+    def _serve_files(self) -> NoReturn:
+        # Unlike a command it is no new program, so that nothing closes what orders and signals of this world come by.
+        os.closerange(_STREAMS, os.sysconf("SC_OPEN_MAX"))
+        with open(0, "rb") as source, open(1, "wb") as sink:
+            sftp_server.serve(source, sink)
+        os._exit(0)
 
     def _give_up_rights(self) -> None:
         if self._limit:
@@ -262,7 +293,3 @@ class _Hosts:
                 self._to_tell.clear()
                 return
             del self._to_tell[0]
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -1,6 +1,7 @@
 """Where the demo hosts' commands run: a world of their own, where nothing of the machine can be changed or signalled.
 
-The fleet asks ``confined.py``, the first process of that world, to start commands and hears from it how they ended.
+The fleet asks ``confined.py``, the first process of that world, to start commands and servers of files, and hears from
+it how they ended.
 """
 
 import asyncio
@@ -16,8 +17,9 @@ from itertools import count
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+import opsconsole
 from opsconsole.errors import Unavailable
-from opsconsole.launcher import confined, demo
+from opsconsole.launcher import demo
 from opsconsole.launcher.demo import DemoHost
 from opsconsole.settings import Settings
 
@@ -33,6 +35,10 @@ _MESSAGE_BYTES = 65536
 # A fork bomb in the demo stops here. Before this kernel the limit counted all of a user's processes on the machine.
 _PROCESSES, _PROCESSES_PER_HOST = 1000, 50
 _LIMIT_FROM_KERNEL = (5, 14)
+# It imports nothing but the standard library and what stands beside it, so it needs no installed package.
+_FIRST_PROCESS = (
+    "import sys; sys.path.append(sys.argv[1]); from opsconsole.launcher import confined; confined.main(sys.argv[2:])"
+)
 
 
 @dataclass(slots=True)
@@ -75,14 +81,27 @@ class Confinement:
 
     def start(self, command: str, place: "Place", on_exit: Callable[[int], None]) -> Confined:
         """Starts ``command`` in the world as leader of a session of its own. Raises ``OSError``."""
+        variables = (f"{key}={value}" for key, value in place.environment().items())
+        return self._start(b"start", [place.host, str(place.home), command, *variables], on_exit)
+
+    def start_files(self, place: "Place", on_exit: Callable[[int], None]) -> Confined:
+        """Starts a server of SFTP in the world, with a command's rights. Raises ``OSError``."""
+        return self._start(b"files", [place.host, str(place.home)], on_exit)
+
+    def close(self) -> None:
+        """Ends the world."""
+        self._link.close()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stderr:
+            self._process.stderr.close()
+
+    def _start(self, verb: bytes, words: Sequence[str], on_exit: Callable[[int], None]) -> Confined:
         name = str(next(self._numbers)).encode()
-        words = [
-            place.host,
-            str(place.home),
-            command,
-            *(f"{key}={value}" for key, value in place.environment().items()),
-        ]
-        message = b"\0".join([b"start", name, *(os.fsencode(word) for word in words)])
+        message = b"\0".join([verb, name, *(os.fsencode(word) for word in words)])
         (stdin, our_in), (our_out, stdout), (our_err, stderr) = os.pipe(), os.pipe(), os.pipe()
         try:
             socket.send_fds(self._link, [message], [stdin, stdout, stderr])
@@ -98,17 +117,6 @@ class Confinement:
             os.fdopen(our_in, "wb", 0), os.fdopen(our_out, "rb", 0), os.fdopen(our_err, "rb", 0),
             lambda number: self._signal(name, number),
         )  # fmt: skip
-
-    def close(self) -> None:
-        """Ends the world."""
-        self._link.close()
-        try:
-            self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        if self._process.stderr:
-            self._process.stderr.close()
 
     def _signal(self, name: bytes, number: int) -> None:
         if name in self._ended:
@@ -182,11 +190,11 @@ def _start(
     if os.geteuid():
         options += ["--user", "--map-current-user", "--keep-caps"]
     group = os.getegid() if os.geteuid() else _NOBODY
-    program = [sys.executable, "-I", "-S", str(Path(confined.__file__).resolve())]
+    program = [sys.executable, "-I", "-S", "-c", _FIRST_PROCESS, Path(opsconsole.__file__).resolve().parents[1]]
     facts = [folder.resolve(), user(), group, _limit(hosts), *(path.resolve() for path in hidden)]
     # Its environment could hold secrets, and its first process has no use for any.
     return subprocess.Popen(
-        [unshare, *options, *program, *map(str, facts)],
+        [unshare, *options, *map(str, program), *map(str, facts)],
         stdin=link.fileno(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -72,7 +72,7 @@ def _unconfined_lines(why: str) -> list[str]:
     if not why:
         return []
     return [
-        f"WARN  The demo hosts ARE this machine: what you run on them runs here with all your rights ({why}).",
+        f"WARN  The demo hosts ARE this machine: what you run or push there has all your rights here ({why}).",
         "      Run nothing on them that you would not type into your own shell: rm -rf ~ deletes your files.",
     ]
 

@@ -1,15 +1,18 @@
-"""One command on a demo host: a real process behind an SSH channel of the demo fleet."""
+"""One command or file session on a demo host: a real process behind an SSH channel of the demo fleet."""
 
 import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
 import asyncssh
+
+from opsconsole.launcher import sftp_server
 
 _CHUNK = 65536
 _STDIN_HIGH_WATER = 1024 * 1024
@@ -62,13 +65,16 @@ class Running(Protocol):
 
 
 class Runner(Protocol):
-    """Who starts commands."""
+    """Who starts commands, and servers of files that may do what commands may."""
 
     def start(self, command: str, place: Place, on_exit: Callable[[int], None]) -> Running:
         """Starts ``command`` in /bin/sh as leader of a session of its own. Raises ``OSError``.
 
         ``on_exit`` gets its status, or the negative number of the signal that ended it.
         """
+
+    def start_files(self, place: Place, on_exit: Callable[[int], None]) -> Running:
+        """Starts a server of SFTP in the same way; its streams are the session. Raises ``OSError``."""
 
 
 class _Own:
@@ -95,8 +101,15 @@ class Processes:
 
     def start(self, command: str, place: Place, on_exit: Callable[[int], None]) -> Running:
         """Starts ``command`` in /bin/sh as leader of a session of its own. Raises ``OSError``."""
+        return self._start(["/bin/sh", "-c", command], place, on_exit)
+
+    def start_files(self, place: Place, on_exit: Callable[[int], None]) -> Running:
+        """Starts a server of SFTP in the same way. Raises ``OSError``."""
+        return self._start([sys.executable, "-I", "-S", sftp_server.__file__], place, on_exit)
+
+    def _start(self, words: Sequence[str], place: Place, on_exit: Callable[[int], None]) -> Running:
         process = subprocess.Popen(
-            ["/bin/sh", "-c", command],
+            words,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -132,12 +145,13 @@ def signal_group(group: int, number: int) -> bool:
 
 
 class CommandSession(asyncssh.SSHServerSession[bytes]):
-    """Serves one exec request."""
+    """Serves one exec request, or one request for SFTP."""
 
     def __init__(self, place: Place, runner: Runner) -> None:
         self._place = place
         self._runner = runner
-        self._command = ""
+        # None is a session of files.
+        self._command: str | None = None
         self._channel: asyncssh.SSHServerChannel[bytes] | None = None
         self._process: Running | None = None
         self._stdin: asyncio.WriteTransport | None = None
@@ -157,6 +171,10 @@ class CommandSession(asyncssh.SSHServerSession[bytes]):
         """Accepts the command."""
         self._command = command
         return True
+
+    def subsystem_requested(self, subsystem: str) -> bool:
+        """Accepts a session of files."""
+        return subsystem == "sftp"
 
     def session_started(self) -> None:
         """Starts the command."""
@@ -217,7 +235,7 @@ class CommandSession(asyncssh.SSHServerSession[bytes]):
         if self._lost or self._channel is None:
             return
         try:
-            self._process = self._runner.start(self._command, self._place, self._on_exit)
+            self._process = self._begin()
         except OSError as error:
             self._channel.write_stderr(f"{error.strerror}\n".encode())
             self._channel.exit(126)
@@ -234,6 +252,11 @@ class CommandSession(asyncssh.SSHServerSession[bytes]):
         if self._stdin:
             self._stdin.close()
         self._tell(status)
+
+    def _begin(self) -> Running:
+        if self._command is None:
+            return self._runner.start_files(self._place, self._on_exit)
+        return self._runner.start(self._command, self._place, self._on_exit)
 
     async def _open_stdin(self, pipe: IO[bytes]) -> None:
         loop = asyncio.get_running_loop()

@@ -154,7 +154,11 @@ class Pushing:
         if not owner and not mode:
             return f"unchanged {shown(target)}"
         if owner:
-            yield from self._sftp.request(Op.SETSTAT, text(target), Attributes(uid=wanted.uid, gid=wanted.gid).packed())
+            given = Attributes(uid=wanted.uid, gid=wanted.gid)
+            try:
+                yield from self._sftp.request(Op.SETSTAT, text(target), given.packed())
+            except Refused as error:
+                raise Failed(_owner_refused(error, given, shown(target))) from None
         # Giving a file away takes some bits of its mode.
         yield from self._sftp.request(Op.SETSTAT, text(target), Attributes(mode=wanted.mode).packed())
         return f"changed {' and '.join(['owner'] * owner + ['mode'] * mode)} of {shown(target)}"
@@ -260,7 +264,7 @@ class Pushing:
                 yield from sftp.request(Op.FSETSTAT, text(handle), Attributes(uid=uid, gid=gid).packed())
             except Refused as error:
                 if file.owner is not None:
-                    raise Failed(why(error, f"The owner of {shown(file.to)} cannot be set to {uid}:{gid}")) from None
+                    raise Failed(_owner_refused(error, Attributes(uid=uid, gid=gid), shown(file.to))) from None
                 whose = f"belongs to {now.uid}:{now.gid} now, before to {uid}:{gid}"
                 yield _said(Stream.STDOUT, f"{shown(file.to)} {whose}")
         # After the owner, because giving a file away takes some bits of its mode.
@@ -293,6 +297,10 @@ class Pushing:
         else:
             yield from self._sftp.request(Op.RENAME, text(partial), text(target))
         self._partial = None
+
+
+def _owner_refused(error: Refused, given: Attributes, name: str) -> str:
+    return why(error, f"The owner of {name} cannot be set to {given.uid}:{given.gid}")
 
 
 def _said(stream: Stream, line: str) -> Event:

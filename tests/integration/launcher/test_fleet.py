@@ -1,12 +1,16 @@
 """The demo fleet: real servers, real commands, and hosts that differ."""
 
 import asyncio
+import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import asyncssh
 import psutil
@@ -15,9 +19,13 @@ import pytest
 from opsconsole.db import schema
 from opsconsole.db.database import Database
 from opsconsole.inventory import groups, hostkeys, service
+from opsconsole.jobs.ports import Auth, Exited, Target
+from opsconsole.jobs.transfer import Pull, Push, PushedFile, Transfer
 from opsconsole.launcher import confinement, demo, folder
 from opsconsole.settings import Settings
+from opsconsole.ssh import ParamikoConnector
 from tests.integration.launcher.processes import Program, confinable, demo_options, gone, sleeping
+from tests.support.runs import Result, collect, connect
 
 
 def _prepare(data_dir: Path) -> Settings:
@@ -92,6 +100,17 @@ def _run(settings: Settings, host: str, command: str, input_text: str = "") -> a
     return asyncio.run(work())
 
 
+T = TypeVar("T")
+
+
+def _with_files(settings: Settings, host: str, work: Callable[[asyncssh.SFTPClient], Awaitable[T]]) -> T:
+    async def connected() -> T:
+        async with await _connect(settings, host) as connection, connection.start_sftp_client() as files:
+            return await asyncio.wait_for(work(files), 30)
+
+    return asyncio.run(connected())
+
+
 def test_it_is_in_the_inventory(settings: Settings, fleet: Program) -> None:
     with closing(Database(settings.database)) as database, database.read() as session:
         hosts = {host.name: host for host in service.hosts(session)}
@@ -164,6 +183,104 @@ def test_nothing_of_the_machine_can_be_changed_signalled_or_read(
     assert rights.partition("\n")[0] == str(confinement.user()) != "0"
     assert "CapEff:\t0000000000000000\n" in rights
     assert "NoNewPrivs:\t1\n" in rights
+
+
+def test_files_are_put_and_fetched_where_commands_find_them(settings: Settings, fleet: Program, tmp_path: Path) -> None:
+    (tmp_path / "site/css").mkdir(parents=True)
+    (tmp_path / "site/css/all.css").write_bytes(os.urandom(1_000_000))
+
+    async def work(files: asyncssh.SFTPClient) -> tuple[str, list[str]]:
+        await files.put(str(tmp_path / "site"), "site", recurse=True, preserve=True)
+        await files.posix_rename("site", "www")
+        await files.get("www/css/all.css", str(tmp_path / "back"))
+        assert (await files.statvfs(".")).bavail
+        return str(await files.realpath(".")), sorted(str(name) for name in await files.listdir("www"))
+
+    home, names = _with_files(settings, "demo02", work)
+    assert (home, names) == (str(_run(settings, "demo02", "pwd").stdout).strip(), ["css"])
+    assert (tmp_path / "back").read_bytes() == (tmp_path / "site/css/all.css").read_bytes()
+    assert str(_run(settings, "demo02", "wc -c < www/css/all.css").stdout).strip() == "1000000"
+
+
+def _carried(settings: Settings, transfer: Transfer) -> Result:
+    """Returns what the product's own client told of a transfer to or from demo06."""
+    address, port = "127.0.1.6", _port(settings)
+    with closing(Database(settings.database)) as database, database.read() as session:
+        known = hostkeys.trusted_keys(session, [(address, port)])[(address, port)]
+    target = Target(host="demo06", address=address, port=port, user="anybody", known_keys=tuple(known))
+    connector = ParamikoConnector(allow_loopback=True, home=settings.data_dir)
+    try:
+        there = connect(connector, target, Auth(identity="demo", key_files=(str(demo.key_file(settings)),)))
+        return collect(there.transfer(transfer).events(0.2))
+    finally:
+        connector.close()
+
+
+def test_the_product_pushes_goes_on_from_what_is_there_and_pulls(
+    settings: Settings, fleet: Program, tmp_path: Path
+) -> None:
+    content = os.urandom(2_000_000)
+    digest = hashlib.sha256(content).hexdigest()
+    (tmp_path / "big").write_bytes(content)
+    half = f".big.opsc-{digest[:16]}-1-1.earlier"
+
+    async def leave(files: asyncssh.SFTPClient) -> None:
+        await files.mkdir("www")
+        async with files.open(f"www/{half}", "wb") as file:
+            await file.write(content[:1_500_000])
+        await files.chmod(f"www/{half}", 0o600)
+        await files.utime(f"www/{half}", (time.time() - 60,) * 2)
+
+    _with_files(settings, "demo06", leave)
+    file = PushedFile(tmp_path / "big", digest, len(content), "www/big", mode=0o640)
+    first = _carried(settings, Push("1-1.later", (file,), False))
+    told = "went on from 1500000 bytes of an earlier push of www/big\ncreated www/big\n"
+    assert (first.stdout.decode(), first.stderr, first.end) == (told, b"", Exited(0))
+    assert _carried(settings, Push("1-2.later", (file,), False)).stdout == b"unchanged www/big\n"
+    if confinable():
+        refused = _carried(settings, Push("1-3.later", (replace(file, owner="root:root"),), False))
+        said = b"The owner of www/big cannot be set to 0:0: permission denied.\n"
+        assert (refused.stderr, refused.end) == (said, Exited(1))
+    pulled = _carried(settings, Pull("1-4.later", ("ww*",), tmp_path / "pulled", 10, 10_000_000, 0))
+    assert pulled.end == Exited(0)
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.glob("pulled/**/*") if path.is_file()] == [
+        "pulled/www/big"
+    ]
+    assert (tmp_path / "pulled/www/big").read_bytes() == content
+
+
+@pytest.mark.skipif(not confinable(), reason="this machine refuses namespaces")
+def test_each_host_has_files_of_its_own_and_a_file_session_what_its_commands_have(
+    settings: Settings, fleet: Program, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o777)
+
+    async def leave(files: asyncssh.SFTPClient) -> None:
+        for place in (".", "/tmp", "/srv", "/dev/shm"):
+            async with files.open(f"{place}/mine", "w") as file:
+                await file.write("of demo03")
+
+    async def look(files: asyncssh.SFTPClient) -> list[str]:
+        found = [f"{place}/mine" for place in ("/home/demo03", "/tmp", "/srv", "/dev/shm", "/var/tmp")]
+        found += ["/home/demo03", "/.hosts/demo03", str(settings.data_dir), str(demo.key_file(settings))]
+        for forbidden in ("/etc/opsconsole-was-here", "/opsconsole-was-here", str(tmp_path / "marker")):
+            with pytest.raises(asyncssh.SFTPError):
+                async with files.open(forbidden, "w"):
+                    pass
+        async with files.open("/proc/self/status") as status:
+            rights = str(await status.read(8192))
+        assert "CapEff:\t0000000000000000\n" in rights
+        assert "NoNewPrivs:\t1\n" in rights
+        assert f"Uid:\t{confinement.user()}\t" in rights
+        # Nothing but its own three streams, and the one that lists them: no way to give orders to the world.
+        assert {str(name) for name in await files.listdir("/proc/self/fd")} - {".", ".."} == {"0", "1", "2", "3"}
+        return [name for name in found if await files.exists(name)]
+
+    _with_files(settings, "demo03", leave)
+    assert str(_run(settings, "demo03", "cat mine /tmp/mine").stdout) == "of demo03of demo03"
+    assert _with_files(settings, "demo04", look) == []
+    assert str(_run(settings, "demo04", "ls -a /tmp /.hosts /home").stdout).count("demo") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(not confinable(), reason="this machine refuses namespaces")
