@@ -88,3 +88,27 @@ def test_ten_thousand_hosts_can_be_used(live: LiveServer, page: Page, play: Play
     for tasks in (opening, using):
         assert tasks.longest_ms <= _LONGEST_MS, tasks.cpu_ms[:10]
     assert heap_bytes(session) <= _MOST_HEAP
+
+
+def test_an_output_of_fifty_megabytes_is_read_from_both_ends(live: LiveServer, page: Page, play: Players) -> None:
+    job = live.launch(Order("web1", "journalctl"))
+    workers = play(job)
+    workers.start(0)
+    workers.flood(0, b"".join(b"%06d %s\n" % (n, b"x" * 160) for n in range(1, 300_001)))
+    workers.end(0)
+    with traced(page) as tasks:
+        page.goto(f"{live.url}/jobs/{job}/h/web1")
+        expect(page.locator("[data-count]")).to_have_text("300,000 lines, 50.4 MB")
+        expect(page.locator("#L1")).to_be_in_viewport()
+        page.click("#to-last")
+        expect(page.locator("#L300000")).to_be_in_viewport()
+        page.locator(".log").press("Home")
+        expect(page.locator("#L1")).to_be_in_viewport()
+        page.locator(".log").press("End")
+        expect(page.locator("#L300000")).to_be_in_viewport()
+        page.goto(f"{live.url}/jobs/{job}/h/web1#L299999")
+        page.reload()
+        expect(page.locator("#L299999.hl")).to_be_in_viewport()
+    assert tasks.longest_ms <= _LONGEST_MS, tasks.cpu_ms[:10]
+    assert page.locator(".log .ln").count() < 2000
+    assert heap_bytes(page.context.new_cdp_session(page)) <= _MOST_HEAP

@@ -13,6 +13,8 @@ from typing import Any
 from playwright.sync_api import CDPSession, Page
 
 _MAIN_THREAD = "CrRendererMain"
+# Who sends the messages by which a program outside of the page asks and steers it.
+_DRIVER = "DevToolsSession"
 _CATEGORIES = ["toplevel", "disabled-by-default-devtools.timeline"]
 
 # Notes when the grid first shows a state that only the server can know: the middle of a waiting host's tile is empty.
@@ -96,7 +98,10 @@ class Tasks:
 
 @contextmanager
 def traced(page: Page) -> Iterator[Tasks]:
-    """Yields what will hold, at the end of the block, the tasks of the page's main thread during it."""
+    """Yields what will hold, at the end of the block, the tasks of the page's main thread during it.
+
+    What the thread did on behalf of this very program, whose script is compiled anew in each document, is left out.
+    """
     found = Tasks()
     browser = page.context.browser
     assert browser is not None
@@ -107,6 +112,13 @@ def traced(page: Page) -> Iterator[Tasks]:
         events = json.loads(browser.stop_tracing())["traceEvents"]
     named = (event for event in events if event.get("name") == "thread_name")
     main = {(event["pid"], event["tid"]) for event in named if event["args"]["name"] == _MAIN_THREAD}
-    tasks = [e for e in events if e.get("name") == "RunTask" and e.get("ph") == "X" and (e["pid"], e["tid"]) in main]
+    done = [event for event in events if event.get("ph") == "X" and (event["pid"], event["tid"]) in main]
+    ours = [event for event in done if _DRIVER in json.dumps(event.get("args", {}))]
+    tasks = [event for event in done if event["name"] == "RunTask" and not any(_within(one, event) for one in ours)]
     found.cpu_ms = sorted((task.get("tdur", 0) / 1000 for task in tasks), reverse=True)
     found.wall_ms = sorted((task["dur"] / 1000 for task in tasks), reverse=True)
+
+
+def _within(event: dict[str, Any], task: dict[str, Any]) -> bool:
+    same = (event["pid"], event["tid"]) == (task["pid"], task["tid"])
+    return same and task["ts"] <= event["ts"] < task["ts"] + task["dur"]

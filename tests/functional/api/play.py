@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from opsconsole.db.database import Database
 from opsconsole.jobs import contacts, transitions
 from opsconsole.jobs.models import HostRun, OutputChunk
 from opsconsole.jobs.outcomes import Outcome
+from opsconsole.jobs.output import CHUNK_BYTES
 from opsconsole.jobs.states import JobState, Reason, RunState
 from tests.support.clock import FakeClock
 
@@ -52,6 +53,17 @@ class Play:
             column = HostRun.stdout_bytes if fd == 1 else HostRun.stderr_bytes
             values: dict[Any, Any] = {column: column + len(data), HostRun.lines: HostRun.lines + data.count(b"\n")}
             session.execute(update(HostRun).where(HostRun.id == run.id).values(values))
+
+    def flood(self, place: int, data: bytes) -> None:
+        """Stores much output of a running host that has written nothing yet, in pieces as a worker stores them."""
+        with self.database.transaction() as session:
+            run = self._run(session, place)
+            pieces = [
+                {"host_run_id": run.id, "offset": at, "fd": 1, "at_ms": 5, "data": data[at : at + CHUNK_BYTES]}
+                for at in range(0, len(data), CHUNK_BYTES)
+            ]
+            session.execute(insert(OutputChunk), pieces)
+            run.stdout_bytes, run.lines = len(data), data.count(b"\n")
 
     def end(self, *places: int, state: RunState = RunState.SUCCEEDED, **values: Any) -> None:
         """Ends running hosts."""

@@ -3,7 +3,9 @@ import { render, text as readable } from "./ansi.js";
 import { api, byId, el, throttled } from "./dom.js";
 import { bytes, number, plural, t } from "./texts.js";
 
-const PAGE = 500;
+const PAGE = 250;
+// The browser lays out a block when it comes into view: small ones, so that it need not lay out a whole page at once.
+const BLOCK = 50;
 const WINDOW = 4000;
 const CLIP = 4096;
 const NEAR_PX = 800;
@@ -57,16 +59,22 @@ export function createLog({ root, url, step, lines, running, line, onCount }) {
   }
 
   /** @param {Line[]} page_ */
-  function block(page_) {
+  function blocks(page_) {
+    const all = document.createDocumentFragment();
+    for (let at = 0; at < page_.length; at += BLOCK) all.append(block(page_.slice(at, at + BLOCK), page_[Math.max(at - 1, 0)][0]));
+    return all;
+  }
+
+  /** @param {Line[]} lines_ @param {number} before the number of the line above, or that of the first line */
+  function block(lines_, before) {
     const node = el("div", { class: "pg" });
-    let before = page_[0][0] - 1;
-    for (const one of page_) {
+    for (const one of lines_) {
       if (cut && one[0] > before + 1) node.append(gap(cut.bytes));
       before = one[0];
       node.append(draw(one));
     }
-    node.style.containIntrinsicSize = `auto ${page_.length * LINE_PX}px`;
-    node.dataset.first = String(page_[0][0]);
+    node.style.containIntrinsicSize = `auto ${lines_.length * LINE_PX}px`;
+    node.dataset.first = String(lines_[0][0]);
     node.dataset.last = String(before);
     return node;
   }
@@ -87,7 +95,7 @@ export function createLog({ root, url, step, lines, running, line, onCount }) {
     if (closed) return;
     note(answer);
     root.replaceChildren();
-    if (answer.lines.length) root.append(block(answer.lines));
+    if (answer.lines.length) root.append(blocks(answer.lines));
     first = answer.lines[0]?.[0] ?? 0;
     last = answer.lines.at(-1)?.[0] ?? 0;
     root.append(partial);
@@ -111,7 +119,7 @@ export function createLog({ root, url, step, lines, running, line, onCount }) {
       note(answer);
       if (answer.lines.length) {
         if (last && cut && answer.lines[0][0] > last + 1) partial.before(gap(cut.bytes));
-        partial.before(block(answer.lines));
+        partial.before(blocks(answer.lines));
         last = answer.lines.at(-1)[0];
         first ||= answer.lines[0][0];
         if (!follow) missed += answer.lines.length;
@@ -130,7 +138,7 @@ export function createLog({ root, url, step, lines, running, line, onCount }) {
       const answer = await page(from, first - from);
       if (answer.lines.length) {
         const before = root.scrollHeight;
-        root.prepend(block(answer.lines));
+        root.prepend(blocks(answer.lines));
         // Keep what is read in its place where the browser does not anchor the scroll itself.
         if (!CSS.supports("overflow-anchor", "auto")) root.scrollTop += root.scrollHeight - before;
         trim(false);
@@ -143,9 +151,9 @@ export function createLog({ root, url, step, lines, running, line, onCount }) {
 
   /** Drops the far end of a window that has grown too long. @param {boolean} top */
   function trim(top) {
-    const blocks = [...root.querySelectorAll(".pg")];
-    while (last - first > WINDOW && blocks.length > 2) {
-      const gone = /** @type {HTMLElement} */ (top ? blocks.shift() : blocks.pop());
+    const shown = [...root.querySelectorAll(".pg")];
+    while (last - first > WINDOW && shown.length > 2) {
+      const gone = /** @type {HTMLElement} */ (top ? shown.shift() : shown.pop());
       gone.remove();
       if (top) first = Number(gone.dataset.last) + 1;
       else last = Number(gone.dataset.first) - 1;
@@ -162,6 +170,19 @@ export function createLog({ root, url, step, lines, running, line, onCount }) {
     settle(() => {
       if (follow) root.scrollTop = root.scrollHeight;
     });
+  }
+
+  /** Brings the first line into view, however far it is. */
+  async function toFirst() {
+    if (first > 1) await load(1);
+    settle(() => (root.scrollTop = 0));
+  }
+
+  /** Brings the last line into view, however far it is; that of a running command is followed. */
+  async function toLast() {
+    if (live) return setFollow(true);
+    if (last < total) await load(-PAGE);
+    settle(() => (root.scrollTop = root.scrollHeight));
   }
 
   function showNewer() {
@@ -207,7 +228,9 @@ export function createLog({ root, url, step, lines, running, line, onCount }) {
   root.addEventListener("pointerdown", (event) => event.target === root && follow && setFollow(false), listen);
   root.addEventListener("keydown", (event) => {
     if (["PageUp", "ArrowUp", "Home"].includes(event.key) && follow) setFollow(false);
-    if (event.key === "End") setFollow(live);
+    if (!["Home", "End"].includes(event.key) || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    (event.key === "End" ? toLast() : toFirst()).catch(() => {});
   }, { signal: abort.signal });
   root.addEventListener("scroll", () => {
     if (root.scrollTop < NEAR_PX) up().catch(() => {});
@@ -258,6 +281,7 @@ export function createLog({ root, url, step, lines, running, line, onCount }) {
       blank();
     },
     follow: setFollow,
+    toLast,
     get following() {
       return follow;
     },

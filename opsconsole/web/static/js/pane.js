@@ -45,6 +45,7 @@ export function mount(pane, { line = null } = {}) {
   const follow = byId("follow");
   follow?.setAttribute("aria-pressed", String(Boolean(log?.following)));
   follow?.addEventListener("click", () => log?.follow(!log.following));
+  byId("to-last")?.addEventListener("click", () => log?.toLast());
   const input = /** @type {HTMLInputElement | null} */ (byId("find"));
   const finder = input && search({ input, root, log: () => log });
   localTimes(/** @type {any} */ (pane));
