@@ -222,7 +222,7 @@ def test_the_product_pushes_goes_on_from_what_is_there_and_pulls(
     content = os.urandom(2_000_000)
     digest = hashlib.sha256(content).hexdigest()
     (tmp_path / "big").write_bytes(content)
-    half = f".big.opsc-{digest[:16]}-1-1.earlier"
+    half = f".big.opsc-{digest[:16]}-1-1.beef"
 
     async def leave(files: asyncssh.SFTPClient) -> None:
         await files.mkdir("www")
@@ -233,15 +233,15 @@ def test_the_product_pushes_goes_on_from_what_is_there_and_pulls(
 
     _with_files(settings, "demo06", leave)
     file = PushedFile(tmp_path / "big", digest, len(content), "www/big", mode=0o640)
-    first = _carried(settings, Push("1-1.later", (file,), False))
+    first = _carried(settings, Push("2-1.cafe", (file,), False))
     told = "went on from 1500000 bytes of an earlier push of www/big\ncreated www/big\n"
     assert (first.stdout.decode(), first.stderr, first.end) == (told, b"", Exited(0))
-    assert _carried(settings, Push("1-2.later", (file,), False)).stdout == b"unchanged www/big\n"
+    assert _carried(settings, Push("2-2.cafe", (file,), False)).stdout == b"unchanged www/big\n"
     if confinable():
-        refused = _carried(settings, Push("1-3.later", (replace(file, owner="root:root"),), False))
+        refused = _carried(settings, Push("2-3.cafe", (replace(file, owner="root:root"),), False))
         said = b"The owner of www/big cannot be set to 0:0: permission denied.\n"
         assert (refused.stderr, refused.end) == (said, Exited(1))
-    pulled = _carried(settings, Pull("1-4.later", ("ww*",), tmp_path / "pulled", 10, 10_000_000, 0))
+    pulled = _carried(settings, Pull("2-4.cafe", ("ww*",), tmp_path / "pulled", 10, 10_000_000, 0))
     assert pulled.end == Exited(0)
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.glob("pulled/**/*") if path.is_file()] == [
         "pulled/www/big"
