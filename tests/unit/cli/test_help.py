@@ -46,7 +46,7 @@ def test_the_options_of_an_order_stand_under_headings(words: tuple[str, ...]) ->
     assert isinstance(command, CommandLine)
     options = {param.name or "" for param in command.params if isinstance(param, click.Option)}
     assert unsectioned(options) == set()
-    assert " ".join(_help(*words).split("\nOptions:\n")[1].split()) == "-h, --help Show this message and exit."
+    assert " ".join(_help(*words).split("\nOptions:\n")[1].split()) == "--help Show this message and exit."
 
 
 def test_files_are_offered_no_options_that_they_cannot_have() -> None:
