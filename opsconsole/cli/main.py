@@ -28,6 +28,7 @@ _SECTIONS = {
         "logs": "opsconsole.cli.remote:logs",
         "timeline": "opsconsole.cli.timeline:timeline",
         "lineage": "opsconsole.cli.lineage:lineage",
+        "find": "opsconsole.cli.finding:find",
         "queue": "opsconsole.cli.control:queue",
         "check": "opsconsole.cli.check:check",
         "files": "opsconsole.cli.files:files",

@@ -40,6 +40,7 @@ PAGES = {
     "pages.job": ["/jobs/1", "/jobs/1?view=hosts", "/jobs/1?view=groups", "/jobs/1?view=timeline",
                   "/jobs/1?view=details", "/jobs/2", "/jobs/2?view=hosts", "/jobs/3"],
     "pages.jobs": ["/jobs"],
+    "pages.keyboard": ["/keyboard"],
     "pages.me": ["/me"],
     "pages.new_credential": ["/credentials/new?kind=private_key", "/credentials/new?kind=external"],
     "pages.new_host": ["/hosts/new"],
@@ -49,13 +50,14 @@ PAGES = {
                   "/run?saved=1"],
     "pages.saved": ["/saved"],
     "pages.saved_command": ["/saved/1"],
+    "pages.search": ["/search", "/search?q=web1", "/search?q=nothing+of+the+kind"],
     "pages.short_link": ["/j/1.web2"],
     "pages.stop": ["/stop"],
     "pages.workers": ["/workers"],
 }  # fmt: skip
 # Parts that other pages take in, and a download.
 NO_PAGES = {"pages.notices", "pages.pane", "pages.grouped", "pages.lineage", "pages.timeline", "pages.doubts",
-            "pages.keys_notice", "pages.export_hosts", "pages.job_file", "pages.job_zip"}  # fmt: skip
+            "pages.keys_notice", "pages.found", "pages.export_hosts", "pages.job_file", "pages.job_zip"}  # fmt: skip
 SIGNED_OUT = {"pages.login": "/login"}
 CONTRAST = {"runOnly": ["color-contrast"]}
 

@@ -1,11 +1,13 @@
 """The console as a whole: its queue, and the emergency stop."""
 
+from dataclasses import asdict
+
 from flask import Blueprint, Response, jsonify
 
 from opsconsole.accounts.permissions import Permission
 from opsconsole.jobs import queries
 from opsconsole.jobs.notices import notices as console_notices
-from opsconsole.web import orders
+from opsconsole.web import finding, orders
 from opsconsole.web.api import console_replies, questions
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.auth import actor, requires
@@ -22,6 +24,16 @@ def queue() -> Response:
     """List the jobs that have not ended in the order of their turns, with why each waits and the slots there are."""
     with read() as session:
         return jsonify(queries.queue(session, actor(), now=now()))
+
+
+@blueprint.get("/search")
+@requires(Permission.VIEW)
+@spec.validate(resp=answers(HTTP_200=console_replies.Finds), tags=_TAGS, operation_id="find")
+def find(query: questions.FindQuery) -> Response:
+    """Find jobs (also by number, command, targets), hosts, groups, saved commands and pages that you may see."""
+    with read() as session:
+        found = finding.find(session, actor(), query.q, limit=query.limit)
+    return jsonify(q=query.q, found=[asdict(item) for item in found])
 
 
 @blueprint.get("/notices")

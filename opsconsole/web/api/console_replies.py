@@ -35,6 +35,22 @@ class Notices(Answer):
     notices: list[Notice]
 
 
+class Found(Answer):
+    """One thing that was found, and the page that shows it. `title` of a page is in the reader's language."""
+
+    kind: Literal["job", "host", "group", "saved", "page"]
+    title: str
+    detail: str
+    url: str
+
+
+class Finds(Answer):
+    """What fits best first, kind by kind."""
+
+    q: str
+    found: list[Found]
+
+
 class Slots(Answer):
     """How many hosts the workers can handle at once."""
 

@@ -328,6 +328,13 @@ class JobsQuery(Question):
     limit: int = Field(50, ge=1, le=200)
 
 
+class FindQuery(Question):
+    """What to look for in names, and how many to tell of each kind."""
+
+    q: Text = Field("", max_length=200)
+    limit: int = Field(6, ge=1, le=50)
+
+
 class StatusQuery(Question):
     """With ``wait`` the answer comes when the version is over ``since``, or after ``wait`` seconds."""
 

@@ -30,6 +30,7 @@ API = {
     "api.control.check": Permission.RUN,
     "api.control.cancel": Permission.RUN,
     "api.control.rerun": Permission.RUN,
+    "api.console.find": Permission.VIEW,
     "api.console.notices": Permission.VIEW,
     "api.console.queue": Permission.VIEW,
     "api.console.hold": Permission.VIEW,

@@ -172,6 +172,7 @@ def test_real_answers_are_as_described(
         check(operator.post(f"jobs/{waits}/{verb}", {}), f"{verb}_job")
     check(operator.get("queue"), "queue")
     check(operator.get("notices"), "notices")
+    check(operator.get("search?q=web"), "find")
     check(operator.get("jobs/1/lineage"), "job_lineage")
     check(operator.get("jobs/1/timeline"), "job_timeline")
     check(operator.get("jobs/1/hosts/web1/attempts"), "job_attempts")

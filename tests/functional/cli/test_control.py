@@ -280,3 +280,14 @@ def test_a_timeline_is_a_line_an_event(console: FakeConsole, call: Call) -> None
     assert "li paused the job." in line
     assert "\x1b" not in line
     assert json.loads(call("timeline", "7", "--json").output) == event
+
+
+def test_find_tells_what_was_found(console: FakeConsole, call: Call) -> None:
+    console.story.answers["search"] = {
+        "q": "web",
+        "found": [{"kind": "host", "title": "web1\x1b[2J", "detail": "10.0.0.1", "url": "/hosts/web1"}],
+    }
+    result = call("find", "web", "--limit", "3")
+    assert (result.exit_code, result.stdout) == (0, "host   web1  10.0.0.1\n")
+    assert console.asked[-1].query == {"q": "web", "limit": "3"}
+    assert json.loads(call("find", "web", "--json").stdout)["url"] == "/hosts/web1"

@@ -381,7 +381,6 @@ keys({
   "g d": () => tab("details"),
   x: () => choice.toggle(chosen),
   r: () => byId("rerun")?.toggleAttribute("open"),
-  "?": () => byId("keys-help")?.showModal(),
 });
 
 // --- start ----------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-// Keyboard shortcuts. Single keys never fire while somebody types, and can be turned off (WCAG 2.1.4).
+// Keyboard shortcuts. Single keys never fire while somebody types or a dialog asks, and can be turned off (WCAG 2.1.4).
 
 /** @param {EventTarget | null} target */
 const typing = (target) =>
@@ -16,7 +16,7 @@ export function keys(bindings) {
     if (event.isComposing || event.altKey) return;
     const control = event.ctrlKey || event.metaKey;
     const name = (control ? "ctrl+" : "") + event.key.toLowerCase();
-    if (!control && (typing(event.target) || localStorage.getItem("keys") === "off")) return;
+    if (!control && (typing(event.target) || localStorage.getItem("keys") === "off" || document.querySelector("dialog:modal"))) return;
     const pair = performance.now() - at < 1200 ? `${before} ${name}` : "";
     const action = bindings[pair] ?? bindings[name];
     before = name;

@@ -1,5 +1,7 @@
 // What every page shares: the theme menu, times in the reader's zone, menus that close, forms that are sent once.
 import { byId, el, pageAt, renew } from "./dom.js";
+import { keys } from "./keys.js";
+import { openSearch } from "./palette.js";
 import { language, t } from "./texts.js";
 
 for (const button of document.querySelectorAll("[data-theme-choice]")) {
@@ -17,10 +19,24 @@ for (const button of document.querySelectorAll("[data-theme-choice]")) {
   });
 }
 
-const keysBox = byId("single-keys");
-if (keysBox) {
-  keysBox.checked = localStorage.getItem("keys") !== "off";
-  keysBox.addEventListener("change", () => localStorage.setItem("keys", keysBox.checked ? "on" : "off"));
+/** Lets the boxes in `root` show and change whether single keys are shortcuts. @param {ParentNode} root */
+function singleKeys(root) {
+  for (const box of /** @type {NodeListOf<HTMLInputElement>} */ (root.querySelectorAll("[data-single-keys]"))) {
+    box.checked = localStorage.getItem("keys") !== "off";
+    box.addEventListener("change", () => localStorage.setItem("keys", box.checked ? "on" : "off"));
+  }
+}
+singleKeys(document);
+
+const searchLink = byId("search-link");
+if (searchLink) {
+  const search = () => openSearch(searchLink.getAttribute("href"));
+  keys({ "ctrl+k": search, "?": () => byId("keys-link").click() });
+  document.addEventListener("click", (event) => {
+    if (!(/** @type {HTMLElement} */ (event.target).closest?.("a[data-search]")) || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    search();
+  });
 }
 
 const contrastBox = byId("high-contrast");
@@ -150,7 +166,7 @@ if (board) {
   window.addEventListener("pageshow", (event) => event.persisted && listen());
 }
 
-/** The emergency stop asks in a dialog where there is script; its page asks the same. */
+/** The emergency stop and the list of keys are dialogs where there is script; their pages say the same. */
 document.addEventListener("click", async (event) => {
   const link = /** @type {HTMLElement} */ (event.target).closest?.("a[data-dialog]");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -163,6 +179,7 @@ document.addEventListener("click", async (event) => {
   const dialog = el("dialog", { class: "card dialog", "aria-label": head.textContent }, sheet);
   document.body.append(dialog);
   dialog.addEventListener("close", () => dialog.remove());
+  singleKeys(sheet);
   sheet.querySelector("[data-close-dialog]")?.addEventListener("click", (back) => {
     back.preventDefault();
     dialog.close();
