@@ -94,6 +94,7 @@ def compare(
     plan = Plan(faults=list(draft.faults), notices=dict(draft.notices))
     if source_id is not None:
         _leave_to_people(draft, plan)
+        _keep_to_own_groups(draft, before, plan, source_id)
     _name_credentials(draft, plan, key_files or {})
     _compare_hosts(draft, before, plan, prune=prune, source_id=source_id)
     targets = _group_targets(draft, before, plan, prune=prune, source_id=source_id)
@@ -109,6 +110,39 @@ def _leave_to_people(draft: Draft, plan: Plan) -> None:
             if values.pop(name, None) is not None:
                 text = f"The {name} is not taken from a source; people say it."
                 plan.notices[text] = plan.notices.get(text, 0) + 1
+
+
+def _keep_to_own_groups(draft: Draft, before: Snapshot, plan: Plan, source_id: int) -> None:
+    """Notes each group by which a source would reach what is not its own.
+
+    A group decides on credentials, their scopes, jump hosts and host key policy: a program that could put hosts into a
+    group of people would have their secrets sent wherever it says.
+    """
+    others = {name for name, group in before.groups.items() if group.source_id != source_id}
+    people = {key for key, host in before.hosts.items() if host.source_id != source_id}
+    for name, group in draft.groups.items():
+        if name in others:
+            text = f"Group {name} is not this source's, and no source changes a group of people or of another source."
+            plan.faults.append(Fault(group.line, f"{text} Rename one of the two, or remove the group."))
+        for child in group.children:
+            if child in others:
+                plan.faults.append(Fault(group.line, f"Group {name} is to hold {child}, which is not this source's."))
+        if group.values.get("jump") and (held := _below(draft, name) & people):
+            text = (
+                f"Group {name} says jump hosts and holds hosts that are not this source's: {fold(sorted(held))[:200]}."
+            )
+            plan.faults.append(Fault(group.line, text))
+
+
+def _below(draft: Draft, start: str) -> set[str]:
+    hosts: set[str] = set()
+    queue, seen = [start], {start}
+    for name in queue:
+        if name in draft.groups:
+            hosts.update(draft.groups[name].hosts)
+            queue += [child for child in draft.groups[name].children if child not in seen]
+            seen.update(draft.groups[name].children)
+    return hosts
 
 
 def _name_credentials(draft: Draft, plan: Plan, key_files: Mapping[str, str]) -> None:

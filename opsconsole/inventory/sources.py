@@ -171,6 +171,8 @@ def _take(
     source = get_source(session, asked.name)
     before = snapshot(session)
     plan = compare(draft, before, prune=True, source_id=source.id, key_files=key_files)
+    if plan.faults:
+        raise Invalid(f"The answer cannot be used: {plan.faults[0].message}", code="source")
     had = sum(1 for host in before.hosts.values() if host.source_id == source.id)
     gone = len(plan.removed_hosts)
     if actor is None and gone > max(_FEW, had * _MOST_GONE):

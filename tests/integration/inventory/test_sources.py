@@ -16,6 +16,7 @@ from opsconsole.db.database import Database
 from opsconsole.errors import Forbidden, Invalid, OpsconsoleError, Unavailable
 from opsconsole.inventory import sources
 from opsconsole.inventory.fetching import Allowed, check_url, fetch
+from opsconsole.inventory.groups import set_group
 from opsconsole.inventory.models import InventorySource
 from opsconsole.inventory.snapshot import Snapshot, snapshot
 from opsconsole.settings import Settings
@@ -109,6 +110,27 @@ def test_its_hosts_come_change_and_go_and_those_of_people_stay(either_database: 
     with database.transaction() as session:
         sources.remove_source(session, "cmdb", actor=ADMIN, now=START)
     assert {host.source_id for host in known(database).hosts.values()} == {None}
+
+
+def test_it_reaches_nothing_that_groups_of_people_decide_on(database: Database, fleet: Fleet) -> None:
+    with database.transaction() as session:
+        make_host(session, "mine")
+        set_group(session, "real", ["mine"])
+    add(database, fleet)
+    fleet.says("a", web=["a"])
+    refresh(database, fleet)
+    jumping = {"hosts": ["mine"], "vars": {"ansible_ssh_common_args": "-J evil"}}
+    for groups, told in (
+        ({"real": {"hosts": ["evil"]}}, "Group real is not this source's"),
+        ({"web": {"hosts": ["evil"], "children": ["real"]}, "real": {}}, "Group web is to hold real, which is not"),
+        ({"top": {"children": ["low"]}, "low": jumping}, "hosts that are not this source's: mine"),
+    ):
+        fleet.answer.write_text(json.dumps(groups))
+        with pytest.raises(Invalid):
+            refresh(database, fleet)
+        assert told in str(source(database).error)
+        after = known(database)
+        assert (sorted(after.hosts), after.groups["real"].hosts) == (["a", "mine"], ("mine",))
 
 
 def test_the_last_good_copy_stays_when_it_fails(database: Database, fleet: Fleet) -> None:
