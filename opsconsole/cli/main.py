@@ -26,6 +26,7 @@ _SECTIONS = {
         "jobs": "opsconsole.cli.remote:jobs",
         "attach": "opsconsole.cli.remote:attach",
         "logs": "opsconsole.cli.remote:logs",
+        "search": "opsconsole.cli.search:search",
         "timeline": "opsconsole.cli.timeline:timeline",
         "lineage": "opsconsole.cli.lineage:lineage",
         "find": "opsconsole.cli.finding:find",

@@ -259,6 +259,15 @@ class Line:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Whole lines of one stream that follow each other, numbered from ``first`` on; the last has no line end."""
+
+    first: int
+    fd: int
+    data: bytes
+
+
 class Transcript:
     """The kept output of one run as numbered lines, of which only those asked for are ever assembled.
 
@@ -282,6 +291,11 @@ class Transcript:
     def page(self, from_line: int, limit: int) -> list[Line]:
         """Returns at most ``limit`` lines from number ``from_line``; a negative one counts kept lines from the end."""
         return list(islice(self._lines(self._place(from_line)), limit))
+
+    def blocks(self) -> Iterator[Block]:
+        """Yields the kept lines many at a time, as bytes, to be searched: of each stream what ended together."""
+        yield from _blocks(self._head, self._finished and not self._gap, 1)
+        yield from _blocks(self._tail, self._finished, self._tail_first)
 
     def _place(self, from_line: int) -> int:
         """Returns how many kept lines come before ``from_line``."""
@@ -335,6 +349,21 @@ def _assemble(chunks: Iterable[Chunk], finished: bool, skip: int) -> Iterator[tu
     if finished:
         for fd, (at_ms, pieces) in islice(open_lines.items(), skip, None):
             yield at_ms, fd, as_text(b"".join(pieces))
+
+
+def _blocks(chunks: Iterable[Chunk], finished: bool, number: int) -> Iterator[Block]:
+    open_lines: dict[int, list[bytes]] = {}
+    for chunk in chunks:
+        cut = chunk.data.rfind(b"\n")
+        if cut >= 0:
+            block = Block(number, chunk.fd, b"".join((*open_lines.pop(chunk.fd, ()), chunk.data[:cut])))
+            number += block.data.count(b"\n") + 1
+            yield block
+        if rest := chunk.data[cut + 1 :]:
+            open_lines.setdefault(chunk.fd, []).append(rest)
+    if finished:
+        for at, (fd, pieces) in enumerate(open_lines.items()):
+            yield Block(number + at, fd, b"".join(pieces))
 
 
 def _show_invalid(error: UnicodeError) -> tuple[str, int]:

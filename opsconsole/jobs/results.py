@@ -30,9 +30,16 @@ def _chunks(session: Session, run_id: int, stream: str, step: RunStep | None = N
         yield Chunk(offset, fd, at_ms, data)
 
 
-def transcript(session: Session, run: HostRun, stream: str = "both") -> Transcript:
-    """Returns what is kept of a run's output. Raises ``Invalid`` for a stream that there is not."""
-    return transcript_of(run, _chunks(session, run.id, stream))
+def transcript(session: Session, run: HostRun, stream: str = "both", step: str | None = None) -> Transcript:
+    """Returns what is kept of a run's output, or of one step of it. Raises ``Invalid`` for a stream that there is not,
+    ``NotFound`` for a step that the host did not come to."""
+    if step is None:
+        return transcript_of(run, _chunks(session, run.id, stream))
+    part = _part(session, run, step)
+    chunks = _chunks(session, run.id, stream, part)
+    finished = RunState(run.state) not in ACTIVE or part.ended_at is not None
+    gap = _within((run.gap_from or 0, run.gap_bytes), part)
+    return Transcript(chunks, gap=gap, total_lines=part.lines, finished=finished)
 
 
 def transcript_of(run: HostRun, chunks: Iterable[Chunk]) -> Transcript:

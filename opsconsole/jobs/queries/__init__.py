@@ -4,7 +4,15 @@ from opsconsole.jobs.queries.changes import delta, grid, roster, snapshot, versi
 from opsconsole.jobs.queries.console import epoch, hold, iso, workers
 from opsconsole.jobs.queries.doubts import doubts
 from opsconsole.jobs.queries.history import attempts, histories, lineage
-from opsconsole.jobs.queries.host_rows import get_run, hosts, invalid_query, offered_keys, refused_by_key, run_row
+from opsconsole.jobs.queries.host_rows import (
+    filters,
+    get_run,
+    hosts,
+    invalid_query,
+    offered_keys,
+    refused_by_key,
+    run_row,
+)
 from opsconsole.jobs.queries.job_list import get_job, links, list_jobs
 from opsconsole.jobs.queries.job_status import ended_by_shutdown, etag, progress_of, status, stop_detail
 from opsconsole.jobs.queries.stepping import get_step, host_steps, steps_of
@@ -18,6 +26,7 @@ __all__ = [
     "ended_by_shutdown",
     "epoch",
     "etag",
+    "filters",
     "get_job",
     "get_run",
     "get_step",

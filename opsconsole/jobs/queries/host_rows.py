@@ -1,15 +1,16 @@
 """One host of a job at a time: pages of rows, one row by its name, the host keys they showed."""
 
+from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from opsconsole.errors import FieldError, Invalid, NotFound
 from opsconsole.hostset import STATES_HINT, state_letters
 from opsconsole.inventory.models import HostKey, KeyStatus
+from opsconsole.jobs import naming
 from opsconsole.jobs.models import HostRun, Job
-from opsconsole.jobs.naming import ambiguous, places
 from opsconsole.jobs.queries.console import iso
 from opsconsole.jobs.states import Reason, states_of_letters
 
@@ -35,21 +36,11 @@ def hosts(
     q: str = "",
     limit: int = 200,
     cursor: str | None = None,
+    places: Collection[int] | None = None,
 ) -> dict[str, Any]:
-    """Returns a page of host rows. ``states`` are letters or names, ``sort`` a column with ``-`` for descending,
-    ``q`` a part of a host name, or a range or pattern of names (``web[18-20]``, ``web*``), ``cursor`` what the page
-    before gave. Raises ``Invalid`` for a value out of its list."""
-    query = select(HostRun).where(HostRun.job_id == job.id)
-    try:
-        wanted = state_letters(states)
-    except ValueError:
-        raise invalid_query("state", f"Name states by letters or names: {STATES_HINT}.") from None
-    if wanted:
-        query = query.where(HostRun.state.in_([state.value for state in states_of_letters(wanted)]))
-    if _SEVERAL.intersection(q):
-        query = query.where(HostRun.i.in_(_places_or_none(session, job, q)))
-    elif q:
-        query = query.where(HostRun.host.icontains(q, autoescape=True))
+    """Returns a page of host rows of those that ``filters`` describes. ``sort`` is a column with ``-`` for descending,
+    ``cursor`` what the page before gave. Raises ``Invalid`` for a value out of its list."""
+    query = select(HostRun).where(*filters(session, job, states=states, q=q, places=places))
     column = _SORTABLE.get(sort.removeprefix("-"))
     if column is None:
         raise invalid_query("sort", f"Sort by one of {', '.join(_SORTABLE)}, with - before it to turn it round.")
@@ -67,10 +58,32 @@ def hosts(
     }
 
 
+def filters(
+    session: Session, job: Job, *, states: str = "", q: str = "", places: Collection[int] | None = None
+) -> list[ColumnElement[bool]]:
+    """Returns the conditions for the host runs of a job in ``states`` (letters or names; empty means all) whose name
+    has ``q`` in it, or is of a range or pattern of names (``web[18-20]``, ``web*``), and that stand at ``places`` of
+    the roster, where those are given. Raises ``Invalid`` for a state that there is not."""
+    conditions = [HostRun.job_id == job.id]
+    try:
+        wanted = state_letters(states)
+    except ValueError:
+        raise invalid_query("state", f"Name states by letters or names: {STATES_HINT}.") from None
+    if wanted:
+        conditions.append(HostRun.state.in_([state.value for state in states_of_letters(wanted)]))
+    if _SEVERAL.intersection(q):
+        conditions.append(HostRun.i.in_(_places_or_none(session, job, q)))
+    elif q:
+        conditions.append(HostRun.host.icontains(q, autoescape=True))
+    if places is not None:
+        conditions.append(HostRun.i.in_(places))
+    return conditions
+
+
 def _places_or_none(session: Session, job: Job, q: str) -> list[int]:
     """Returns the places that an expression names; none while it is still being typed, or names other hosts."""
     try:
-        return places(session, job, [q])
+        return naming.places(session, job, [q])
     except Invalid:
         return []
 
@@ -161,7 +174,7 @@ def _by_bare_name(session: Session, job: Job, name: str) -> HostRun | None:
     query = select(HostRun).where(HostRun.job_id == job.id, or_(*parts)).order_by(HostRun.i)
     found = session.scalars(query.limit(_NAMED_AT_MOST + 1)).all()
     if len(found) > 1:
-        raise ambiguous(job, name, [run.host for run in found])
+        raise naming.ambiguous(job, name, [run.host for run in found])
     return found[0] if found else None
 
 

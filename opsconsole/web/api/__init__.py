@@ -20,6 +20,7 @@ from opsconsole.web.api import (
     output_groups,
     results,
     saved,
+    search,
     tokens,
 )
 from opsconsole.web.api.openapi import document, require_json
@@ -30,6 +31,7 @@ _FEATURES = (
     control,
     results,
     output_groups,
+    search,
     events,
     console,
     tokens,

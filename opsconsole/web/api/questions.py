@@ -10,9 +10,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from opsconsole.accounts.permissions import Scope
+from opsconsole.jobs.finding import MAX_TEXT
 from opsconsole.jobs.similarity import Mode
 
 MAX_WAIT_SECONDS = 25
+HITS_OF_ONE = 100
 _NOT_YET = ("script", "template_id", "params", "notify")
 _OF_A_LAUNCH = ("password", "run_as_password", "expect", "confirm", "reason")
 _MAX_SECONDS_MS = 7 * 86_400_000
@@ -357,6 +359,22 @@ class HostsQuery(Question):
     q: Text = Field("", max_length=320)
     limit: int = Field(200, ge=1, le=1000)
     cursor: Text | None = Field(None, max_length=200)
+
+
+class SearchQuery(Question):
+    """What to search for in the output of a job, and which part of what is found to tell."""
+
+    q: Text = Field(min_length=1, max_length=MAX_TEXT)
+    re: bool = Field(False, description="`q` is a regular expression (RE2); it is looked for within each line.")
+    case: bool = Field(False, description="Upper and lower case differ.")
+    state: Letters = ""
+    host: Text = Field("", max_length=320, description="Part of a host name, or a range or pattern: `web[18-20]`.")
+    cursor: int = Field(0, ge=0, le=2**31 - 1)
+    limit: int = Field(100, ge=1, le=1000, description="How many hosts to tell the lines of.")
+    hits: int | None = Field(None, ge=1, le=1000, description="Lines of each host: 1, or 100 with `i`.")
+    i: NumberOrText | None = Field(None, max_length=320, description="This host alone, by index or name.")
+    skip: int = Field(0, ge=0, le=2**53, description="With `i`: leave out so many lines with a hit.")
+    step: StepName | None = Field(None, description="With `i`: only what this step wrote.")
 
 
 class OutputQuery(Question):

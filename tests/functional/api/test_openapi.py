@@ -124,6 +124,8 @@ def test_real_answers_are_as_described(
         check(operator.get("jobs/1/hosts/0"), "job_host")
         check(operator.get("jobs/1/hosts/0/output"), "job_output")
         check(operator.get("jobs/1/groups"), "job_groups")
+        check(operator.get("jobs/1/search?q=l+l"), "job_search")
+        check(operator.get("jobs/1/search?q=hello"), "job_search")
     g = str(operator.get("jobs/1/groups").json["groups"][0]["g"])
     check(operator.get(f"jobs/1/groups/{g}"), "job_group")
     check(operator.get(f"jobs/1/groups/{g}/diff"), "job_group_diff")

@@ -229,6 +229,27 @@ def test_logs_of_all_hosts_obey_stream_and_json(console: FakeConsole, call: Call
     ]
 
 
+def test_search_prints_lines_numbers_or_hosts(console: FakeConsole, call: Call) -> None:
+    hit = {"n": 3, "fd": 1, "text": "an error", "from_char": 0, "spans": [[3, 8]]}
+    row = {"i": 1, "host": "web2", "state": "failed", "lines": 1, "hits": [hit]}
+    found = {"ver": 5, "hosts": 3, "searched": 3, "complete": True, "with": 1, "without": 2, "lines": 1}
+    console.story.hosts = ["web1", "web2", "web3"]
+    console.story.answers = {
+        "jobs/7/search": found | {"totals": [[1, 1]], "rows": [row], "next": None},
+        "jobs/7/hosts": {"rows": [{"i": i} for i in range(3)], "next": None},
+    }
+    result = call("search", "7", "error", "-s")
+    assert (result.exit_code, result.stdout) == (0, "web2:3: an error\n")
+    assert result.stderr == "1 line on 1 of 3 hosts\n"
+    assert console.to("GET", "jobs/7/search")[0].query["case"] == "true"
+    assert json.loads(call("search", "7", "error", "--json").stdout) == {"i": 1, "host": "web2", **hit}
+    assert call("search", "7", "error", "-c").stdout == "web2: 1\n"
+    assert call("search", "7", "error", "-l").stdout == "web2\n"
+    assert call("search", "7", "error", "-L").stdout == "web1\nweb3\n"
+    console.story.answers["jobs/7/search"] = found | {"with": 0, "lines": 0, "totals": [], "rows": [], "next": None}
+    assert call("search", "7", "error").exit_code == 1
+
+
 def test_a_console_that_goes_away_leaves_the_way_back(
     console: FakeConsole, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
