@@ -19,7 +19,11 @@ _HELD_MOST = 1024 * 1024
 _WORD = rb"((?:'[^']*'|\"'\"|[\w@%+=:,./-])+)"
 _AFTER = rb" (check|act|verify) %s\\n' \"\$OPSC_RUN\" \"\$r\""
 _PART = re.compile(
-    rb"\( eval " + _WORD + rb" \); r=\$\?\nprintf '\\036opsc-step %s" + _AFTER + rb"\nprintf [^\n]+ >&2\n[^\n]+\n"
+    rb"\( unset -v r; eval "
+    + _WORD
+    + rb" \); r=\$\?\nprintf '\\036opsc-step %s"
+    + _AFTER
+    + rb"\nprintf [^\n]+ >&2\n[^\n]+\n"
 )
 _LINE = re.compile(rb"(check|act|verify) ([0-9]{1,3})\n")
 _LONGEST_END = len(b"verify 255\n")
@@ -76,7 +80,7 @@ class StepFacts:
 def in_turn(texts: Mapping[Step, str]) -> str:
     """Returns the text for a host's shell that runs ``texts`` in their order, and stops after the first that fails."""
     return "".join(
-        f"( eval {shlex.quote(text)} ); r=$?\n"
+        f"( unset -v r; eval {shlex.quote(text)} ); r=$?\n"
         f'printf \'\\036opsc-step %s {step} %s\\n\' "$OPSC_RUN" "$r"\n'
         f'printf \'\\036opsc-step %s {step} %s\\n\' "$OPSC_RUN" "$r" >&2\n'
         '[ "$r" = 0 ] || exit "$r"\n'

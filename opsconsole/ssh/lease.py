@@ -18,6 +18,8 @@ from opsconsole.ssh.passage import Passage
 # No INT: a shell has its background commands ignore it, and the command is one of them.
 ORDERS = frozenset({"TERM", "HUP", "KILL"})
 
+# The command sees none of our variables, functions and arguments; they go in its own first line, so that the numbers of
+# lines in error messages are its own.
 # With $5 it is told that it need not lead its process group: ``sudo`` and ``su`` may stand before it there.
 GUARD = r"""exec 3<&0 0</dev/null
 IFS= read -r n <&3 || exit 125
@@ -34,7 +36,7 @@ export OPSC_RUN="$1"; trap '' TERM INT HUP QUIT
   l=$4; while [ "$l" -gt 0 ]; do t=5; [ "$l" -lt 5 ] && t=$l; sleep "$t" & wait "$!"; kill -s 0 "$$" || exit; l=$((l-t)); done
   kill -s TERM -- "-$p"; sleep "$3" & wait "$!"; kill -s KILL -- "-$p" ) >/dev/null 2>&1 & w=$!
 exec 3<&-
-(trap - TERM INT HUP QUIT; printf '\036opsc %s %s\n' "$1" "$p"; eval "$s") & c=$!
+(trap - TERM INT HUP QUIT; printf '\036opsc %s %s\n' "$1" "$p"; eval "unset -v n s e p g w; unset -f f; set --; $s") & c=$!
 wait "$c" 2>/dev/null; rc=$?
 { kill -s USR2 "$w"; kill -s KILL "$g"; wait "$g" "$w"; } 2>/dev/null; exit "$rc"
 """  # noqa: E501 - a shell script, kept as it was tried.

@@ -45,7 +45,7 @@ now; s=$t; read -r b </proc/sys/kernel/random/boot_id
 pump o <"$d/1" & o=$!
 pump e <"$d/2" & e=$!
 OPSC_RUN=$m setsid /bin/sh -c 'umask "$1"; s=$(cat "$2/script"; printf x); s=${s%x}; rm -f "$2/script"; set --
-eval "$s"
+eval "unset -v s; $s"
 exit "$?"' opsc "$3" "$d" </dev/null >"$d/1" 2>"$d/2" & c=$!
 ( trap 'kill -s KILL "$!"; exit' USR2
 l=$5; while [ "$l" -gt 0 ]; do t=5; [ "$l" -lt 5 ] && t=$l; sleep "$t" & wait "$!"; kill -s 0 "$$" || exit; l=$((l-t)); done

@@ -196,7 +196,7 @@ def host(request: pytest.FixtureRequest, shell: list[str]) -> Iterator[Host]:
     ("script", "status", "out", "err"),
     [
         ("echo hi; echo trouble >&2; exit 7", 7, b"hi\n", b"trouble\n"),
-        ('printf \'%s|\' "$#" "$0"; umask', 0, b"0|opsc|0022\n", b""),
+        ('printf \'%s|\' "$#" "$0" "$s"; umask', 0, b"0|opsc||0022\n", b""),
         ("true\nprintf '%s|' \\a 'b\\c'\t\\\\ ", 0, b"a|b\\c|\\|", b""),
         ("cat; head -c 300000 /dev/zero | tr '\\0' x", 0, b"x" * 300000, b""),
         ("printf 'a\\0b'; kill -s KILL $$", 137, b"a\0b", b""),

@@ -88,7 +88,7 @@ def test_exit_statuses_are_exact(shell: list[str], status: int) -> None:
         ("  printf '%s|' \\a 'b\\c'\t\\\\ ", b"a|b\\c|\\|"),
         ("true\n  printf '%s|' \\a 'b\\c'\t\\\\ ", b"a|b\\c|\\|"),
         ("cat; echo after", b"after\n"),
-        ("echo $#,$0", b"4,opsc\n"),
+        ("echo $#,$0", b"0,opsc\n"),
         ("printf %s $OPSC_RUN", b"guard-test"),
         ("echo 'ä€'; echo \"q'q\"", "ä€\nq'q\n".encode()),
         ("", b""),
@@ -100,6 +100,14 @@ def test_scripts_run_as_written(shell: list[str], script: str, out: bytes) -> No
     with Guarded(shell, script) as guarded:
         guarded.started()
         assert guarded.end() == (0, out, b"")
+
+
+@pytest.mark.parametrize("end", ["", "\n# of more than one line"])
+def test_a_command_sees_no_variable_function_or_argument_of_the_guard(shell: list[str], end: str) -> None:
+    script = 'echo "[$n$s$e$p$g$w$l$c$#]"; n=$((n+1)); echo "$n"; f 2>/dev/null || echo none' + end
+    with Guarded(shell, script) as guarded:
+        guarded.started()
+        assert guarded.end()[:2] == (0, b"[0]\n1\nnone\n")
 
 
 def test_a_syntax_error_is_an_exit(shell: list[str]) -> None:
