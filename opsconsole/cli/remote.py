@@ -99,6 +99,8 @@ def give(client: ConsoleClient, order: Body, question: Body, consent: Consent, t
     """Gives ``order`` once the person has agreed to what ``question`` is answered, and returns the job's number."""
     preview: Body = client.post("resolve", question)
     _note_unknown(preview, terminal)
+    if changed := key_changed(preview):
+        terminal.note(changed, always=True, fg="red")
     order |= confirm.obtain(consent, preview, terminal)
     order["expect"] = {"count": preview["count"], "digest": preview["digest"], "hosts": preview["folded"]}
     return int(client.launch(order, key=str(uuid.uuid4()))["id"])
@@ -267,6 +269,8 @@ def _blast(preview: Body) -> list[str]:
         lines += [f"not in the inventory{left_out}: {_unknown(preview)}", *_meant(preview)]
     if preview.get("frozen_count"):
         lines.append(f"frozen, left out: {preview['frozen_count']}: {preview['frozen_folded']}")
+    if changed := key_changed(preview):
+        lines.append(changed)
     for tag, counts in (preview.get("by") or {}).items():
         if len(counts) <= _VALUES_SHOWN:
             parts = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
@@ -274,6 +278,18 @@ def _blast(preview: Body) -> list[str]:
     if preview.get("inventory_share"):
         lines.append(f"share of the inventory: {preview['inventory_share']:.0%}")
     return lines
+
+
+def key_changed(preview: Body) -> str:
+    """Returns what is said of hosts that are refused for their changed host key; nothing where there is none."""
+    count = preview.get("key_changed_count")
+    if not count:
+        return ""
+    folded = preview["key_changed_folded"]
+    return (
+        f"HOST KEY CHANGED, nothing connects: {count}: {folded}. "
+        "An administrator has to decide: opsconsole host-keys list --status alarm"
+    )
 
 
 def _meant(preview: Body) -> list[str]:

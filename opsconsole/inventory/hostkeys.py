@@ -22,6 +22,7 @@ __all__ = [
     "Address",
     "Known",
     "Source",
+    "alarmed_places",
     "collect",
     "fingerprint",
     "known",
@@ -98,6 +99,12 @@ def known(session: Session, wanted: Collection[Address]) -> dict[Address, Known]
                     found[spelling][_PINNED].append(KnownKey(algorithm, key))
     kinds = (KeyStatus.TRUSTED, KeyStatus.REVOKED, KeyStatus.ALARM, _PINNED)
     return {place: Known(*(tuple(by[kind]) for kind in kinds)) for place, by in found.items()}
+
+
+def alarmed_places(session: Session) -> frozenset[Address]:
+    """Returns where another key than the trusted one was shown and nobody has decided; one indexed query."""
+    query = select(HostKey.address, HostKey.port).where(HostKey.status == KeyStatus.ALARM)
+    return frozenset((address, port) for address, port in session.execute(query))
 
 
 def collect(session: Session, address: str, port: int, shown: Collection[KnownKey], *, now: datetime) -> None:

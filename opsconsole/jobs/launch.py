@@ -16,6 +16,7 @@ from opsconsole.db.console import Console
 from opsconsole.errors import ConfirmationRequired, Conflict, Forbidden
 from opsconsole.files import service as files
 from opsconsole.hostset import EmptyInventory, Resolution, evaluate, fold
+from opsconsole.jobs import alarmed
 from opsconsole.jobs.arranging import tags_of
 from opsconsole.jobs.becoming import RUN_AS_SECRET
 from opsconsole.jobs.guard import COUNTDOWN_MS, COUNTDOWN_SLACK_MS, confirmed
@@ -105,6 +106,9 @@ class Launcher(Survey):
         reasons = [error.detail for error in prepared.refusals]
         allowed = not reasons
         reasons += [f"{fold(names)[:300]}: {problem}" for problem, names in prepared.login_problems.items()]
+        changed = alarmed.alarmed(session, self._settings, prepared.rows, prepared.ways, prepared.executors.of)
+        if changed:
+            reasons.append(f"{fold(changed)[:300]}: {alarmed.TEXT}")
         if session.get_one(Console, 1).held_at is not None:
             reasons.append("The console is held: the job would wait until an admin lifts the hold.")
         return {
@@ -121,6 +125,7 @@ class Launcher(Survey):
             "executor": prepared.executors.word,
             "command": prepared.command,
             "what": prepared.what.to_json(),
+            **alarmed.told(changed),
             "policy": {"allowed": allowed, "reasons": reasons},
             "hosts": hosts,
         }

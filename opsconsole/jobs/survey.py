@@ -18,7 +18,7 @@ from opsconsole.inventory.executor import Executor
 from opsconsole.inventory.inherited import inherited
 from opsconsole.inventory.models import Host
 from opsconsole.inventory.ways import DIRECT, Way, find_ways
-from opsconsole.jobs import becoming, carried, loading
+from opsconsole.jobs import alarmed, becoming, carried, loading
 from opsconsole.jobs.executing import Executors, choose
 from opsconsole.jobs.filling import example, fill
 from opsconsole.jobs.guard import Risk, Tiers, assess
@@ -100,6 +100,7 @@ class Survey:
             "folded": resolution.folded,
             "sample": [item.spec.label for item in located[:_SAMPLE]],
             **found.told(allowed=self._settings.allow_unlisted_hosts),
+            **alarmed.told(alarmed.alarmed(session, self._settings, rows, ways, executors.of)),
             "excluded_count": len(resolution.excluded),
             "excluded": fold(spec.label for spec in resolution.excluded) if resolution.excluded else "",
             "duplicates": resolution.duplicates,

@@ -70,6 +70,9 @@ class Resolved(Answer):
     frozen: list[str]
     frozen_count: int
     frozen_folded: str
+    key_changed: list[str]
+    key_changed_count: int
+    key_changed_folded: str
     by: dict[str, dict[str, int]]
     jumps: dict[str, int]
     executor: str
@@ -133,6 +136,9 @@ class Plan(Answer):
     command: str
     what: dict[str, Any] | None
     policy: Policy
+    key_changed: list[str]
+    key_changed_count: int
+    key_changed_folded: str
     hosts: list[PlannedHost]
 
 

@@ -8,10 +8,12 @@ from sqlalchemy import func, select
 
 from opsconsole.accounts.permissions import Role
 from opsconsole.db.database import Database
+from opsconsole.inventory import hostkeys
 from opsconsole.jobs.models import Job
 from tests.functional.api.play import Play
 from tests.functional.pages.people import Person
-from tests.support.factories import make_host
+from tests.support.clock import START
+from tests.support.factories import make_host, make_key
 
 
 def jobs(database: Database) -> int:
@@ -132,6 +134,14 @@ def test_hosts_that_were_unreachable_are_folded(operator: Person, play: Callable
     page = operator.text("/run?targets=web[1-3]&command=uptime")
     assert "3 were unreachable last time" in page
     assert '<div class="w mono cut">web[1-3]</div>' in page
+
+
+def test_hosts_whose_key_changed_are_named_with_the_way_to_decide(operator: Person, database: Database) -> None:
+    with database.transaction() as session:
+        hostkeys.remember(session, "web2", 22, make_key(), source=hostkeys.Source.IMPORT, now=START)
+        hostkeys.offer(session, "web2", 22, make_key(), now=START)
+    page = operator.run("web[1-3]", "uptime", action="preview").get_data(as_text=True)
+    assert re.search(r"Host key changed on 1 host</b>.*Nothing connects.*>web2</span> <a href=\"/host-keys\"", page)
 
 
 def test_preview_looks_and_starts_nothing(operator: Person, database: Database) -> None:

@@ -22,6 +22,11 @@ export function items(found, { leaveOut, useInstead }) {
     part.insertBefore(el("button", { class: "linkish", type: "button", text: t("Leave out"), on: { click: () => leaveOut(folded) } }), line);
     parts.push(part);
   }
+  if (found.key_changed_count) {
+    const part = item("u", plural(found.key_changed_count, "Host key changed on {n} host", "Host key changed on {n} hosts"), found.key_changed_folded, t("Nothing connects until an administrator decides."), true);
+    part.querySelector(".w")?.append(" ", el("a", { href: "/host-keys", text: t("Host keys") }));
+    parts.push(part);
+  }
   if (found.frozen_count) parts.push(item("s", t("{n} frozen, left out", { n: number(found.frozen_count) }), found.frozen_folded, ""));
   if (found.excluded_count) parts.push(item("x", t("{n} excluded", { n: number(found.excluded_count) }), found.excluded, ""));
   parts.push(...through(found.jumps ?? {}), ...madeUp(found.by ?? {}));
