@@ -16,6 +16,10 @@ _REFUSED = {
     "run_as": "not let become the other account",
     "exec_refused": "refused to run it",
 }
+_STEPS = {
+    "check": "check failed{}, the act was not started",
+    "verify": "verify failed{} after the act",
+}
 _WHY = {
     "k": "timed out",
     "u": "unreachable",
@@ -90,14 +94,23 @@ class Gathered:
                 reference = self._show_block(group, self._lines(group))
             else:
                 self._show_block(group, self._lines(group))
+        self._show_idle(good)
         for group in bad:
             self._show_trouble(group)
 
     def show_trouble_only(self, groups: list[Body]) -> None:
         """Prints a line for each kind of trouble, for when the hosts' own lines are printed already."""
+        self._show_idle([group for group in groups if group["state"] == "o"])
         for group in groups:
             if group["state"] != "o":
                 self._terminal.note(trouble_line(group), always=True, fg="red")
+
+    def _show_idle(self, good: list[Body]) -> None:
+        """Says where the check found nothing to do: nothing was changed there."""
+        for group in good:
+            if group.get("reason") == "nothing_to_do":
+                names = f"{group['folded']} ({group['count']})"
+                self._terminal.note(f"opsconsole: {names}: nothing to do, the act was not started")
 
     def _lines(self, group: Body) -> Iterator[Line]:
         if group.get("variants", 1) > 1 and self._alike != Mode.EXACT:
@@ -165,6 +178,9 @@ def _variants(group: Body) -> str:
 
 
 def _end(group: Body) -> str:
+    step = _STEPS.get(str(group.get("reason")))
+    if step is not None:
+        return step.format("" if group["exit"] is None else f" (exit {group['exit']})")
     if signal := group.get("signal"):
         return f"killed by {signal}"
     if group.get("reason") == "device_fault":
@@ -196,7 +212,9 @@ def trouble_line(group: Body, said: str = "") -> str:
 def ending(row: Body) -> str:
     """Returns how a host ended that is not ok: ``NAME: state: reason: detail``, of what is known of it."""
     reason = str(row.get("reason") or "")
-    if row["state"] == "failed" and (row.get("signal") or (reason == "exit_status" and row["exit"] is not None)):
+    if row["state"] == "failed" and (
+        row.get("signal") or reason in _STEPS or (reason == "exit_status" and row["exit"] is not None)
+    ):
         reason = _end(row)
     parts = [str(row["host"]), str(row["state"]), reason, str(row.get("detail") or "")]
     return ": ".join(part.replace("_", " ") if place == 1 else part for place, part in enumerate(parts) if part)

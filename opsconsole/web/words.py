@@ -353,8 +353,8 @@ def look_text(look: Mapping[str, Any] | None) -> str:
     return {
         "asked": _("The console is looking whether the command is still there."),
         "running": _("The command is still there."),
-        "gone": _("Checked: the command is not there any more."),
-    }.get(look["state"], _("The host could not be checked."))
+        "gone": _("Looked: the command is not there any more."),
+    }.get(look["state"], _("The host could not be looked at."))
 
 
 def stage_word(stage: str) -> str:

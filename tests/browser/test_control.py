@@ -191,18 +191,18 @@ def test_hosts_in_doubt_are_checked_and_what_is_found_can_be_ended(live: LiveSer
     workers.end(1, state=RunState.CANCELLED, reason=Reason.KILL_UNCONFIRMED.value)
     strip = page.locator("#doubts")
     expect(strip).to_contain_text("2 hosts may still be running the command: web[1-2]")
-    page.click("button:text-is('Check these 2 hosts')")
+    page.click("button:text-is('Look at these 2 hosts')")
     expect(strip).to_contain_text("Looking at 2 hosts")
     found(live, job, {0: "running", 1: "gone"})
     expect(strip).to_contain_text("The command is still running on 1 host. web1")
-    expect(strip).to_contain_text("Checked: on 1 host it is not running any more.")
+    expect(strip).to_contain_text("Looked: on 1 host it is not running any more.")
     page.click("button:text-is('End it there')")
     expect(strip).to_contain_text("Looking at 1 host")
     with live.database.read() as session:
         asked = session.scalars(select(HostRun.i).where(HostRun.job_id == job, HostRun.look_kill.is_(True))).all()
     assert asked == [0]
     found(live, job, {0: "gone"})
-    expect(strip).to_contain_text("Checked: on 2 hosts it is not running any more.")
+    expect(strip).to_contain_text("Looked: on 2 hosts it is not running any more.")
 
 
 def mark_them(live: LiveServer, job: int) -> None:

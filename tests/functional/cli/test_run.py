@@ -302,6 +302,20 @@ def test_one_host_that_said_nothing(mixed: FakeConsole, call: Call) -> None:
     assert call("logs", "7", "web5", "--json").stderr == ""
 
 
+@pytest.mark.parametrize("mode", ["-L", "-b"])
+def test_the_step_that_decided_is_told(mixed: FakeConsole, call: Call, mode: str) -> None:
+    mixed.story.groups = [
+        _group(3, "web4", 1, "f", 1, reason="check"),
+        _group(4, "web5", 1, "f", 3, reason="verify"),
+        _group(0, "web[1-3]", 3, reason="nothing_to_do"),
+    ]
+    mixed.story.outputs = {}
+    told = call("run", mode, "-w", "web[1-5]", "--check", "x", "--", "y").stderr
+    assert "opsconsole: web4 (1): check failed (exit 1), the act was not started\n" in told
+    assert "opsconsole: web5 (1): verify failed (exit 3) after the act\n" in told
+    assert "opsconsole: web[1-3] (3): nothing to do, the act was not started\n" in told
+
+
 def test_how_a_host_ended_is_told_behind_what_it_said(mixed: FakeConsole, call: Call) -> None:
     mixed.story.endings = {3: {"reason": "exit_status", "exit": 127}}
     assert call("logs", "7", "web4").stderr == "opsconsole: web4: failed: exit 127\n"
