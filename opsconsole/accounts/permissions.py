@@ -36,6 +36,7 @@ class Permission(StrEnum):
     MANAGE_CREDENTIALS = "manage_credentials"
     VIEW_SAVED = "view_saved"
     MANAGE_SAVED = "manage_saved"
+    VIEW_AUDIT = "view_audit"
     ADMINISTER = "administer"
 
 
@@ -57,10 +58,20 @@ _NEEDS = {
     # Commands are kept for those who run them; everybody changes their own.
     Permission.VIEW_SAVED: Role.OPERATOR,
     Permission.MANAGE_SAVED: Role.ADMIN,
+    # Who answers for the jobs of others sees who did what; it names no secret, but every person and address.
+    Permission.VIEW_AUDIT: Role.APPROVER,
     Permission.ADMINISTER: Role.ADMIN,
 }
 _ORDER = tuple(Role)
-_READ_ONLY = frozenset({Permission.VIEW, Permission.VIEW_ALL_JOBS, Permission.VIEW_CREDENTIALS, Permission.VIEW_SAVED})
+_READ_ONLY = frozenset(
+    {
+        Permission.VIEW,
+        Permission.VIEW_ALL_JOBS,
+        Permission.VIEW_CREDENTIALS,
+        Permission.VIEW_SAVED,
+        Permission.VIEW_AUDIT,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

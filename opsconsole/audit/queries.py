@@ -1,6 +1,8 @@
 """Reads the audit."""
 
-from sqlalchemy import select
+from datetime import datetime
+
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from opsconsole.audit.models import AuditRecord
@@ -37,15 +39,32 @@ def recent(
     *,
     action: str | None = None,
     object: str | None = None,  # noqa: A002 - the column's own word
+    actor: str | None = None,
+    address: str | None = None,
+    text: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
     before: int | None = None,
     limit: int = 100,
 ) -> list[AuditRecord]:
-    """Returns the newest records first; ``before`` is the id of the last one of the page before."""
+    """Returns the newest records first; ``before`` is the id of the last one of the page before.
+
+    ``action`` is a whole one (``job.launch``) or its kind (``job``); ``text`` is a part of the command or reason;
+    records of ``since`` itself are in, those of ``until`` are not.
+    """
     statement = select(AuditRecord).order_by(AuditRecord.id.desc()).limit(limit)
     if action is not None:
-        statement = statement.where(AuditRecord.action == action)
-    if object is not None:
-        statement = statement.where(AuditRecord.object == object)
+        kind = AuditRecord.action.startswith(f"{action}.", autoescape=True)
+        statement = statement.where(or_(AuditRecord.action == action, kind))
+    for column, wanted in ((AuditRecord.object, object), (AuditRecord.actor, actor), (AuditRecord.address, address)):
+        if wanted is not None:
+            statement = statement.where(column == wanted)
+    if text is not None:
+        statement = statement.where(AuditRecord.text.icontains(text, autoescape=True))
+    if since is not None:
+        statement = statement.where(AuditRecord.at >= since)
+    if until is not None:
+        statement = statement.where(AuditRecord.at < until)
     if before is not None:
         statement = statement.where(AuditRecord.id < before)
     return list(session.scalars(statement))

@@ -51,6 +51,7 @@ _SECTIONS = {
         "host-keys": "opsconsole.cli.host_keys:host_keys",
     },
     "The console itself, on its own machine": {
+        "audit": "opsconsole.cli.audit:audit",
         "up": "opsconsole.cli.local:up",
         "doctor": "opsconsole.cli.local:doctor",
         "create-admin": "opsconsole.cli.people:create_admin",

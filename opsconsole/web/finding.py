@@ -104,6 +104,7 @@ def _places() -> list[tuple[str, str, Permission]]:
         ("saved", gettext("Saved commands"), Permission.VIEW_SAVED),
         ("files", gettext("Files"), Permission.RUN),
         ("workers", gettext("Workers"), Permission.VIEW),
+        ("audit", gettext("Audit"), Permission.VIEW_AUDIT),
         ("me", gettext("Password and tokens"), Permission.VIEW),
         ("keyboard", gettext("Keyboard"), Permission.VIEW),
         ("stop", gettext("Emergency stop"), Permission.STOP_ALL),

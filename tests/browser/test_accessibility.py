@@ -26,6 +26,7 @@ PAGES = {
     "pages.files": ["/files"],
     "pages.job_files": ["/jobs/1/files"],
     "pages.new_test": ["/tests"],
+    "pages.audit": ["/audit", "/audit?actor=nobody"],
     "pages.authorities": ["/host-keys/authorities"],
     "pages.credential": ["/credentials/deploy"],
     "pages.credentials": ["/credentials"],
@@ -57,7 +58,8 @@ PAGES = {
 }  # fmt: skip
 # Parts that other pages take in, and a download.
 NO_PAGES = {"pages.notices", "pages.pane", "pages.grouped", "pages.lineage", "pages.timeline", "pages.doubts",
-            "pages.keys_notice", "pages.found", "pages.export_hosts", "pages.job_file", "pages.job_zip"}  # fmt: skip
+            "pages.keys_notice", "pages.found",
+            "pages.export_audit", "pages.export_hosts", "pages.job_file", "pages.job_zip"}  # fmt: skip
 SIGNED_OUT = {"pages.login": "/login"}
 CONTRAST = {"runOnly": ["color-contrast"]}
 

@@ -4,6 +4,7 @@ from flask import Blueprint, Flask, Response, jsonify
 
 from opsconsole.accounts.permissions import Permission
 from opsconsole.web.api import (
+    audit,
     connection_tests,
     console,
     control,
@@ -44,6 +45,7 @@ _FEATURES = (
     credentials,
     saved,
     files,
+    audit,
 )
 
 

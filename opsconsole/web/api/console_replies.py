@@ -1,7 +1,7 @@
 """What the API gives about the console itself: its hold, queue, workers, tokens and host keys."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from opsconsole.web.api.replies import Answer, Waiting
 
@@ -49,6 +49,29 @@ class Finds(Answer):
 
     q: str
     found: list[Found]
+
+
+class AuditRecord(Answer):
+    """One action. `detail` depends on it: of `job.launch` the expression, the digest of the hosts, what was typed."""
+
+    id: int
+    at: datetime
+    actor: str
+    actor_id: int | None
+    token_id: str | None
+    address: str | None
+    action: str
+    object: str | None
+    text: str | None
+    detail: dict[str, Any]
+    hash: str
+
+
+class Audit(Answer):
+    """Newest first; `before` is what to ask for next, or null at the end."""
+
+    records: list[AuditRecord]
+    before: int | None
 
 
 class Slots(Answer):

@@ -330,6 +330,31 @@ class JobsQuery(Question):
     limit: int = Field(50, ge=1, le=200)
 
 
+class AuditFilter(Question):
+    """Which records of the audit; what is not given does not count."""
+
+    actor: Text | None = Field(None, max_length=150)
+    action: Text | None = Field(None, description="`job.launch`, or a kind of actions: `job`.", max_length=64)
+    object: Text | None = Field(None, description="`job/1042`, `user:li.wei`, `host:web1`.", max_length=255)
+    address: Text | None = Field(None, max_length=64)
+    text: Text | None = Field(None, description="A part of the command.", max_length=200)
+    since: Text | None = Field(None, description="A day or a time; UTC unless it says otherwise.", max_length=40)
+    until: Text | None = Field(None, description="Likewise; a day is taken in as a whole.", max_length=40)
+
+
+class AuditQuery(AuditFilter):
+    """One page of them; `before` of an answer asks for the next."""
+
+    before: int | None = Field(None, ge=1, le=2**63 - 1)
+    limit: int = Field(100, ge=1, le=1000)
+
+
+class AuditExport(AuditFilter):
+    """All of them."""
+
+    format: Literal["csv", "ndjson"] = "csv"
+
+
 class FindQuery(Question):
     """What to look for in names, and how many to tell of each kind."""
 

@@ -9,6 +9,7 @@ from opsconsole.jobs import queries
 from opsconsole.jobs.notices import Notice, notices
 from opsconsole.web import languages, view_models, words
 from opsconsole.web.pages import (
+    audit,
     connection_tests,
     control,
     credentials,
@@ -32,6 +33,7 @@ from opsconsole.web.pages import (
 from opsconsole.web.unit_of_work import read, runtime
 
 __all__ = [
+    "audit",
     "connection_tests",
     "control",
     "credentials",

@@ -30,6 +30,8 @@ API = {
     "api.control.check": Permission.RUN,
     "api.control.cancel": Permission.RUN,
     "api.control.rerun": Permission.RUN,
+    "api.audit.list_audit": Permission.VIEW_AUDIT,
+    "api.audit.export_audit": Permission.VIEW_AUDIT,
     "api.console.find": Permission.VIEW,
     "api.console.notices": Permission.VIEW,
     "api.console.queue": Permission.VIEW,

@@ -175,6 +175,8 @@ def test_real_answers_are_as_described(
     check(operator.get("queue"), "queue")
     check(operator.get("notices"), "notices")
     check(operator.get("search?q=web"), "find")
+    check(admin.get("/api/v1/audit"), "list_audit")
+    check(admin.get("/api/v1/audit/export"), "export_audit")
     check(operator.get("jobs/1/lineage"), "job_lineage")
     check(operator.get("jobs/1/timeline"), "job_timeline")
     check(operator.get("jobs/1/hosts/web1/attempts"), "job_attempts")

@@ -21,11 +21,18 @@ PEOPLE = {
         Permission.HIGH_PRIORITY,
         Permission.VIEW_CREDENTIALS,
         Permission.VIEW_SAVED,
+        Permission.VIEW_AUDIT,
     },
     Role.ADMIN: set(Permission),
 }
 NEVER_BY_TOKEN = {Permission.ADMINISTER}
-READS = {Permission.VIEW, Permission.VIEW_ALL_JOBS, Permission.VIEW_CREDENTIALS, Permission.VIEW_SAVED}
+READS = {
+    Permission.VIEW,
+    Permission.VIEW_ALL_JOBS,
+    Permission.VIEW_CREDENTIALS,
+    Permission.VIEW_SAVED,
+    Permission.VIEW_AUDIT,
+}
 
 
 @pytest.mark.parametrize("permission", list(Permission))
