@@ -89,19 +89,31 @@ def test_reading_upward_stops_following_at_once(live: LiveServer, page: Page, pl
 
 def test_search_finds_what_is_not_on_the_page(live: LiveServer, page: Page, play: Players) -> None:
     job, workers = started(live, play)
-    for start in range(0, 6000, 2000):
-        workers.write(0, b"".join(b"line %d of many\n" % n for n in range(start, start + 2000)))
-    workers.write(0, b"the needle\nafter it\n")
+    for start in range(1, 300_000, 50_000):
+        text = b"".join(b"line %d of many\n" % n for n in range(start, start + 50_000))
+        workers.write(0, text.replace(b"line 299999 ", b"\x1b[31mline 299999\x1b[0m with a Needle "))
     workers.end(0)
     page.goto(f"{live.url}/jobs/{job}?host=web1")
     expect(page.locator("#L1")).to_be_visible()
-    assert page.locator("#L6001").count() == 0
     page.keyboard.press("/")
     page.keyboard.type("needle")
-    expect(page.locator("#hits")).to_have_text("line 6,001, 1 found")
-    expect(page.locator("#L6001.hl")).to_be_in_viewport()
-    page.fill("#find", "of many")
-    expect(page.locator("#hits")).to_contain_text("6,000 found")
+    expect(page.locator("#hits")).to_have_text("1 of 1")
+    expect(page.locator("#L299999.hl")).to_be_in_viewport()
+    marked = "() => [...CSS.highlights.get('found')].map(String)"
+    assert page.evaluate(marked) == ["Needle"]
+    page.click("#find-case")
+    expect(page.locator("#hits")).to_have_text("Not found")
+    page.fill("#find", "^line .*99 of")
+    expect(page.locator("#hits")).to_have_text("Not found")
+    page.click("#find-re")
+    expect(page.locator("#hits")).to_have_text("1 of 2,999")
+    expect(page.locator("#L99.hl")).to_be_in_viewport()
+    page.press("#find", "Shift+Enter")
+    expect(page.locator("#hits")).to_have_text("2,999 of 2,999")
+    expect(page.locator("#L299899.hl")).to_be_in_viewport()
+    page.goto(f"{live.url}/jobs/{job}/h/web1?find=needle#L299999")
+    expect(page.locator("#L299999.hl")).to_be_in_viewport()
+    expect(page.locator("#hits")).to_have_text("1 of 1")
 
 
 def test_a_line_has_an_address(live: LiveServer, page: Page, play: Players) -> None:

@@ -370,7 +370,7 @@ keys({
   ...perKey,
   "/": () => byId("find")?.focus() ?? byId("host-query")?.focus(),
   f: () => pane?.log?.follow(!pane.log.following),
-  n: () => pane?.finder?.step(1),
+  n: (event) => pane?.finder?.step(event.shiftKey ? -1 : 1),
   j: () => go(1),
   k: () => go(-1),
   "]": () => go(1, true),

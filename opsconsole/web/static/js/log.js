@@ -1,5 +1,5 @@
 // One host's output: a window of lines over what the server keeps, with follow and search over all of it.
-import { render, text as readable } from "./ansi.js";
+import { render } from "./ansi.js";
 import { api, byId, el, throttled } from "./dom.js";
 import { bytes, number, plural, t } from "./texts.js";
 
@@ -291,15 +291,12 @@ export function createLog({ root, url, step, lines, running, line, onCount }) {
       if (n < first || n > last) await load(Math.max(1, n - 50));
       reveal(n);
     },
-    /** Yields every kept line as readable text, page by page. */
-    async *all() {
-      for (let from = 1; ; ) {
-        const answer = await page(from, 1000);
-        yield answer.lines.map((/** @type {Line} */ [n, , , content]) => ({ n, text: readable(content) }));
-        const end = answer.lines.at(-1)?.[0];
-        if (!end || end >= answer.total_lines) return;
-        from = end + 1;
-      }
+    /** Asks the server which lines of this output have what is `asked` for. @param {URLSearchParams} asked @param {AbortSignal} signal */
+    find(asked, signal) {
+      const [of, i] = url.split("/hosts/");
+      asked.set("i", i);
+      if (step) asked.set("step", step);
+      return api(`${of}/search?${asked}`, { signal });
     },
     close() {
       closed = true;
