@@ -24,6 +24,13 @@ from opsconsole.runtime import Runtime
 POLL_SECONDS = 0.05
 _GROUPS_SECONDS = 1.0
 _GROUPS_SHOWN = 20
+# Of a group, what says whether it is worth a look; the rest is asked for. However long their names are, the groups get
+# so much of a viewer's line and no more.
+_GROUP_FIELDS = ("g", "count", "state", "exit", "folded", "head")
+_GROUPS_BYTES_PER_SECOND = 200
+# What a status tells and a delta need not: it follows from the counts, or is asked for by who shows it.
+_NOT_IN_DELTAS = frozenset({"done", "groups", "slowest"})
+_ONLY_WHEN_CHANGED = ("started_at", "waves", "steps")
 OUTPUT_SECONDS = 0.1
 _OUTPUT_BYTES = 16 * 1024
 _OUTPUT_BEHIND = 64 * 1024
@@ -105,6 +112,7 @@ class JobHub:
     notices: Notices = field(default_factory=Notices)
     changed: threading.Condition = field(default_factory=threading.Condition)
     _latest: Frame | None = None
+    _told: dict[str, object] = field(default_factory=dict)
     _frames: list[Frame] = field(default_factory=list)
     _reading: threading.Lock = field(default_factory=threading.Lock)
     _groups: _Groups = field(default_factory=_Groups)
@@ -123,7 +131,8 @@ class JobHub:
     def since(self, ver: int | None) -> Frame:
         """Returns what a viewer at version ``ver`` lacks, or everything for ``None``. Reads at most once a tick."""
         latest = self._latest
-        if ver is not None and latest is not None and latest.since is not None and latest.since <= ver < latest.ver:
+        # It leaves out what stayed as it was at its start, so it is for those alone who stand there.
+        if ver is not None and latest is not None and latest.since == ver < latest.ver:
             return latest
         with self._reading:
             cached = self._cached(ver)
@@ -139,7 +148,7 @@ class JobHub:
         """Reads what changed since the last time and wakes every viewer. Called by the one reader."""
         with self.parts.database.read() as session:
             job = session.get_one(Job, self.job_id)
-            frame = _read_frame(session, job, self.ver, self.parts)
+            frame = self._read_news(session, job)
             state, standing = job.state, _standing(job)
             notice = None
             if standing != self.standing:
@@ -155,6 +164,15 @@ class JobHub:
                 self.notices.groups = (self.notices.groups[0] + 1, groups)
             self.notices.done = done
             self.changed.notify_all()
+
+    def _read_news(self, session: Session, job: Job) -> Frame:
+        body = queries.delta(session, job, self.ver, now=self.parts.clock.now())
+        if body is None:
+            self._told = {}
+            return _read_frame(session, job, None, self.parts)
+        before, self._told = self._told, {name: body[name] for name in _ONLY_WHEN_CHANGED}
+        known = {name for name, value in before.items() if value == body[name]} | _NOT_IN_DELTAS
+        return Frame(self.ver, body["ver"], _json({name: value for name, value in body.items() if name not in known}))
 
     def outputs(self, run_id: int, offset: int) -> Written:
         """Returns what a host wrote after ``offset``; viewers that follow the same host share the reading."""
@@ -184,10 +202,11 @@ class JobHub:
         known = self._groups
         started = time.monotonic()
         # At most once a second, and never more than a tenth of the time.
-        if not final and started - known.at < max(_GROUPS_SECONDS, 10 * known.cost):
+        pause = max(_GROUPS_SECONDS, 10 * known.cost, len(known.told) / _GROUPS_BYTES_PER_SECOND)
+        if not final and started - known.at < pause:
             return None
         body = grouping.groups(session, job, limit=_GROUPS_SHOWN, shorts=known.shorts)
-        shown = [{name: value for name, value in group.items() if name != "hosts"} for group in body["groups"]]
+        shown = [{name: group[name] for name in _GROUP_FIELDS} for group in body["groups"]]
         known.at, known.cost = time.monotonic(), time.monotonic() - started
         told = _json([body["n"], shown])
         if told == known.told:

@@ -61,7 +61,7 @@ class Web:
 @contextmanager
 def running_web(console: Console, **overrides: object) -> Iterator[Web]:
     """Runs the web server of ``console``; ``overrides`` are settings of its alone."""
-    port = free_port()
+    port = overrides.pop("port", None) or free_port()
     log = folder.logs_dir(console.settings) / "web.log"
     with log.open("ab") as handle:
         process = subprocess.Popen(

@@ -1,0 +1,125 @@
+"""Live pages while much happens: a hundred viewers of five thousand hosts, and a web process that is killed."""
+
+import base64
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+from httpx_sse import EventSource
+
+from tests.faults.conftest import KEY
+from tests.functional.api.live import apply
+from tests.support.console import Console, until
+from tests.support.web_process import Web, running_web
+
+pytestmark = pytest.mark.slow
+MakeConsole = Callable[..., Console]
+_MOST_BYTES = 300_000
+
+
+@dataclass
+class Viewer:
+    """What one page would know of a job. It comes back with its ``Last-Event-ID`` as a browser does."""
+
+    url: str
+    token: str
+    job_id: int
+    out: str = ""
+    grid: str = ""
+    received: int = 0
+    connections: int = 0
+    done: bool = False
+    said: bytearray = field(default_factory=bytearray)
+    gaps: int = 0
+    _since: str = ""
+
+    def watch(self, seconds: float) -> None:
+        """Listens until the job is done, or for so long; a server that is away is asked again."""
+        over = time.monotonic() + seconds
+        with httpx.Client(headers={"Authorization": self.token}, timeout=30, trust_env=False) as client:
+            while not self.done and time.monotonic() < over:
+                try:
+                    self._listen(client)
+                except httpx.TransportError:
+                    time.sleep(0.2)
+
+    def _listen(self, client: httpx.Client) -> None:
+        address = f"{self.url}/api/v1/jobs/{self.job_id}/events?out={self.out}"
+        headers = {"Last-Event-ID": self._since} if self._since else {}
+        with client.stream("GET", address, headers=headers) as response:
+            assert response.status_code == httpx.codes.OK, response.read()
+            self.connections += 1
+            before = self.received
+            for event in EventSource(response).iter_sse():
+                self.received = before + response.num_bytes_downloaded
+                self._since = event.id or self._since
+                self._take(event.event, json.loads(event.data or "{}"))
+
+    def _take(self, name: str, data: dict[str, Any]) -> None:
+        self.done = self.done or name == "done"
+        if name in {"snapshot", "delta"}:
+            self.grid = apply(self.grid, data)
+        elif name == "out" and "s" in data:
+            assert data["off"] == len(self.said)
+            self.said += base64.b64decode(data["s"]) if data.get("b64") else data["s"].encode()
+        elif name == "out":
+            self.gaps += data["gap"]
+
+
+def viewer(web: Web, job_id: int, out: str = "") -> Viewer:
+    return Viewer(web.url, web.api.headers["Authorization"], job_id, out)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+def test_a_hundred_viewers_of_five_thousand_hosts_end_with_what_the_database_holds(make_console: MakeConsole) -> None:
+    console = make_console(
+        workers=2,
+        executor="simulate",
+        simulation="connect_seconds=0.1 median_seconds=5 failures=2% unreachable=1%",
+        worker_slots=500,
+        worker_dead_seconds=60.0,
+        max_concurrency=5000,
+        web_threads=512,
+        max_streams=256,
+    )
+    with running_web(console) as web, ThreadPoolExecutor(100) as pool:
+        fields = {"confirm": "RUN 5000", "reason": "a test", "concurrency": 500, "max_failures": "50%"}
+        job_id = web.launch("web[1-5000]", "uptime", **fields).json()["id"]
+        watching = [viewer(web, job_id) for _ in range(100)]
+        for end in [pool.submit(one.watch, 600) for one in watching]:
+            end.result()
+        true = web.api.get(f"/jobs/{job_id}/grid").json()["grid"]
+    assert not set(true) & set("qcr")
+    assert {one.grid for one in watching} == {true}
+    assert all(one.done for one in watching)
+    assert max(one.received for one in watching) <= _MOST_BYTES, sorted(one.received for one in watching)
+
+
+def test_a_killed_web_process_costs_no_viewer_a_byte(make_console: MakeConsole) -> None:
+    console = make_console()
+    body = "".join(f"line {n} of many\n" for n in range(1, 2001))
+    each = 'echo "line $n of many"; [ $((n % 40)) = 0 ] && sleep 0.1'
+    command = f"n=0; while [ $n -lt 2000 ]; do n=$((n+1)); {each}; done; :"
+    with running_web(console) as web, ThreadPoolExecutor(2) as pool:
+        port = int(web.url.rpartition(":")[2])
+        job_id = web.launch("127.0.0.[1-4]", command, **KEY).json()["id"]
+        watching = [viewer(web, job_id, "0@0"), viewer(web, job_id, "3@0")]
+        ends = [pool.submit(one.watch, 90) for one in watching]
+        until(lambda: all(len(one.said) > 3000 for one in watching), 60, "both have read some of it")
+        web.kill()
+        so_far = [len(one.said) for one in watching]
+        with running_web(console, port=port) as again:
+            for end in ends:
+                end.result()
+            true = again.api.get(f"/jobs/{job_id}/grid").json()["grid"]
+    assert max(so_far) < len(body)
+    for one in watching:
+        assert (one.done, one.gaps, one.said.decode()) == (True, 0, body)
+        assert one.connections >= 2
+        assert one.grid == true == "oooo"
