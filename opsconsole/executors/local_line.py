@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 
 from opsconsole.jobs.ports import Stream
-from opsconsole.ssh.deadline import Deadline
+from opsconsole.ssh.deadline import Deadline, news
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What a program may write before we have read it.
@@ -114,14 +114,7 @@ class LocalChannel:
 
     def wait_for(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Waits until news make ``condition`` true; returns whether it is."""
-        give_up = Deadline(seconds)
-        while not condition():
-            if give_up.passed:
-                return False
-            self.wake.clear()
-            if not condition():
-                self.wake.wait(give_up.left)
-        return True
+        return news(self.wake, condition, seconds)
 
     def close(self) -> None:
         """Ends the program's input and stops listening to it."""

@@ -14,7 +14,7 @@ from paramiko.message import Message
 from paramiko.ssh_exception import SSHException
 
 from opsconsole.jobs.ports import Stream
-from opsconsole.ssh.deadline import Deadline
+from opsconsole.ssh.deadline import news
 from opsconsole.ssh.seams import Channel
 
 # What a host may send before we have read it: bounds the memory of a hundred hosts whose output waits for the database.
@@ -74,14 +74,7 @@ class RunChannel(Channel):
 
     def wait_for(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Waits until news make ``condition`` true; returns whether it is."""
-        give_up = Deadline(seconds)
-        while not condition():
-            if give_up.passed:
-                return False
-            self.wake.clear()
-            if not condition():
-                self.wake.wait(give_up.left)
-        return True
+        return news(self.wake, condition, seconds)
 
     def request_exec(self, command: str) -> None:
         """Sends the exec request without waiting for its answer, which sets ``exec_accepted``."""

@@ -1,4 +1,4 @@
-"""Deadlines on the monotonic clock, and a way to give one to a call that knows no time-out."""
+"""Deadlines on the monotonic clock, for news that may come, and for a call that knows no time-out."""
 
 import threading
 import time
@@ -26,6 +26,18 @@ class Deadline:
     def passed(self) -> bool:
         """True when no time is left."""
         return time.monotonic() >= self._at
+
+
+def news(wake: threading.Event, condition: Callable[[], bool], seconds: float) -> bool:
+    """Waits until what sets ``wake`` makes ``condition`` true, ``seconds`` at most; returns whether it is."""
+    give_up = Deadline(seconds)
+    while not condition():
+        if give_up.passed:
+            return False
+        wake.clear()
+        if not condition():
+            wake.wait(give_up.left)
+    return True
 
 
 class _Outcome(Generic[T]):

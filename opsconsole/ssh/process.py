@@ -10,7 +10,6 @@ from opsconsole.jobs.ports import (
     Dropped,
     Event,
     Exited,
-    Idle,
     NotStarted,
     Output,
     Stream,
@@ -18,6 +17,7 @@ from opsconsole.jobs.ports import (
 from opsconsole.jobs.states import Reason
 from opsconsole.ssh import failures, lease, search
 from opsconsole.ssh.channel import SEND_FAILURES, WINDOW
+from opsconsole.ssh.following import Followed
 from opsconsole.ssh.line import Line, LineChannel
 from opsconsole.ssh.passage import Passage
 from opsconsole.ssh.pulse import Pulse
@@ -62,7 +62,7 @@ class Request:
     passage: Passage | None = None
 
 
-class SshProcess:
+class SshProcess(Followed[Outcome]):
     """A command on a session channel, behind the guard. One thread iterates ``events``; any may call ``signal``."""
 
     def __init__(self, transport: Line, channel: LineChannel, request: Request, answer_seconds: float) -> None:
@@ -87,29 +87,7 @@ class SshProcess:
         self._sent = False
         self._exited_at: float | None = None
         self._pulse = Pulse(transport)
-        self.outcome: Outcome | None = None
         self._go_on()
-
-    def events(self, poll_seconds: float) -> Iterator[Event]:
-        """Yields output and news in the order they came, ``Idle`` when there was none for ``poll_seconds``."""
-        due = time.monotonic() + poll_seconds
-        while self.outcome is None:
-            self._channel.wake.clear()
-            self._go_on()
-            # Asked before the output is read: what arrived before the end is then read before the end is told.
-            outcome = self._verdict()
-            for event in self._arrived(last=outcome is not None):
-                yield event
-                due = time.monotonic() + poll_seconds
-            if outcome is not None:
-                self.outcome = self._truthful(outcome)
-                yield self.outcome
-                return
-            if not self._channel.has_output:
-                self._channel.wake.wait(max(0.0, min(due, self._next_look()) - time.monotonic()))
-            if time.monotonic() >= due:
-                yield Idle()
-                due = time.monotonic() + poll_seconds
 
     def signal(self, name: str, *, grace: float | None = None) -> None:
         """Sends an order to the guard; without effect once the command or the connection has ended.

@@ -8,10 +8,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from enum import Enum, auto
 
-from opsconsole.jobs.ports import Dropped, Event, Idle, NotStarted, Output, Stream
+from opsconsole.jobs.ports import Dropped, Event, NotStarted, Output, Stream
 from opsconsole.jobs.raw import RawCommand, RawEnded
 from opsconsole.ssh import failures
 from opsconsole.ssh.channel import SEND_FAILURES, WINDOW, RunChannel
+from opsconsole.ssh.following import Followed
 from opsconsole.ssh.pulse import Pulse
 from opsconsole.ssh.screen import Screen, Shown
 from opsconsole.ssh.transport import ClientTransport
@@ -50,14 +51,14 @@ class _Phase(Enum):
     LEAVING = auto()
 
 
-class RawProcess:
+class RawProcess(Followed[Outcome]):
     """See ``opsconsole.jobs.ports.RemoteProcess``. One thread iterates ``events``; any may call ``signal``."""
 
     def __init__(
         self, transport: ClientTransport, channel: RunChannel, command: RawCommand, answer_seconds: float
     ) -> None:
         self._transport = transport
-        self._channel = channel
+        self._channel: RunChannel = channel
         self._command = command.text.strip("\n")
         self._lines = deque(line for line in self._command.split("\n") if line.strip())
         self._screen = Screen(command.manners)
@@ -72,32 +73,9 @@ class RawProcess:
         self._exited_at: float | None = None
         self._orders: set[str] = set()
         self._interrupted = False
-        self.outcome: Outcome | None = None
         if command.typed:
             self._await_prompt()
         self._go_on()
-
-    def events(self, poll_seconds: float) -> Iterator[Event]:
-        """Yields output as it comes, ``Idle`` when there was none for ``poll_seconds``."""
-        due = time.monotonic() + poll_seconds
-        while self.outcome is None:
-            self._channel.wake.clear()
-            self._go_on()
-            # Asked before the output is read: what arrived before the end is then read before the end is told.
-            outcome = self._verdict()
-            for data in self._arrived():
-                yield Output(Stream.STDOUT, data)
-                due = time.monotonic() + poll_seconds
-            if outcome is not None:
-                yield from (Output(Stream.STDOUT, rest) for rest in [self._screen.rest()] if rest)
-                self.outcome = self._truthful(outcome)
-                yield self.outcome
-                return
-            if not self._channel.has_output:
-                self._channel.wake.wait(max(0.0, min(due, self._next_look()) - time.monotonic()))
-            if time.monotonic() >= due:
-                yield Idle()
-                due = time.monotonic() + poll_seconds
 
     def signal(self, name: str, *, grace: float | None = None) -> None:
         """Sends ^C, or for ``KILL`` closes the connection. The device decides what comes of it."""
@@ -214,7 +192,7 @@ class RawProcess:
 
     # -- What arrives -----------------------------------------------------------------------------------------------
 
-    def _arrived(self) -> Iterator[bytes]:
+    def _arrived(self, *, last: bool) -> Iterator[Event]:
         budget = 2 * WINDOW
         while budget > 0 and (piece := self._channel.take()):
             # A terminal has one stream.
@@ -222,10 +200,12 @@ class RawProcess:
             budget -= len(data)
             self._heard_at = time.monotonic()
             if out := self._screen.feed(data):
-                yield out
+                yield Output(Stream.STDOUT, out)
         still = time.monotonic() >= self._heard_at + _STILL_SECONDS
         if still and self._screen.ask() is Shown.TEXT and (out := self._screen.take_open()):
-            yield out
+            yield Output(Stream.STDOUT, out)
+        if last and (rest := self._screen.rest()):
+            yield Output(Stream.STDOUT, rest)
 
     def _verdict(self) -> Outcome | None:
         channel, now = self._channel, time.monotonic()
