@@ -1,5 +1,6 @@
 """From the one-time link to a job, with and without script."""
 
+import shlex
 from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
@@ -196,6 +197,42 @@ def test_the_form_as_a_command_line(live: LiveServer, new_page: Callable[..., Pa
     expect(page.locator("#copy-cli")).to_have_text("Copied")
     page.evaluate("navigator.clipboard.readText().then((text) => (document.title = text))")
     expect(page).to_have_title("opsconsole run -w 'web[1-3]' --max-failures 5% -- uptime")
+
+
+def test_the_editor_numbers_advises_and_remembers(live: LiveServer, page: Page) -> None:
+    for command in ("df -h /", "uptime"):
+        live.launch(Order(targets="web1", command=command))
+    page.goto(f"{live.url}/run")
+    command = page.locator("#command")
+    command.fill("cd /srv\nsudo make\nls")
+    expect(page.locator(".nums")).to_have_text("1\n2\n3")
+    expect(page.locator("#line-count")).to_have_text("3 lines")
+    expect(page.locator("#advice")).to_contain_text("Line 2 calls sudo without -n")
+    for key, text in (("ArrowUp", "uptime"), ("ArrowUp", "df -h /"), ("ArrowUp", "df -h /"), ("ArrowDown", "uptime")):
+        command.press(f"Alt+{key}")
+        expect(command).to_have_value(text)
+    expect(page.locator("#advice")).to_be_empty()
+    command.press("Alt+ArrowDown")
+    expect(command).to_have_value("cd /srv\nsudo make\nls")
+
+
+def test_what_is_copied_as_curl_launches_the_order(live: LiveServer, new_page: Callable[..., Page]) -> None:
+    page = new_page(permissions=["clipboard-read", "clipboard-write"])
+    page.goto(f"{live.url}/run?targets=web[1-3]&command=echo+it%27s")
+    expect(page.locator("#go-label")).to_have_text("Run on 3 hosts")
+    page.fill("#concurrency", "2")
+    page.fill("#command_timeout", "60")
+    page.click("#copy-curl")
+    line = page.evaluate("() => navigator.clipboard.readText()")
+    words = shlex.split(line)
+    assert words[:3] == ["curl", "--fail-with-body", "-H"]
+    token = page.locator("#order [name=csrf_token]").input_value()
+    headers = {"X-CSRFToken": token, "Content-Type": "application/json", "Origin": live.url}
+    answer = page.request.post(words[-1], data=words[words.index("--json") + 1], headers=headers)
+    assert answer.status == 201, answer.text()
+    job = page.request.get(f"{live.url}/api/v1/jobs/{answer.json()['id']}").json()
+    assert (job["command"], job["targets"]["count"], job["options"]["concurrency"]) == ("echo it's", 3, 2)
+    assert job["options"]["command_timeout"] == 60
 
 
 def test_without_script_a_job_is_previewed_started_cancelled_and_run_again(

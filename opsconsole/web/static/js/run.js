@@ -1,6 +1,8 @@
 // The Run page: what an order would touch, while it is being written. The form works without any of this.
 import { items } from "./blast.js";
 import { api, byId, copy, el, fetchInto } from "./dom.js";
+import { curlLine } from "./curl.js";
+import { createEditor } from "./editor.js";
 import { commandLine, paint, tokens } from "./expr.js";
 import { FIELDS, forApi, how, steps, waveSizes, wavesHead } from "./how.js";
 import { carried, named, uploads } from "./files.js";
@@ -252,9 +254,14 @@ const current = () => ({ ...typed(["targets", "exclude", "skip_unknown", "comman
 /** What the page opened with and what the console uses when nothing is said. @type {Record<string, string>} */
 const usual = JSON.parse(form.dataset.usual ?? "{}");
 
+const earlier = [...document.querySelectorAll(".er code")].map((node) => /** @type {HTMLElement} */ (node).dataset.command ?? "");
+const commandChanged = createEditor(byId("command"), {
+  earlier: [...new Set(earlier)],
+  shell: () => value("kind") !== "files" && (value("kind") !== "script" || /^(ba|da|k|z)?sh$/.test(value("interpreter") || "sh")),
+});
+
 function editor() {
-  const text = byId("command").value;
-  byId("line-count").textContent = text.trim() ? plural(text.split("\n").length, "{n} line", "{n} lines") : t("no command yet");
+  commandChanged();
   const password = value("credential") === "password";
   byId("password-field").hidden = !password;
   byId("password").disabled = !password;
@@ -274,7 +281,14 @@ for (const name of ["confirm", "reason"]) {
   });
 }
 byId("copy-cli").addEventListener("click", () => copy(byId("copy-cli"), commandLine(current(), usual), t("Copied")));
-byId("copy-cli").hidden = false;
+byId("copy-curl").addEventListener("click", () => {
+  const { targets, exclude, skip_unknown, user, credential, reason, connect_timeout, command_timeout } = current();
+  const rest = { targets, exclude, skip_unknown: Boolean(skip_unknown), command: written(), user, credential, reason, confirm: value("confirm"),
+    expect: seen?.digest && { count: seen.count, digest: seen.digest }, ...carried(new FormData(form)) };
+  const order = { how: { ...how(chosen()), connect_timeout, command_timeout }, what: what(typed(OF_WHAT)), rest };
+  copy(byId("copy-curl"), curlLine(location.origin, order, usual), t("Copied"));
+});
+for (const name of ["copy-cli", "copy-curl"]) byId(name).hidden = false;
 uploads(ask);
 for (const tag of document.querySelectorAll("[data-add]")) {
   tag.addEventListener("click", () => {
