@@ -10,12 +10,19 @@ from opsconsole.inventory import hostkeys
 from opsconsole.jobs.launch import Order
 from opsconsole.jobs.models import WorkerProcess
 from opsconsole.jobs.states import Reason, RunState
+from opsconsole.web.sse import streams_of
 from tests.browser.conftest import Watch
 from tests.functional.api.play import Play
+from tests.support.console import until
 from tests.support.factories import make_key
 from tests.support.liveserver import LiveServer
 
 Players = Callable[[int], Play]
+# What is said of following in the frame that comes after the wheel was turned.
+_NOTE_THE_NEXT_FRAME = """() => { window.afterTheWheel = new Promise((tell) => {
+  const said = () => tell(document.querySelector("#follow").getAttribute("aria-pressed"));
+  document.querySelector(".log").addEventListener("wheel", () => requestAnimationFrame(said), { once: true });
+}); }"""
 
 
 def started(live: LiveServer, play: Players, count: int = 6, running: int = 3) -> tuple[int, Play]:
@@ -77,7 +84,9 @@ def test_reading_upward_stops_following_at_once(live: LiveServer, page: Page, pl
     page.goto(f"{live.url}/jobs/{job}?host=web1")
     expect(page.locator("#L300")).to_be_in_viewport()
     page.locator(".log").hover()
+    page.evaluate(_NOTE_THE_NEXT_FRAME)
     page.mouse.wheel(0, -2000)
+    assert page.evaluate("() => window.afterTheWheel") == "false"
     expect(page.locator("#follow")).to_have_attribute("aria-pressed", "false")
     top = page.evaluate("() => document.querySelector('.log').scrollTop")
     workers.write(0, b"".join(b"more %d\n" % n for n in range(50)))
@@ -178,30 +187,49 @@ def test_rows_keep_what_they_know_when_the_stream_comes_later(live: LiveServer, 
     expect(page.locator(".hrow[data-i='1']")).to_contain_text("exit 7")
 
 
-def test_the_whole_page_by_keyboard(live: LiveServer, page: Page, play: Players) -> None:
-    job, workers = started(live, play, 6, 6)
+def tab_to(page: Page, wanted: str) -> None:
+    """Presses Tab until the focus is where somebody without a mouse wants it."""
+    for _ in range(60):
+        if page.evaluate("(wanted) => document.activeElement.matches(wanted)", wanted):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"no way to {wanted} by Tab")
+
+
+def test_from_the_order_to_the_rerun_by_keyboard_alone(live: LiveServer, page: Page, play: Players) -> None:
+    page.goto(f"{live.url}/run")
+    tab_to(page, "[name=targets]")
+    page.keyboard.type("web[1-6]")
+    tab_to(page, "[name=command]")
+    page.keyboard.type("uptime")
+    expect(page.locator("#go-label")).to_have_text("Run on 6 hosts")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_url(re.compile(r"/jobs/\d+$"))
+    job = int(page.url.rpartition("/")[2])
+    workers = play(job)
+    workers.start(*range(6))
     workers.end(1, state=RunState.FAILED, exit_status=1, reason=Reason.EXIT_STATUS.value)
     workers.end(4, state=RunState.FAILED, exit_status=1, reason=Reason.EXIT_STATUS.value)
-    page.goto(f"{live.url}/jobs/{job}")
+    expect(page.locator(".chip[data-state=f] b")).to_have_text("2")
     name = page.locator(".oh h2")
+    page.keyboard.press("]")
+    expect(name).to_have_text(re.compile("web[25]"))
+    page.keyboard.press("[")
     expect(name).to_have_text("web2")
     page.keyboard.press("]")
     expect(name).to_have_text("web5")
     page.keyboard.press("j")
     expect(name).to_have_text("web6")
-    page.keyboard.press("k")
-    page.keyboard.press("[")
-    expect(name).to_have_text("web2")
     page.keyboard.type("gh")
     expect(page.locator("#hosts-table .rows")).to_be_visible()
     page.keyboard.type("go")
-    page.focus("#grid a[tabindex='0']")
+    tab_to(page, "#grid a")
     page.keyboard.press("End")
     page.keyboard.press("Enter")
     expect(name).to_have_text("web6")
     page.keyboard.press("r")
     expect(page.locator("#rerun-go")).to_have_text("Rerun on 2 hosts…")
-    page.focus("#rerun-go")
+    tab_to(page, "#rerun-go")
     page.keyboard.press("Enter")
     page.wait_for_url("**/run?*")
     assert "csrf" not in page.url
@@ -270,18 +298,37 @@ def hide(page: Page, hidden: bool) -> None:
     )
 
 
-def test_leaving_the_page_leaves_no_request_behind(live: LiveServer, page: Page, play: Players) -> None:
-    job, _ = started(live, play)
-    page.goto(f"{live.url}/jobs/{job}")
-    expect(page.locator("#link")).to_have_text("Live")
+def test_leaving_the_page_leaves_no_request_behind(
+    live: LiveServer, new_page: Callable[..., Page], play: Players
+) -> None:
+    job, workers = started(live, play)
+    workers.write(0, b"a line\n")
+    page = new_page(width=390)
     open_requests: set[str] = set()
     page.on("request", lambda request: open_requests.add(request.url))
     for event in ("requestfinished", "requestfailed"):
         page.on(event, lambda request: open_requests.discard(request.url))
+    page.goto(f"{live.url}/jobs/{job}")
+    expect(page.locator("#link")).to_have_text("Live")
+    page.locator("#grid a").first.click()
+    expect(page.locator("#L1")).to_be_visible()
+    # A closed pane: its host is followed no longer, and a change of its state does not bring it back.
+    page.click("#pane [data-close]")
+    page.wait_for_timeout(2000)
+    assert [url.partition("?")[2] for url in open_requests] == ["notices=true"]
+    workers.end(0)
+    expect(page.locator("#grid .t.o")).to_have_count(1)
+    expect(page.locator("#pane")).not_to_have_class(re.compile("open"))
+    # Another page, and no page: the server has nobody to write to.
+    assert streams_of(live.app).count == 1
     page.goto(f"{live.url}/jobs")
     expect(page.locator("tbody tr")).to_have_count(1)
-    page.wait_for_timeout(1000)
-    assert not [url for url in open_requests if f"/jobs/{job}/events" in url]
+    page.wait_for_timeout(2000)
+    assert not [url for url in open_requests if f"/jobs/{job}/" in url]
+    page.goto(f"{live.url}/jobs/{job}")
+    expect(page.locator("#link")).to_have_text("Live")
+    page.close()
+    until(lambda: streams_of(live.app).count == 0, 10, "the closed tab's stream is gone")
 
 
 def test_who_differs_is_shown_as_the_line_that_differs(live: LiveServer, page: Page, play: Players) -> None:

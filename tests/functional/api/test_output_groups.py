@@ -60,6 +60,17 @@ def test_readings_make_no_groups_unless_asked_for(operator: Program, uptimes: in
     assert operator.get(f"jobs/{uptimes}").json["groups"] == 3
 
 
+def test_a_hundred_uptimes_are_one_group_and_another_exit_status_is_another(operator: Program, play: Plays) -> None:
+    job = operator.launch(targets="web[1-101]", command="uptime", confirm="101")
+    worker = play(job)
+    said = [UPTIME.replace("0.{days}0", f"0.{n:02}").format(days=n + 1).encode() for n in range(100)]
+    for place, line in enumerate(said):
+        tell(worker, place, line)
+    assert [groups(operator, job, mode=mode)["n"] for mode in ("similar", "exact")] == [1, 100]
+    tell(worker, 100, said[0], status=3)
+    assert [one["count"] for one in groups(operator, job)["groups"]] == [1, 100]
+
+
 def test_groups_are_told_by_state_and_number(operator: Program, uptimes: int) -> None:
     assert [one["state"] for one in groups(operator, uptimes, state="failed")["groups"]] == ["f"]
     few = groups(operator, uptimes, limit=1)

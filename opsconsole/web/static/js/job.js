@@ -217,8 +217,21 @@ byId("pane").addEventListener("click", (/** @type {MouseEvent} */ event) => {
     event.preventDefault();
     byId("pane").classList.remove("open");
     grid?.focus();
+    putAway();
   }
 });
+
+/** Nothing is chosen any more: nothing is fetched or followed for it, and no change of its state brings it back. */
+function putAway() {
+  fetching.abort();
+  pane?.log?.close();
+  pane = null;
+  chosen = -1;
+  grid?.select(null);
+  table.select(-1);
+  address({ host: null });
+  watch();
+}
 
 /** Goes to the host beside the chosen one; with `trouble` to the next that needs attention. @param {number} step @param {boolean} [trouble] */
 function go(step, trouble = false) {
