@@ -38,9 +38,9 @@ def faults(push: Sequence[Mapping[str, Any]], pull: Sequence[str]) -> Iterator[F
         yield FieldError("push", f"At most {MOST_PUSHED} files in one job; put more into an archive.")
     if len(pull) > MOST_PULLED:
         yield FieldError("pull", f"At most {MOST_PULLED} paths in one job; name their folder.")
-    for item in push:
-        yield from _push_faults(item)
-    targets = [item["to"] for item in push if not item["to"].endswith("/")]
+    # Two files without a path are one thing to tell.
+    yield from dict.fromkeys(fault for item in push for fault in _push_faults(item))
+    targets = [item["to"] for item in push if item["to"] and not item["to"].endswith("/")]
     if len(set(targets)) < len(targets):
         twice = next(path for path in targets if targets.count(path) > 1)
         yield FieldError("push", f"Two files would go to {twice[:100]}.")

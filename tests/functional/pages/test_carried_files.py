@@ -38,6 +38,11 @@ def test_from_an_upload_to_a_job_and_its_rerun(operator: Person) -> None:
     wrong = operator.send("/run", {**form, "push_mode": ["999", ""]})
     assert wrong.status_code == 422
     assert "is not octal digits" in wrong.get_data(as_text=True)
+    nowhere = operator.send("/run", {**form, "push_file": [_SHA256, _SHA256], "push_to": ["", ""]})
+    said = nowhere.get_data(as_text=True)
+    assert "Write a path on the hosts." in said
+    assert "Write a path on the hosts. Write" not in said
+    assert "Two files would go" not in said
 
 
 def test_uploads_are_listed_and_removed_and_none_is_told(operator: Person) -> None:

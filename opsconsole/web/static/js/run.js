@@ -75,13 +75,15 @@ function show(found, ms) {
     el("span", { class: "sp" }),
     el("span", { class: "sub", text: t("resolved in {n} ms", { n: ms }) }),
   );
-  byId("n").replaceChildren(number(found.count), el("small", { text: found.count === 1 ? t("host will run this command") : t("hosts will run this command") }));
+  const files = value("kind") === "files";
+  const role = files ? (found.count === 1 ? t("host takes part") : t("hosts take part")) : found.count === 1 ? t("host will run this command") : t("hosts will run this command");
+  byId("n").replaceChildren(number(found.count), el("small", { text: role }));
   share(found);
   fold(found.folded);
   byId("items").replaceChildren(...items(found, { leaveOut, useInstead }));
   offers(found);
   byId("est").hidden = !found.count;
-  estimate("est-time", found.eta_ms ? about(found.eta_ms) : "–", found.eta_ms ? t("as the last run that succeeded") : value("command").trim() ? t("no run of this command has succeeded yet") : t("no command yet"));
+  estimate("est-time", found.eta_ms ? about(found.eta_ms) : "–", found.eta_ms ? t("as the last run that succeeded") : files ? t("depends on the size of the files") : value("command").trim() ? t("no run of this command has succeeded yet") : t("no command yet"));
   const allowed = found.allowed_failures;
   estimate("est-failures", allowed === null ? t("any number") : number(allowed), allowed === null ? t("of failures: it never stops early") : allowed === 1 ? t("failure allowed, one more stops it") : t("failures allowed, one more stops it"));
   const worst = found.worst_case ?? found.count;
