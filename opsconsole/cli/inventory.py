@@ -44,6 +44,11 @@ def import_(file: Path, **options: Any) -> int:
 
 def bring(file: Path, **options: Any) -> int:
     """Imports a file with a dry run first and returns the exit code. ``options`` are those of the command."""
+    if options["prune"] and options["skip_faulty"]:
+        raise Invalid(
+            "--prune needs a file without faults: what a faulty line means to name would be removed. Leave "
+            "out --skip-faulty."
+        )
     order = _order(file, options)
     with open_client(Settings.load()) as client:
         plan: Body = client.post("inventory/import", order)
@@ -182,6 +187,8 @@ def _below(folder: Path, pattern: str) -> list[Path]:
 
 
 def _show(plan: Body) -> None:
+    if plan.get("format"):
+        click.echo(f"Read as {plan['format']}.", err=True)
     marks = {"added": "+", "changed": "~", "removed": "-"}
     for change in plan["changes"][:_SHOWN]:
         name = f"@{change['name']}" if change["kind"] == "group" else change["name"]
@@ -190,10 +197,11 @@ def _show(plan: Body) -> None:
     if plan["changes_count"] > _SHOWN:
         click.echo(f"... and {plan['changes_count'] - _SHOWN} more")
     for notice in plan["notices"]:
-        click.echo(harmless(f"note: {notice['text']} ({notice['count']})"), err=True)
+        times = f" ({notice['count']})" if notice["count"] > 1 else ""
+        click.echo(harmless(f"note: {notice['text']}{times}"), err=True)
     for fault in plan["faults"]:
-        place = f"{fault['file'] or ''} line {fault['line'] or '?'}".strip()
-        click.echo(harmless(f"{place}: {fault['message']}"), err=True)
+        place = " ".join(filter(None, (fault["file"], f"line {fault['line']}" if fault["line"] else "")))
+        click.echo(harmless(f"{place}: {fault['message']}" if place else fault["message"]), err=True)
     told = [
         f"{kind.replace('_', ' ')} {action}: {count}"
         for kind, parts in plan["counts"].items()
@@ -204,6 +212,8 @@ def _show(plan: Body) -> None:
 
 
 def _field(part: Body) -> str:
+    if part["before"] == part["after"]:
+        return f"{part['field']} {part['before']}"
     if part["field"] in {"hosts", "groups"}:
         gone, come = part["before"], part["after"]
         return " ".join(filter(None, (part["field"], come and f"+{come}", gone and f"-{gone}")))

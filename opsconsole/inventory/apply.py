@@ -66,9 +66,12 @@ def import_hosts(
 def require_usable(plan: Plan, *, skip_faulty: bool) -> None:
     """Raises ``Invalid`` (``import_faults``) when lines are faulty and may not be left out."""
     if plan.faults and not skip_faulty:
+        count = len(plan.faults)
         faults = [FieldError("content", f"Line {item.line or '?'}: {item.message}") for item in plan.faults[:20]]
         raise Invalid(
-            f"{len(plan.faults)} lines cannot be used. Mend them, or leave them out.",
+            "1 line cannot be used. Mend it, or leave it out."
+            if count == 1
+            else f"{count} lines cannot be used. Mend them, or leave them out.",
             code="import_faults",
             errors=faults,
         )

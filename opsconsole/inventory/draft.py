@@ -99,31 +99,42 @@ class Draft:
 
     def group(self, name: str, line: int | None) -> GroupDraft | None:
         """Returns the draft of a group, new or known, or ``None`` after noting what is wrong with its name."""
+        return self._group(name, line)
+
+    def _group(self, name: str, line: int | None, of: HostDraft | None = None) -> GroupDraft | None:
         found = self.groups.get(name)
         if found is not None:
             return found
         try:
             cleaned = fields.group_name(name)
         except Invalid as error:
-            self.fault(line, f"group {shown(name)}: {error.detail}")
+            self.fault(line, f"group {shown(name)}: {error.detail}", of)
             return None
         if len(self.groups) >= MAX_GROUPS:
             raise TooLarge(f"An import has {MAX_GROUPS:,} groups at most.")
         return self.groups.setdefault(cleaned, GroupDraft(cleaned, line))
 
     def put_into(self, groups: Iterable[str], host: HostDraft, line: int | None) -> None:
-        """Makes the host a member of each group."""
+        """Makes the host a member of each group, written with or without its ``@``. A host that would miss one is
+        faulty: its jump hosts, credential and host key policy may come from there."""
         for name in groups:
-            group = self.group(name, line)
+            group = self._group(name.removeprefix("@"), line, host)
             if group is not None:
                 group.hosts[host.name.lower()] = None
 
     def leave_out_faulty(self) -> None:
         """Takes out each host with a faulty value: half of what a line says must not become a host."""
+        inner = {child for group in self.groups.values() for child in group.children}
+        # Nobody asked for a group that is left without the hosts which named it.
+        emptied = [name for name, group in self.groups.items() if not self._faulty.isdisjoint(group.hosts)]
         for key in self._faulty:
             del self.hosts[key]
         for group in self.groups.values():
             group.hosts = {key: None for key in group.hosts if key not in self._faulty}
+        for name in emptied:
+            group = self.groups[name]
+            if not group.hosts and not group.children and not group.values and name not in inner:
+                del self.groups[name]
 
     def fault(self, line: int | None, message: str, host: HostDraft | None = None) -> None:
         """Notes a line that cannot be used, of a ``host`` if any; after a hundred, reading on helps nobody."""

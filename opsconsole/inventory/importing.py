@@ -51,7 +51,10 @@ class Import:
         draft = read(self.format, self.content, self.files)
         if self.prune and not draft.hosts and not draft.faults:
             raise Invalid("This names no host at all, so nothing is removed either.", code="nothing_to_import")
-        return compare(draft, before, prune=self.prune, key_files=self.key_files)
+        plan = compare(draft, before, prune=self.prune, key_files=self.key_files)
+        if not draft.hosts and not draft.groups and not draft.faults:
+            plan.notices["No host and no group is named here."] = 1
+        return plan
 
 
 def look(session: Session, wanted: Import, actor: Actor) -> Plan:
@@ -73,6 +76,10 @@ def run(session: Session, wanted: Import, *, expect: str, skip_faulty: bool, act
         "prune": wanted.prune,
         "sha256": hashlib.sha256(wanted.content).hexdigest(),
     }
+    if skip_faulty and wanted.prune:
+        raise Invalid(
+            "What faulty lines mean to name would be removed: prune needs a file without faults.", code="prune"
+        )
     if wanted.format is Format.KNOWN_HOSTS:
         return _take_keys(session, wanted, expect=expect, skip_faulty=skip_faulty, actor=actor, now=now, detail=detail)
     return apply.import_hosts(
@@ -80,7 +87,7 @@ def run(session: Session, wanted: Import, *, expect: str, skip_faulty: bool, act
         wanted.look,
         actor=actor,
         expect=expect,
-        skip_faulty=skip_faulty and not wanted.prune,
+        skip_faulty=skip_faulty,
         now=now,
         detail=detail,
     )
@@ -127,7 +134,7 @@ def _add_new_keys(
     """
     known = KnownHosts(text)
     against = set()
-    stay_revoked = 0
+    stay_revoked = further = 0
     for place in places:
         here = stored.get(place, hostkeys.Known())
         for key in known.keys(*place):
@@ -139,7 +146,10 @@ def _add_new_keys(
                 against.add((place, key))
                 plan.faults.append(_conflict(text, place, key, other))
             else:
-                plan.changes.append(_key_change(ADDED, place, key))
+                plan.changes.append(_key_change(ADDED, place, key, beside=here.trusted))
+                further += bool(here.trusted)
+    if further:
+        plan.notices["Hosts that have a trusted key are given one of another kind beside it."] = further
     if stay_revoked:
         plan.notices["Keys that are revoked here stay revoked."] = stay_revoked
     return frozenset(against)
@@ -182,9 +192,15 @@ def _for_many(text: str) -> list[Entry]:
     return [line for line in marked if line.marker == CERT_AUTHORITY or len(line.plain_names()) < len(line.patterns)]
 
 
-def _key_change(action: str, place: tuple[str, int], key: KnownKey, line: int | None = None) -> Change:
-    parts = (FieldChange(key.algorithm, "", fingerprint(key)),)
-    return Change("host_key", action, dialled_name(*place), line, parts)
+def _key_change(
+    action: str, place: tuple[str, int], key: KnownKey, line: int | None = None, beside: Sequence[KnownKey] = ()
+) -> Change:
+    parts = [FieldChange(key.algorithm, "", fingerprint(key))]
+    if beside:
+        # No change of a key, but no first key either: who looks through the list has to see which it is.
+        trusted = ", ".join(f"{one.algorithm} {fingerprint(one)}" for one in beside)
+        parts.append(FieldChange("beside the trusted", trusted, trusted))
+    return Change("host_key", action, dialled_name(*place), line, tuple(parts))
 
 
 def _take_keys(

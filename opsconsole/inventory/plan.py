@@ -254,7 +254,7 @@ def _break_cycles(targets: Mapping[str, GroupTarget], draft: Draft, before: Snap
             return targets[name].children
         return before.groups[name].children if name in before.groups else ()
 
-    if not has_cycle(targets, children):
+    if cycle(targets, children) is None:
         return
     built = {name: list(before.groups[name].children if name in before.groups else ()) for name in targets}
     for name, target in targets.items():
@@ -273,8 +273,8 @@ def _break_cycles(targets: Mapping[str, GroupTarget], draft: Draft, before: Snap
         target.children = tuple(child for child in target.children if child in built[name])
 
 
-def has_cycle(names: Iterable[str], children: Callable[[str], Iterable[str]]) -> bool:
-    """Returns whether any group is inside of itself."""
+def cycle(names: Iterable[str], children: Callable[[str], Iterable[str]]) -> tuple[str, ...] | None:
+    """Returns the way from a group down to itself, its name first and last, or ``None`` when none is inside itself."""
     done: set[str] = set()
     for start in names:
         stack = [(start, iter(children(start)))]
@@ -287,11 +287,12 @@ def has_cycle(names: Iterable[str], children: Callable[[str], Iterable[str]]) ->
                 open_.discard(name)
                 done.add(name)
             elif child in open_:
-                return True
+                way = [name for name, _ in stack]
+                return (*way[way.index(child) :], child)
             elif child not in done:
                 stack.append((child, iter(children(child))))
                 open_.add(child)
-    return False
+    return None
 
 
 def path_between(start: str, goal: str, children: Callable[[str], Iterable[str]]) -> tuple[str, ...] | None:

@@ -13,7 +13,7 @@ from opsconsole.errors import TooLarge
 from opsconsole.inventory.draft import MAX_HOSTS, Draft, HostDraft, shown
 from opsconsole.inventory.executor import Executor
 from opsconsole.inventory.fields import is_tag
-from opsconsole.inventory.plan import has_cycle
+from opsconsole.inventory.plan import cycle
 
 # The groups that every inventory of Ansible has; here "everybody" is no group.
 _BUILT_IN = frozenset({"all", "ungrouped"})
@@ -96,8 +96,9 @@ class Inventory:
                 if child not in self.groups:
                     self.draft.fault(line, f"Group {shown(group.name)} holds {shown(child)}, which is no group.")
                     del group.children[child]
-        if has_cycle(list(self.groups), lambda name: self.groups[name].children):
-            self.draft.fault(None, "A group is inside of itself.")
+        if way := cycle(list(self.groups), lambda name: self.groups[name].children):
+            line = self.groups[way[-2]].children[way[-1]]
+            self.draft.fault(line, f"A group cannot be inside of itself: {' > '.join(way)[:300]}.")
             return
         inherited = _Inherited(self.groups)
         for name, own in self.variables.items():

@@ -339,6 +339,8 @@ def test_a_file_does_not_decide_against_a_trusted_key(database: Database) -> Non
     wanted = text("known-hosts", "\n".join(lines))
     plan = look(database, wanted)
     assert shown(plan) == [("host_key", "added", "web1")], "one of another kind is only one more"
+    parts = {part.field: part.after for part in plan.changes[0].fields}
+    assert parts["beside the trusted"] == f"{old.algorithm} {hostkeys.fingerprint(old)}"
     assert [fault.line for fault in plan.faults] == [2]
     assert "another trusted" in plan.faults[0].message
     take(database, wanted, skip_faulty=True)

@@ -62,6 +62,13 @@ def test_a_host_with_a_faulty_value_is_left_out_as_a_whole() -> None:
     assert list(found.groups["web"].hosts) == ["web2"]
 
 
+def test_so_is_one_with_a_faulty_group_for_it_would_miss_what_the_group_says() -> None:
+    found = draft("csv", "name,groups,port\nweb1,no$pe,22\nweb2,@prod,22\nweb3,old,x\n")
+    assert faults(found)[0][0] == 2
+    assert list(found.hosts) == ["web2"]
+    assert {name: list(group.hosts) for name, group in found.groups.items()} == {"prod": ["web2"]}
+
+
 def test_the_quote_of_an_export_comes_off_again() -> None:
     found = draft("csv", "name,notes\nweb1,'=1+1\nweb2,it's\n")
     assert [host.values["notes"] for host in found.hosts.values()] == ["=1+1", "it's"]
@@ -135,7 +142,7 @@ def test_pasted_lines() -> None:
         ("[web:things]\n", 1, ":vars or :children"),
         ("[web:children]\nnone\n", 2, "no group"),
         ("[none:vars]\na=1\n", 1, "no group"),
-        ("[a:children]\nb\n[b:children]\na\n", None, "inside of itself"),
+        ("[a:children]\nb\n[b:children]\na\n", 4, "inside of itself: a > b > a."),
         ("[web]\nweb1 ansible_host={{x}}\n", 2, "template"),
         ("[web]\nweb[1:99999999]\n", 2, "names more than"),
     ],
