@@ -21,7 +21,7 @@ from opsconsole.launcher import sftp_server
 # Only what commands need to run, and all of it read-only; what is not named here (homes, /root, /srv, other disks, /run
 # with the sockets of Docker, D-Bus and systemd) is not there at all.
 _SHOWN = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "etc", "opt", "var", "nix", "gnu")
-_EMPTY = ("dev/shm", "proc", "home", "root", "run", "tmp", "mnt", "srv")
+_EMPTY = ("dev", "dev/shm", "proc", "home", "root", "run", "tmp", "mnt", "srv")
 # Where each host has files of its own: a folder of the world, and what lies there before any host's is shown.
 _HOSTS = ".hosts"
 _OWN = (("home", "home"), ("srv", "srv"), ("tmp", "tmp"), ("tmp", "var/tmp"), ("shm", "dev/shm"))
@@ -65,7 +65,8 @@ def _build(folder: Path, uid: int, gid: int, hidden: list[Path]) -> None:
     _mount("tmpfs", folder, "tmpfs", _NOSUID | _NODEV, f"mode=755,{_SIZE}")
     root = folder / "world"
     for name in ("", *_EMPTY):
-        (root / name).mkdir(parents=True, exist_ok=True)
+        # All hosts share these. Unless root started this they belong to who the commands run as, too.
+        (root / name).mkdir(mode=0o555)
     for name in _SHOWN:
         _show(Path("/") / name, root / name)
     for path in hidden:

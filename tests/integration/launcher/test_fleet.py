@@ -176,9 +176,7 @@ def test_nothing_of_the_machine_can_be_changed_signalled_or_read(
         outside.kill()
     assert _run(settings, "demo01", f"cat {settings.data_dir}/secret.key {demo.key_file(settings)}").stdout == ""
     writable = "for d in / /etc /usr /var /opt; do touch $d/opsconsole-was-here && echo $d; done; ls /run /root"
-    assert str(_run(settings, "demo01", writable).stdout) in {
-        "/run:\n\n/root:\n", "/\n/run:\n\n/root:\n", "/root:\n\n/run:\n", "/\n/root:\n\n/run:\n"
-    }  # fmt: skip
+    assert str(_run(settings, "demo01", writable).stdout) in {"/run:\n\n/root:\n", "/root:\n\n/run:\n"}
     rights = str(_run(settings, "demo01", "id -u; cat /proc/self/status").stdout)
     assert rights.partition("\n")[0] == str(confinement.user()) != "0"
     assert "CapEff:\t0000000000000000\n" in rights
