@@ -103,6 +103,11 @@ def pull(paths: tuple[str, ...], *, folder: Path, yes: str | None, reason: str |
     showing = Showing.of_options(options)
     terminal = showing.terminal()
     consent = Consent.parse(yes, reason)
+    if not all(paths):
+        raise Invalid("One of the paths is empty. Write what to bring back from the hosts.")
+    if not options["dry_run"] and not options["detach"]:
+        # Looked at before anything runs: what came would have nowhere to go.
+        _make(folder)
     with open_client(Settings.load()) as client:
         job, code = _carry(client, {"pull": list(paths)}, consent, showing, terminal, options)
         if job is not None and not options["detach"]:
@@ -215,8 +220,17 @@ def _uploaded(client: ConsoleClient, file: Local, source: BinaryIO, terminal: Te
     return summed.hexdigest()
 
 
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Invalid(f"The folder {folder} cannot be made: {error.strerror}. Name another.") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise Invalid(f"The folder {folder} cannot be written to. Name another.")
+
+
 def _fetch(client: ConsoleClient, job: int, folder: Path, terminal: Terminal) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    _make(folder)
     with tempfile.TemporaryFile(dir=folder) as draft:
         try:
             with client.streaming(f"jobs/{job}/files.zip", read_timeout=300.0) as response:
@@ -232,5 +246,8 @@ def _fetch(client: ConsoleClient, job: int, folder: Path, terminal: Terminal) ->
                 packed.extractall(folder)
         except zipfile.BadZipFile:
             raise Invalid("What came is not a whole zip: fetch it again.", code="broken_off") from None
+        except OSError as error:
+            again = f"It is kept: opsconsole files fetch {job} FOLDER"
+            raise Invalid(f"What came cannot be written to {folder}: {error.strerror}. {again}") from None
     hosts = {name.partition("/")[0] for name in names}
     terminal.note(f"{len(names)} files of {len(hosts)} hosts are in {folder}")

@@ -38,8 +38,11 @@ def host_keys() -> None:
 def list_(*, status: str | None, q: str, as_json: bool) -> int:
     """List host keys, those that raised an alarm first."""
     with open_client(Settings.load()) as client:
-        for key in _keys(client, status=status, q=q):
-            click.echo(json.dumps(key) if as_json else harmless(_line(key)))
+        found = _keys(client, status=status, q=q)
+    for key in found:
+        click.echo(json.dumps(key) if as_json else harmless(_line(key)))
+    if not found and (q or status) and not as_json:
+        click.echo("No host key fits.", err=True)
     return ExitCode.OK
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import case, delete, func, or_, select
+from sqlalchemy import String, case, cast, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from opsconsole.accounts.permissions import Actor, Permission
@@ -32,14 +32,17 @@ def keys(
 ) -> list[HostKey]:
     """Returns stored keys, alarms first, then by address and port; all of them without ``status``.
 
-    ``q`` is a part of the address, of the name of a host with that address, or of the fingerprint.
+    ``q`` is a part of the address, with its port or without, of the name of a host with that address, or of the
+    fingerprint.
     """
     alarms_first = case((HostKey.status == KeyStatus.ALARM, 0), else_=1)
     statement = select(HostKey).order_by(alarms_first, HostKey.address, HostKey.port, HostKey.id)
     if status:
         statement = statement.where(HostKey.status.in_(status))
     if q:
-        in_address = HostKey.address.contains(q.strip().lower(), autoescape=True)
+        # With a port, as the lists show a place: 127.0.0.1:2222 or [::1]:2222.
+        place = HostKey.address + ":" + cast(HostKey.port, String) if ":" in q else HostKey.address
+        in_address = place.contains(q.strip().lower().replace("[", "").replace("]", ""), autoescape=True)
         named = Host.key.contains(q.strip().lower(), autoescape=True)
         in_name = HostKey.address.in_(select(func.lower(func.coalesce(Host.address, Host.name))).where(named))
         in_print = HostKey.fingerprint.contains(q.strip(), autoescape=True)

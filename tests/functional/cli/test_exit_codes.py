@@ -56,6 +56,8 @@ def test_capital_s_falls_back_where_no_host_gave_a_code(console: FakeConsole, ca
     [
         (("run", "--", "uptime"), "Missing option '-w'"),
         (("run", "-w", "web1"), "Give a command after --"),
+        (("pull", "-w", "web1", "/etc/motd", "/dev/null/x"), "cannot be made: Not a directory. Name another."),
+        (("pull", "-w", "web1", "", "here"), "One of the paths is empty."),
         (("run", "-w", "web1", "-f", "0", "--", "uptime"), "-f"),
         (("run", "-w", "web1", "--yes=many", "--", "uptime"), "--yes=many"),
         (("cancel", "seven"), "not a valid int"),

@@ -286,3 +286,5 @@ def test_keys_are_searched(database: Database) -> None:
         assert [row.address for row in hostkey_desk.keys(session, q="WEB2")] == ["web2"]
         assert [row.address for row in hostkey_desk.keys(session, q=fingerprint(OLD)[7:20])] == ["web1"]
         assert hostkey_desk.keys(session, q="%") == []
+        assert [row.address for row in hostkey_desk.keys(session, q="web2:22")] == ["web2"]
+        assert hostkey_desk.keys(session, q="web2:23") == []
