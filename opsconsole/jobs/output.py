@@ -184,8 +184,11 @@ class BoundedOutput:
         self._open[fd] = after[-4096:]
 
     def flush(self, *, tail: bool) -> Flush:
-        """Returns what is to be stored now, with the held tail when ``tail`` is set; forgets what it returned."""
-        self.moved = self.advanced = False
+        """Returns what is to be stored now, with the held tail when ``tail`` is set; forgets what it returned.
+
+        ``moved`` stays for who stores the steps beside it.
+        """
+        self.advanced = False
         chunks = list(self._ready)
         self._ready.clear()
         if tail and self._ring:

@@ -1,5 +1,7 @@
 """Hosts that go through check, act and verify, from the message to the record; the hosts are simulated."""
 
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from opsconsole.jobs import queries, results
 from opsconsole.jobs.guard import assess
 from opsconsole.jobs.order import Order
 from opsconsole.jobs.perform import Bounds, Performer
-from opsconsole.jobs.ports import Dropped, Event, Exited, Output, RemoteCommand, RemoteProcess, Started, Stream
+from opsconsole.jobs.ports import Dropped, Event, Exited, Idle, Output, RemoteCommand, RemoteProcess, Started, Stream
 from opsconsole.jobs.steps import Step, end_line
 from tests.support.desk import Desk, Hand
 from tests.support.fake_ssh import FakeConnector, FakeProcess, FakeSession
@@ -100,6 +102,32 @@ def test_every_end_has_its_name(
     assert (run.state, run.reason, run.exit_status) == told
     assert [f"{step}:{state}:{status}" for step, state, status, _ in _steps(desk, run_id)] == steps
     assert run.step == steps[-1].partition(":")[0]
+
+
+class _Watched(FakeProcess):
+    """A process whose silence (``None``) ends when ``stored`` says that what came before it was stored."""
+
+    stored: Callable[[], bool]
+
+    def events(self, poll_seconds: float) -> Iterator[Event]:
+        for event in self.events_to_come:
+            give_up = time.monotonic() + 20
+            while event is None and not self.stored():
+                assert time.monotonic() < give_up
+                time.sleep(0.02)
+                yield Idle()
+            if event is not None:
+                yield event
+
+
+def test_how_far_a_host_is_is_stored_while_it_runs(desk: Desk, hand: Hand) -> None:
+    desk.order("web1", **_STEPS)
+    ((run_id, attempt),) = desk.sweep()
+    process = _Watched([Started(7), _said(b"c\n"), (Step.CHECK, 0), _said(b"a\n"), None, Dropped("gone")], {})  # type: ignore[list-item]
+    now = [("check", "passed", 0, b"c\n"), ("act", "running", None, b"a\n")]
+    process.stored = lambda: _steps(desk, run_id) == now
+    Performer(hand.ledger, FakeConnector(SteppedSession(process)), Bounds(64, 64, 15.0)).perform(run_id, attempt)
+    assert _steps(desk, run_id)[1] == ("act", "lost", None, b"a\n")
 
 
 def test_a_step_is_read_apart_where_not_all_was_kept(desk: Desk, hand: Hand) -> None:
