@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import struct
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from opsconsole.inventory import groups, hostkeys, service
 from opsconsole.jobs.ports import Auth, Exited, Target
 from opsconsole.jobs.transfer import Pull, Push, PushedFile, Transfer
 from opsconsole.launcher import confinement, demo, folder
+from opsconsole.launcher.ssh_session import Place, Processes
 from opsconsole.settings import Settings
 from opsconsole.ssh import ParamikoConnector
 from tests.integration.launcher.processes import Program, confinable, demo_options, gone, sleeping
@@ -198,6 +200,24 @@ def test_files_are_put_and_fetched_where_commands_find_them(settings: Settings, 
     assert (home, names) == (str(_run(settings, "demo02", "pwd").stdout).strip(), ["css"])
     assert (tmp_path / "back").read_bytes() == (tmp_path / "site/css/all.css").read_bytes()
     assert str(_run(settings, "demo02", "wc -c < www/css/all.css").stdout).strip() == "1000000"
+
+
+def test_without_a_world_files_are_served_by_a_process_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "here").touch()
+    place = Place(host="demo01", home=tmp_path, user="me")
+    processes, ended = Processes(), list[int]()
+    server = processes.start_files(place, ended.append)
+    # The greeting, and whether there is a file by that name in its home.
+    server.stdin.write(struct.pack(">IBI", 5, 1, 3) + struct.pack(">IBII4s", 13, 17, 7, 4, b"here"))
+    server.stdin.close()
+    said = server.stdout.read()
+    server.stdout.close()
+    server.stderr.close()
+    while not ended:
+        processes.reap()
+    assert ended == [0]
+    assert b"posix-rename@openssh.com" in said
+    assert struct.pack(">BI", 105, 7) in said
 
 
 def _carried(settings: Settings, transfer: Transfer) -> Result:
