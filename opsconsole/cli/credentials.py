@@ -21,6 +21,7 @@ from opsconsole.settings import Settings
 
 # What is asked for on a terminal when no file was given.
 _ASKED = {Kind.PASSWORD: "password"}
+_HOSTS_TOLD = 20
 _MOST_BYTES = 256 * 1024
 _READ = [name for name in SECRET_FIELDS if name not in PLAIN_FIELDS]
 _WRITTEN = [name for name in SECRET_FIELDS if name in PLAIN_FIELDS]
@@ -61,7 +62,9 @@ def list_(*, as_json: bool) -> int:
     with open_client(Settings.load()) as client:
         for item in client.get("credentials")["credentials"]:
             used = f"used {item['last_used_at'][:16]}" if item["last_used_at"] else "never used"
-            text = f"{item['name']:<24} {item['kind']:<20} {item['user'] or '':<12} {item['covers']:>6} hosts  {used}"
+            text = f"{item['name']:<24} {item['kind']:<20} {item['user'] or '':<12} {_hosts(item['covers'], 6)}  {used}"
+            if warning := _warning(item):
+                text += f"  {warning}"
             click.echo(json.dumps(item) if as_json else harmless(text))
     return ExitCode.OK
 
@@ -81,11 +84,9 @@ def show(name: str, *, as_json: bool) -> int:
     for field, value in {**item.pop("public"), **item}.items():
         if value not in (None, [], ""):
             click.echo(harmless(f"{field:<14} {', '.join(map(str, value)) if isinstance(value, list) else value}"))
-    users = [*(f"@{group}" for group in named["groups"]), *named["hosts"]]
-    more = named["host_count"] - len(named["hosts"])
-    users += [f"{more} more hosts"] if more > 0 else []
-    users += ["the setting credential"] if named["setting"] else []
-    click.echo(harmless(f"{'named by':<14} {', '.join(users) or 'nobody'}"))
+    click.echo(harmless(f"{'named by':<14} {_users(named) or 'nobody'}"))
+    if warning := _warning(item):
+        click.echo(harmless(warning), err=True)
     return ExitCode.OK
 
 
@@ -140,9 +141,10 @@ def remove(name: str, *, yes: bool) -> int:
     """Remove the credential NAME and its secrets for good."""
     with open_client(Settings.load()) as client:
         named = client.get(_path(name))["named_by"]
-        users = [f"{named['host_count']} hosts"] if named["host_count"] else []
-        users += [f"@{group}" for group in named["groups"]]
-        told = f" It is named by {', '.join(users)}, which could then not be logged in to." if users else ""
+        users = _users(named)
+        told = f" It is named by {users}, which could then not log in." if users else ""
+        if yes and told:
+            click.echo(harmless(f"{name}:{told}"), err=True)
         if not yes and not confirmed(harmless(f"Remove the credential {name} for good?{told}")):
             return ExitCode.REFUSED
         client.delete(_path(name))
@@ -220,7 +222,37 @@ def _typed(field: str) -> str:
 
 def _report(item: Body) -> None:
     shown = f", {item['public']['fingerprint']}" if "fingerprint" in item["public"] else ""
-    click.echo(harmless(f"{item['name']}: {item['kind']}{shown}, for {item['covers']} hosts of the inventory now"))
+    click.echo(harmless(f"{item['name']}: {item['kind']}{shown}, for {_hosts(item['covers'])} of the inventory now"))
+    if warning := _warning(item):
+        click.echo(harmless(f"{item['name']}: {warning}"), err=True)
+
+
+def _users(named: Body) -> str:
+    """Returns who names a credential, in one line; some of many hosts."""
+    hosts = named["hosts"][:_HOSTS_TOLD]
+    users = [*(f"@{group}" for group in named["groups"]), *hosts]
+    more = named["host_count"] - len(hosts)
+    users += [f"{_hosts(more)} more"] if more > 0 else []
+    users += [f"the saved command {command}" for command in named.get("saved", ())]
+    users += ["the console's setting OPSCONSOLE_CREDENTIAL"] if named["setting"] else []
+    return ", ".join(users)
+
+
+def _warning(item: Body) -> str:
+    """Returns why servers refuse a certificate, or soon will; nothing when they do not."""
+    public = item["public"]
+    match item.get("validity"):
+        case "expired":
+            return f"EXPIRED on {public['valid_before']}: servers refuse it"
+        case "not_yet":
+            return f"NOT VALID YET, from {public['valid_after']} on: servers refuse it until then"
+        case "ends_soon":
+            return f"EXPIRES SOON, on {public['valid_before']}"
+    return ""
+
+
+def _hosts(count: int, width: int = 0) -> str:
+    return f"{count:>{width}} {'host' if count == 1 else 'hosts'}"
 
 
 def _path(name: str) -> str:

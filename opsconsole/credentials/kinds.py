@@ -5,7 +5,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -32,6 +32,7 @@ _END_OF_TIME = 2**40
 _EXTERNAL = ("source", "path", "field", "holds", "role")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 Usable = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
+_SOON = timedelta(days=1)
 Given = Mapping[str, Secret]
 
 
@@ -44,6 +45,14 @@ class Kind(StrEnum):
     AGENT = "agent"
     KEYBOARD_INTERACTIVE = "keyboard_interactive"
     EXTERNAL = "external"
+
+
+class Validity(StrEnum):
+    """Why a certificate needs a look: servers refuse it, or will within a day."""
+
+    EXPIRED = "expired"
+    NOT_YET = "not_yet"
+    ENDS_SOON = "ends_soon"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +190,19 @@ def _moment(seconds: int) -> str | None:
     if not 0 < seconds < _END_OF_TIME:
         return None
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def validity(public: Mapping[str, Any], now: datetime) -> Validity | None:
+    """Returns what is wrong, or soon will be, with the time for which a certificate is valid; ``None`` when nothing is,
+    and for other kinds."""
+    begins, ends = public.get("valid_after"), public.get("valid_before")
+    if ends is not None and datetime.fromisoformat(ends) <= now:
+        return Validity.EXPIRED
+    if begins is not None and datetime.fromisoformat(begins) > now:
+        return Validity.NOT_YET
+    if ends is not None and datetime.fromisoformat(ends) <= now + _SOON:
+        return Validity.ENDS_SOON
+    return None
 
 
 def _load(text: str, passphrase: str | None) -> Usable:

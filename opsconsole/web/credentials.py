@@ -9,16 +9,17 @@ from sqlalchemy.orm import Session
 from opsconsole.accounts.permissions import Actor
 from opsconsole.credentials import rotation, scope
 from opsconsole.credentials.choice import AUTO, STORED
+from opsconsole.credentials.kinds import validity
 from opsconsole.credentials.models import Credential
 from opsconsole.credentials.vault import Vault
 from opsconsole.hostset import HostSpec, evaluate, fold
 from opsconsole.inventory.models import Host, HostGroup
 from opsconsole.inventory.resolver import InventoryResolver
-from opsconsole.jobs import queries
+from opsconsole.jobs import queries, saved
 from opsconsole.jobs.logins import Login, Logins
 from opsconsole.jobs.placing import Located
 from opsconsole.jobs.targets import TargetResolver
-from opsconsole.web.unit_of_work import runtime
+from opsconsole.web.unit_of_work import now, runtime
 
 _NAMED = 100
 
@@ -40,6 +41,7 @@ def told(session: Session, stored: Sequence[Credential]) -> list[dict[str, Any]]
             "scope": row.scope,
             "covers": len(scope.hosts_in(row.scope, groups) & listed),
             "public": row.public,
+            "validity": validity(row.public, now()),
             "notes": row.notes,
             "version": row.version,
             "created_by": row.created_by,
@@ -64,7 +66,8 @@ def usual_login(session: Session, host: Host) -> Login:
 
 
 def named_by(session: Session, name: str) -> dict[str, Any]:
-    """Returns who names the credential: groups, some of the hosts and how many, and whether the settings do."""
+    """Returns who names the credential: groups, some of the hosts and how many, saved commands by name, and whether
+    the settings do."""
     text = f"{STORED}:{name}"
     hosts = select(Host.name).where(Host.credential == text).order_by(Host.key).limit(_NAMED)
     count = select(func.count()).select_from(Host).where(Host.credential == text)
@@ -73,6 +76,11 @@ def named_by(session: Session, name: str) -> dict[str, Any]:
         "hosts": list(session.scalars(hosts)),
         "host_count": session.scalar(count) or 0,
         "groups": list(session.scalars(groups)),
+        "saved": [
+            command.name
+            for command in saved.listed(session)
+            if text in (command.order.get("credential"), command.order.get("run_as_credential"))
+        ],
         "setting": runtime().settings.credential == text,
     }
 

@@ -261,6 +261,12 @@ def credential_kind(kind: str) -> str:
     return str(words.get(kind, kind))
 
 
+def validity(state: str) -> str:
+    """Returns the words for a certificate's time."""
+    words = {"expired": _("expired"), "not_yet": _("not valid yet"), "ends_soon": _("expires within a day")}
+    return str(words.get(state, state))
+
+
 def login_origin(origin: str) -> str:
     """Returns in words who says what a host is logged in to with."""
     if origin.startswith("group "):

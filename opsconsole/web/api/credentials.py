@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from opsconsole.accounts.permissions import Permission
 from opsconsole.credentials import service
-from opsconsole.credentials.kinds import Kind
+from opsconsole.credentials.kinds import Kind, Validity
 from opsconsole.credentials.models import Credential
 from opsconsole.inventory.resolver import InventoryResolver
 from opsconsole.secret import Secret
@@ -59,7 +59,8 @@ class TriedTargets(Body):
 
 
 class CredentialItem(Answer):
-    """One credential. `covers` is how many hosts of the inventory are in its scope now."""
+    """One credential. `covers` is how many hosts of the inventory are in its scope now; `validity` says that a
+    certificate is over, not valid yet or valid for less than a day."""
 
     name: str
     kind: str
@@ -67,6 +68,7 @@ class CredentialItem(Answer):
     scope: list[str]
     covers: int
     public: dict[str, Any]
+    validity: Validity | None
     notes: str | None
     version: int
     created_by: str
@@ -76,11 +78,13 @@ class CredentialItem(Answer):
 
 
 class NamedBy(Answer):
-    """Who names a credential: hosts (some of them, and their number), groups, the setting `credential`."""
+    """Who names a credential: hosts (some of them, and their number), groups, saved commands, the setting
+    `credential`."""
 
     hosts: list[str]
     host_count: int
     groups: list[str]
+    saved: list[str]
     setting: bool
 
 

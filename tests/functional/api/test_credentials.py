@@ -72,7 +72,7 @@ def test_a_credential_is_made_used_and_removed(admin: Program, operator: Program
     ]
     assert admin.patch("inventory/hosts/web1", {"credential": "cred:web"}).status_code == 200
     shown = operator.get("credentials/web").json
-    assert shown["named_by"] == {"hosts": ["web1"], "host_count": 1, "groups": [], "setting": False}
+    assert shown["named_by"] == {"hosts": ["web1"], "host_count": 1, "groups": [], "saved": [], "setting": False}
     tried = operator.post("credentials/web/test-scope", {"targets": "web1,db1,other"}).json
     assert tried == {"covered": "web1", "covered_count": 1, "outside": "db1,other", "outside_count": 2}
     plan = operator.post("plan", {"targets": "web1,web2", "command": "id"}).json
@@ -89,7 +89,10 @@ def test_a_credential_is_made_used_and_removed(admin: Program, operator: Program
     assert admin.patch("inventory/groups/web", {"credential": "cred:web"}).json["credential"] == "cred:web"
     plan = operator.post("plan", {"targets": "web2", "command": "id"}).json
     assert (plan["hosts"][0]["credential"], plan["hosts"][0]["credential_from"]) == ("credential web", "group web")
-    assert operator.get("credentials/web").json["named_by"]["groups"] == ["web"]
+    order = {"targets": "web1", "command": "id", "credential": "cred:web"}
+    assert operator.post("saved", {"name": "Look", "order": order}).status_code == 201
+    named = operator.get("credentials/web").json["named_by"]
+    assert (named["groups"], named["saved"]) == (["web"], ["Look"])
     assert admin.delete("credentials/web", headers={"If-Match": '"v7"'}).status_code == 409
     assert admin.delete("credentials/web", headers={"If-Match": '"v1"'}).status_code == 204
     assert operator.get("credentials/web").status_code == 404
