@@ -1,74 +1,18 @@
 """Live pages while much happens: a hundred viewers of five thousand hosts, and a web process that is killed."""
 
-import base64
-import json
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any
 
-import httpx
 import pytest
-from httpx_sse import EventSource
 
 from tests.faults.conftest import KEY
-from tests.functional.api.live import apply
 from tests.support.console import Console, until
+from tests.support.viewers import Viewer
 from tests.support.web_process import Web, running_web
 
 pytestmark = pytest.mark.slow
 MakeConsole = Callable[..., Console]
 _MOST_BYTES = 300_000
-
-
-@dataclass
-class Viewer:
-    """What one page would know of a job. It comes back with its ``Last-Event-ID`` as a browser does."""
-
-    url: str
-    token: str
-    job_id: int
-    out: str = ""
-    grid: str = ""
-    received: int = 0
-    connections: int = 0
-    done: bool = False
-    said: bytearray = field(default_factory=bytearray)
-    gaps: int = 0
-    _since: str = ""
-
-    def watch(self, seconds: float) -> None:
-        """Listens until the job is done, or for so long; a server that is away is asked again."""
-        over = time.monotonic() + seconds
-        with httpx.Client(headers={"Authorization": self.token}, timeout=30, trust_env=False) as client:
-            while not self.done and time.monotonic() < over:
-                try:
-                    self._listen(client)
-                except httpx.TransportError:
-                    time.sleep(0.2)
-
-    def _listen(self, client: httpx.Client) -> None:
-        address = f"{self.url}/api/v1/jobs/{self.job_id}/events?out={self.out}"
-        headers = {"Last-Event-ID": self._since} if self._since else {}
-        with client.stream("GET", address, headers=headers) as response:
-            assert response.status_code == httpx.codes.OK, response.read()
-            self.connections += 1
-            before = self.received
-            for event in EventSource(response).iter_sse():
-                self.received = before + response.num_bytes_downloaded
-                self._since = event.id or self._since
-                self._take(event.event, json.loads(event.data or "{}"))
-
-    def _take(self, name: str, data: dict[str, Any]) -> None:
-        self.done = self.done or name == "done"
-        if name in {"snapshot", "delta"}:
-            self.grid = apply(self.grid, data)
-        elif name == "out" and "s" in data:
-            assert data["off"] == len(self.said)
-            self.said += base64.b64decode(data["s"]) if data.get("b64") else data["s"].encode()
-        elif name == "out":
-            self.gaps += data["gap"]
 
 
 def viewer(web: Web, job_id: int, out: str = "") -> Viewer:
