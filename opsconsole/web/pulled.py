@@ -1,6 +1,5 @@
 """What came back from the hosts of a job, for pages and API alike: a list, one file, and a zip made on the fly."""
 
-import io
 import time
 import zipfile
 from collections.abc import Iterator
@@ -15,13 +14,13 @@ from opsconsole.audit.record import record
 from opsconsole.errors import NotFound
 from opsconsole.files.store import Store
 from opsconsole.jobs.models import HostRun, Job
+from opsconsole.web.archives import Names, Sent
 from opsconsole.web.auth import actor
 from opsconsole.web.unit_of_work import now, runtime, transaction
 
 _PIECE = 256 * 1024
 # Logs shrink to a tenth at this level already, and a higher one would hold up the web process.
 _LEVEL = 1
-_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_@")
 
 
 def store() -> Store:
@@ -66,48 +65,18 @@ def _hosts(session: Session, job: Job, kept: Store) -> list[tuple[int, str, str]
     """Returns index, name and folder of each host that gave files; no two folders are the same, in any case."""
     there = set(kept.pulled_hosts(job.id))
     rows = session.execute(select(HostRun.i, HostRun.host).where(HostRun.job_id == job.id).order_by(HostRun.i))
-    found, taken = [], set()
-    for i, host in rows:
-        if i not in there:
-            continue
-        folder = "".join(char if char in _SAFE else "_" for char in host).strip(".") or "host"
-        if folder.lower() in taken:
-            folder = f"{folder}-{i}"
-        taken.add(folder.lower())
-        found.append((i, host, folder))
-    return found
+    names = Names()
+    return [(i, host, names.of(host, i)) for i, host in rows if i in there]
 
 
-def note(job_id: int, **detail: Any) -> None:
-    """Keeps in the audit that somebody took files of a job."""
+def note(job_id: int, action: str = "job.files", /, **detail: Any) -> None:
+    """Keeps in the audit that somebody took files of a job, or its results."""
     with transaction() as session:
-        record(session, actor(), "job.files", now=now(), object=f"job/{job_id}", detail=detail)
-
-
-class _Sent(io.RawIOBase):
-    """What a zip is written to: bytes that wait to be sent. It cannot be gone back in."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._waiting: list[bytes] = []
-
-    def write(self, data: Any) -> int:
-        """Takes bytes."""
-        self._waiting.append(bytes(data))
-        return len(data)
-
-    def writable(self) -> bool:
-        """Says that it takes bytes."""
-        return True
-
-    def take(self) -> bytes:
-        """Returns what waits."""
-        data, self._waiting = b"".join(self._waiting), []
-        return data
+        record(session, actor(), action, now=now(), object=f"job/{job_id}", detail=detail)
 
 
 def _zipped(kept: Store, job_id: int, hosts: list[tuple[int, str, str]]) -> Iterator[bytes]:
-    sent = _Sent()
+    sent = Sent()
     with zipfile.ZipFile(sent, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as packed:
         for i, _, folder in hosts:
             for path, _ in kept.pulled_files(job_id, i):
@@ -115,7 +84,7 @@ def _zipped(kept: Store, job_id: int, hosts: list[tuple[int, str, str]]) -> Iter
     yield sent.take()
 
 
-def _packed(packed: zipfile.ZipFile, sent: _Sent, file: Path, name: str) -> Iterator[bytes]:
+def _packed(packed: zipfile.ZipFile, sent: Sent, file: Path, name: str) -> Iterator[bytes]:
     entry = zipfile.ZipInfo(name, time.localtime(file.stat().st_mtime)[:6])
     entry.compress_type = zipfile.ZIP_DEFLATED
     entry.external_attr = 0o600 << 16

@@ -91,6 +91,14 @@ class Searches:
             return search
 
 
+def found_places(session: Session, job: Job, *, find: str, re: bool, case: bool, found: str) -> set[int] | None:
+    """Returns the places of the hosts ``with`` or ``without`` a hit, ``None`` where nothing is looked for. Raises
+    ``Invalid`` for what cannot be searched for, ``Unavailable`` when that takes too long."""
+    if not find:
+        return None
+    return searches().places(session, job, Found(Wanted(find, regex=re, case=case), without=found == "without"))
+
+
 def within(seconds: float) -> GoOn:
     """Returns what says yes for so many seconds from now."""
     until = time.monotonic() + seconds

@@ -125,6 +125,18 @@ def test_search_finds_what_is_not_on_the_page(live: LiveServer, page: Page, play
     expect(page.locator("#hits")).to_have_text("1 of 1")
 
 
+def test_what_the_filters_show_is_exported(live: LiveServer, page: Page, play: Players) -> None:
+    job, workers = started(live, play)
+    workers.end(0, state=RunState.FAILED, exit_status=3, reason=Reason.EXIT_STATUS.value)
+    page.goto(f"{live.url}/jobs/{job}")
+    page.click(".chip[data-state=f]")
+    page.keyboard.press("e")
+    with page.expect_download() as download:
+        page.click("#export a >> text=Names of the hosts")
+    assert download.value.suggested_filename == f"job-{job}.txt"
+    assert download.value.path().read_text() == "web1\n"
+
+
 def test_a_line_has_an_address(live: LiveServer, page: Page, play: Players) -> None:
     job, workers = started(live, play)
     workers.write(0, b"".join(b"line %d\n" % n for n in range(1, 3001)))

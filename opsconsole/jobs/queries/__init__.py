@@ -10,6 +10,7 @@ from opsconsole.jobs.queries.host_rows import (
     hosts,
     invalid_query,
     offered_keys,
+    places_of,
     refused_by_key,
     run_row,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "links",
     "list_jobs",
     "offered_keys",
+    "places_of",
     "progress_of",
     "queue",
     "refused_by_key",

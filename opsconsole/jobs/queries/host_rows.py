@@ -58,6 +58,14 @@ def hosts(
     }
 
 
+def places_of(
+    session: Session, job: Job, *, states: str = "", q: str = "", places: Collection[int] | None = None
+) -> list[int]:
+    """Returns the places in the roster of the hosts that ``filters`` describes."""
+    conditions = filters(session, job, states=states, q=q, places=places)
+    return list(session.scalars(select(HostRun.i).where(*conditions).order_by(HostRun.i)))
+
+
 def filters(
     session: Session, job: Job, *, states: str = "", q: str = "", places: Collection[int] | None = None
 ) -> list[ColumnElement[bool]]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, f
 from opsconsole.accounts.permissions import Scope
 from opsconsole.jobs.finding import MAX_TEXT
 from opsconsole.jobs.similarity import Mode
+from opsconsole.web.exports import ExportFormat
 
 MAX_WAIT_SECONDS = 25
 HITS_OF_ONE = 100
@@ -376,7 +377,16 @@ class DeltaQuery(Question):
     wait: float = Field(0, ge=0, le=MAX_WAIT_SECONDS)
 
 
-class HostsQuery(Question):
+class FoundQuery(Question):
+    """Hosts by what they wrote; without ``find`` all."""
+
+    find: Text = Field("", max_length=MAX_TEXT, description="Only hosts with this in their output.")
+    re: bool = Field(False, description="`find` is a regular expression (RE2).")
+    case: bool = Field(False, description="Upper and lower case differ.")
+    found: Literal["with", "without"] = Field("with", description="`without`: only hosts that did not write it.")
+
+
+class HostsQuery(FoundQuery):
     """Which hosts of a job, in which order."""
 
     state: Letters = ""
@@ -384,6 +394,15 @@ class HostsQuery(Question):
     q: Text = Field("", max_length=320)
     limit: int = Field(200, ge=1, le=1000)
     cursor: Text | None = Field(None, max_length=200)
+
+
+class ExportQuery(FoundQuery):
+    """What to export of which hosts of a job."""
+
+    format: ExportFormat = ExportFormat.JSON
+    state: Letters = ""
+    q: Text = Field("", max_length=320, description="Part of a host name, or a range or pattern: `web[18-20]`.")
+    fold: bool = Field(False, description="`hosts` as one expression with ranges.")
 
 
 class SearchQuery(Question):

@@ -9,8 +9,11 @@ from opsconsole.web.api import history_replies, questions, replies, step_replies
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.api.paths import HOST, JOB
 from opsconsole.web.auth import actor, requires
+from opsconsole.web.exports import SUFFIXES, TYPES, Export
+from opsconsole.web.pulled import note
+from opsconsole.web.searches import found_places
 from opsconsole.web.sse import streams
-from opsconsole.web.unit_of_work import read
+from opsconsole.web.unit_of_work import now, read, runtime
 
 blueprint = Blueprint("results", __name__)
 _TAGS = ("results",)
@@ -66,8 +69,26 @@ def hosts(job_id: int, query: questions.HostsQuery) -> Response:
             q=query.q,
             limit=query.limit,
             cursor=query.cursor,
+            places=found_places(session, job, find=query.find, re=query.re, case=query.case, found=query.found),
         )
     return jsonify(page)
+
+
+@blueprint.get(f"{JOB}/export")
+@requires(Permission.VIEW)
+@spec.validate(resp=answers(HTTP_200=(None, "The file."), also=(404,)), tags=_TAGS, operation_id="export_job")
+def export(job_id: int, query: questions.ExportQuery) -> Response:
+    """Export what came of a job as a file: the rows of its hosts, their names, or an archive with what they wrote."""
+    with read() as session:
+        job = queries.get_job(session, job_id, actor())
+        searched = found_places(session, job, find=query.find, re=query.re, case=query.case, found=query.found)
+        places = queries.places_of(session, job, states=query.state, q=query.q, places=searched)
+        made = Export(runtime().database, job_id, queries.status(session, job, now=now()), places, now())
+    note(job_id, "job.export", format=query.format.value, hosts=len(places))
+    # It goes out as it is made: a download may be larger than the memory.
+    response = Response(made.written(query.format, folded=query.fold), mimetype=TYPES[query.format])
+    response.headers["Content-Disposition"] = f'attachment; filename="job-{job_id}.{SUFFIXES[query.format]}"'
+    return response
 
 
 @blueprint.get(HOST)

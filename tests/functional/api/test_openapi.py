@@ -134,6 +134,7 @@ def test_real_answers_are_as_described(
     tag = operator.get("jobs/1").headers["ETag"]
     check(operator.get("jobs/1", headers={"If-None-Match": tag}), "job_status")
     check(operator.get("jobs/1/hosts/0/raw"), "job_raw_output")
+    check(operator.get("jobs/1/export?format=csv"), "export_job")
     check(operator.get("jobs/1/hosts/0/raw", headers={"Range": "bytes=0-1"}), "job_raw_output")
     check(operator.get("jobs/1/events", buffered=False), "job_events")
     check(operator.get("events", buffered=False), "all_events")

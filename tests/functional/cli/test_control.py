@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -248,6 +249,19 @@ def test_search_prints_lines_numbers_or_hosts(console: FakeConsole, call: Call) 
     assert call("search", "7", "error", "-L").stdout == "web1\nweb3\n"
     console.story.answers["jobs/7/search"] = found | {"with": 0, "lines": 0, "totals": [], "rows": [], "next": None}
     assert call("search", "7", "error").exit_code == 1
+
+
+def test_export_writes_whole_files_alone(console: FakeConsole, call: Call, tmp_path: Path) -> None:
+    console.story.answers = {"jobs/7/export": {"hosts": []}}
+    assert json.loads(call("export", "7", "--state", "f", "--find", "x", "-E").stdout) == {"hosts": []}
+    asked = console.to("GET", "jobs/7/export")[0].query
+    assert asked == {"format": "json", "state": "f", "find": "x", "re": "True"}
+    into = tmp_path / "job.json"
+    assert call("export", "7", "-o", str(into)).exit_code == 0
+    assert json.loads(into.read_text()) == {"hosts": []}
+    console.story.faults = {("GET", "jobs/7/export"): [(503, {"detail": "Not now.", "code": "search_unfinished"})]}
+    assert call("export", "7", "-o", str(tmp_path / "none")).exit_code == 5
+    assert [file.name for file in tmp_path.iterdir()] == ["job.json"]
 
 
 def test_a_console_that_goes_away_leaves_the_way_back(

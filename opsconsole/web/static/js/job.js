@@ -378,6 +378,13 @@ function rerunCount() {
   byId("rerun-all").checked = sum === view.job.targets.count;
 }
 
+// What is exported is what the filters show.
+byId("export")?.addEventListener("toggle", () => {
+  for (const link of byId("export").querySelectorAll("a")) {
+    link.search = String(new URLSearchParams({ format: new URLSearchParams(link.search).get("format") ?? "", state: filter, q: query() }));
+  }
+});
+
 const perKey = Object.fromEntries([...LETTERS].map((letter, at) => [String((at + 1) % 10), () => setFilter(letter, false)]));
 keys({
   ...perKey,
@@ -393,6 +400,7 @@ keys({
   "g g": () => tab("groups"),
   "g d": () => tab("details"),
   x: () => choice.toggle(chosen),
+  e: () => byId("export")?.toggleAttribute("open"),
   r: () => byId("rerun")?.toggleAttribute("open"),
 });
 
