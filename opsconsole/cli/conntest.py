@@ -9,6 +9,7 @@ import click
 from opsconsole.cli.client import Body, open_client
 from opsconsole.cli.edge import edge
 from opsconsole.cli.exit_codes import ExitCode
+from opsconsole.cli.hosts import counted
 from opsconsole.cli.terminal import harmless
 from opsconsole.settings import Settings
 
@@ -48,7 +49,10 @@ def test(expression: str, *, exclude: str, as_json: bool, **options: str | None)
             time.sleep(_POLL_SECONDS)
             told = client.get(f"tests/{told['test']}")
     if not as_json:
-        click.echo(f"{told['count'] - told['failed']} of {told['count']} hosts can be used.", err=True)
+        click.echo(
+            f"{told['count'] - told['failed']} of {counted(told['count'])} can be used.",
+            err=True,
+        )
     return ExitCode.UNREACHED if told["failed"] else ExitCode.OK
 
 

@@ -9,7 +9,7 @@ import click
 from opsconsole.cli.client import Body, ConsoleClient, open_client
 from opsconsole.cli.edge import edge
 from opsconsole.cli.exit_codes import ExitCode
-from opsconsole.cli.hosts import confirmed
+from opsconsole.cli.hosts import confirmed, counted
 from opsconsole.cli.terminal import harmless
 from opsconsole.errors import NotFound
 from opsconsole.settings import Settings
@@ -46,7 +46,7 @@ def show(name: str, *, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(group))
         return ExitCode.OK
-    click.echo(f"{group['total']} hosts in all, {len(group['hosts'])} of its own")
+    click.echo(f"{counted(group['total'])} in all, {len(group['hosts'])} of its own")
     said = {"credential": "credential", "jump": "jump hosts", "profile": "algorithms", "host_key_policy": "host keys"}
     for field, words in said.items():
         if group[field]:

@@ -126,7 +126,7 @@ def remove(expression: str, *, yes: bool) -> int:
     """Take the hosts of EXPRESSION out of the inventory. Jobs keep their names and output."""
     with open_client(Settings.load()) as client:
         found = client.get("inventory/hosts", expression=expression, limit=1)
-        if not yes and not confirmed(f"Remove {found['total']} hosts from the inventory?"):
+        if not yes and not confirmed(f"Remove {counted(found['total'])} from the inventory?"):
             return ExitCode.REFUSED
         return _changed(client.post("inventory/hosts/change", {"expression": expression, "remove": True}), "removed")
 
@@ -173,6 +173,11 @@ def tags_of(words: Sequence[str]) -> dict[str, str]:
     return {key: value for key, _, value in pairs}
 
 
+def counted(hosts: int) -> str:
+    """Returns ``1 host`` or ``12 hosts``."""
+    return "1 host" if hosts == 1 else f"{hosts} hosts"
+
+
 def confirmed(question: str) -> bool:
     """Returns whether the person agrees; without a terminal nobody can, and that is said."""
     if not sys.stdin.isatty():
@@ -194,7 +199,7 @@ def _values(options: dict[str, Any]) -> Body:
 
 def _changed(answer: Body, what: str = "changed") -> int:
     count = int(answer["changed"])
-    click.echo(f"1 host {what}." if count == 1 else f"{count} hosts {what}.")
+    click.echo(f"{counted(count)} {what}.")
     return ExitCode.OK
 
 

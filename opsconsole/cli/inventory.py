@@ -12,7 +12,7 @@ import click
 from opsconsole.cli.client import Body, ConsoleClient, open_client
 from opsconsole.cli.edge import edge
 from opsconsole.cli.exit_codes import ExitCode
-from opsconsole.cli.hosts import confirmed
+from opsconsole.cli.hosts import confirmed, counted
 from opsconsole.cli.terminal import harmless
 from opsconsole.errors import Invalid
 from opsconsole.inventory.formats import AUTO, EXPORTS, IMPORTS, ExportFormat
@@ -126,7 +126,7 @@ def refresh(name: str) -> int:
     """Ask the source NAME now."""
     with open_client(Settings.load()) as client:
         source = client.post(f"inventory/sources/{name}/refresh", {})
-    click.echo(f"{source['host_count']} hosts.")
+    click.echo(f"{counted(source['host_count'])}.")
     return ExitCode.OK
 
 

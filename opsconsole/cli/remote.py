@@ -118,7 +118,7 @@ def resolve(command: tuple[str, ...], *, as_json: bool, **options: Any) -> int:
     if as_json:
         click.echo(json.dumps(preview))
         return ExitCode.OK
-    click.echo(f"{preview['count']} hosts: {preview['folded']}")
+    click.echo(f"{'1 host' if preview['count'] == 1 else str(preview['count']) + ' hosts'}: {preview['folded']}")
     if preview["excluded_count"]:
         click.echo(f"left out: {preview['excluded_count']}: {preview.get('excluded', '')}")
     if preview["lines"] > 1:

@@ -36,7 +36,8 @@ class HostChange(Body):
 
     name: Name | None = Field(None, description="Another name for it.")
     address: Name | None = Field(None, description="Dialled instead of the name.")
-    port: int | None = Field(None, ge=1, le=65535)
+    # Judged by the inventory's own rule, whose words name the field and the range.
+    port: int | None = Field(None, json_schema_extra={"minimum": 1, "maximum": 65535})
     user: Text | None = Field(None, max_length=64)
     credential: Text | None = Field(
         None, description="A key file of the settings by its name, or `cred:<name>`, a stored one.", max_length=64
