@@ -174,14 +174,23 @@ class What:
         return What(cwd=self.cwd, umask=self.umask, env=self.env)
 
 
+_NO_STEPS_OF_FILES = (
+    "Files have no check and no verify: a push leaves alone what is there already and compares what arrived by itself. "
+    "What is to be run before or after it is a job of its own."
+)
+
+
 def _carrying_faults(what: What) -> Iterator[FieldError]:
     if not what.carries:
         if what.make_folders:
             yield FieldError("make_folders", "It goes with files to push, and with them only.")
         return
-    for name in ("interpreter", "args", "stdin", "cwd", "umask", "env", "raw", "check", "verify"):
+    for name in ("interpreter", "args", "stdin", "cwd", "umask", "env", "raw"):
         if getattr(what, name):
             yield FieldError(name, "It goes with a command; a job either runs one or carries files.")
+    for name in ("check", "verify"):
+        if getattr(what, name):
+            yield FieldError(name, _NO_STEPS_OF_FILES)
 
 
 def _interpreter_faults(text: str | None) -> list[FieldError]:

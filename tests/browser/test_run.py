@@ -2,17 +2,21 @@
 
 import shlex
 from collections.abc import Callable
+from contextlib import closing
 
 from playwright.sync_api import Page, expect
 
 from opsconsole.accounts.permissions import Role
 from opsconsole.inventory.groups import set_group
 from opsconsole.jobs.launch import Order
+from opsconsole.jobs.ledger import Outcome
 from opsconsole.jobs.models import Job, WorkerProcess
-from opsconsole.jobs.states import Reason
+from opsconsole.jobs.states import Reason, RunState
+from opsconsole.settings import Settings
 from tests.browser.conftest import Watch
 from tests.functional.api.play import Play
-from tests.support.clock import START
+from tests.support.clock import START, FakeClock
+from tests.support.desk import Desk
 from tests.support.factories import make_host
 from tests.support.liveserver import LiveServer
 
@@ -265,6 +269,38 @@ def test_without_script_the_table_is_filtered_by_links(live: LiveServer, new_pag
     expect(page.locator("#hosts-table a.hrow:not(.head)")).to_have_count(3)
     page.click("#hosts-table a.hrow:has-text('web2')")
     expect(page.locator(".oh h2")).to_have_text("web2")
+
+
+def test_an_order_with_steps_is_given_and_followed_step_by_step(
+    live: LiveServer, page: Page, settings: Settings
+) -> None:
+    page.fill("#targets", "web[1-3]")
+    page.fill("#command", "echo act")
+    page.click("summary:has-text('Check before it, verify after it')")
+    page.fill("#check", "test -e /srv/app || exit 77")
+    page.fill("#verify", "systemctl is-active app")
+    page.select_option("#step_barrier", "wave")
+    expect(page.locator("#go-label")).to_have_text("Run on 3 hosts")
+    page.click("#go")
+    page.wait_for_url(f"{live.url}/jobs/1")
+    strip = page.locator("#step-list li")
+    expect(strip).to_have_count(3)
+    with closing(Desk(settings, live.database, FakeClock())) as desk:
+        hand = desk.hand()
+        for place, (step, left) in enumerate((("Check", 3), ("Command", 2), ("Verify", 2))):
+            claims = [hand.start(*message) for message in [*desk.post.collect(), *desk.sweep()]]
+            assert len(claims) == left
+            expect(strip.nth(place)).to_have_class("now")
+            expect(strip.nth(place)).to_contain_text(f"{step} {left} ")
+            for claim in claims:
+                following = claim.start.next_step
+                state = RunState.SUCCEEDED if following is None else RunState.PENDING
+                outcome = Outcome(state, exit_status=0, duration_ms=5, next_step=following)
+                # The check of one host finds nothing to do: it goes no further.
+                idle = Outcome(RunState.SUCCEEDED, Reason.NOTHING_TO_DO, exit_status=77, duration_ms=5)
+                hand.finish(claim, idle if (place, claim.i) == (0, 2) else outcome, b"said\n")
+    expect(page.locator("#pill")).to_have_text("Succeeded")
+    expect(page.locator("#step-list li.now")).to_have_count(0)
 
 
 def test_the_chosen_theme_is_there_before_the_first_paint(live: LiveServer, page: Page) -> None:

@@ -123,6 +123,7 @@ def test_an_order_of_files_says_so_everywhere(operator: Program, runtime: Runtim
         ({**push(), "pull": ["/etc"]}, "pull"),
         ({**push(), "command": "uptime"}, "command"),
         ({**push(), "stdin": "x"}, "stdin"),
+        ({**push(), "check": "true"}, "check"),
         ({**push(), "durable": True}, "durable"),
         ({**push(), "executor": "simulate"}, "push"),
         ({"command": "uptime", "make_folders": True}, "make_folders"),
