@@ -24,12 +24,15 @@ _KEEP = timedelta(days=1)
 _log = logging.getLogger(__name__)
 
 
-def issue_login_link(session: Session, user: User, *, now: datetime) -> str:
-    """Returns a fresh code such as ``4F9K-22QX-7HWM-03TC`` that signs ``user`` in once within ten minutes."""
+def issue_login_link(session: Session, user: User, *, now: datetime, actor: Actor | None = None) -> str:
+    """Returns a fresh code such as ``4F9K-22QX-7HWM-03TC`` that signs ``user`` in once within ten minutes.
+
+    ``actor`` is ``None`` when it is made at the console's machine.
+    """
     session.execute(delete(LoginLink).where(LoginLink.expires_at < now - _KEEP))
     code = "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
     session.add(LoginLink(code_hash=_hash(code), user_id=user.id, expires_at=now + VALID_FOR))
-    record(session, None, "login_link.issued", now=now, object=f"user:{user.name}")
+    record(session, actor, "login_link.issued", now=now, object=f"user:{user.name}")
     return "-".join(code[start : start + 4] for start in range(0, _LENGTH, 4))
 
 

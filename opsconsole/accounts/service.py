@@ -11,13 +11,14 @@ from opsconsole.accounts.links import issue_login_link, redeem_login_link
 from opsconsole.accounts.models import User
 from opsconsole.accounts.permissions import Actor, Role
 from opsconsole.accounts.sessions import close_session, close_sessions, open_session, session_actor
-from opsconsole.accounts.tokens import issue_token, list_tokens, revoke_token, token_actor
+from opsconsole.accounts.tokens import issue_token, list_tokens, live_tokens, revoke_token, token_actor
 from opsconsole.audit.record import Stranger, record
 from opsconsole.db.database import Database
 from opsconsole.errors import Conflict, FieldError, Invalid, NotAuthenticated, NotFound
 from opsconsole.secret import Secret
 
 __all__ = [
+    "change_role",
     "close_session",
     "close_sessions",
     "create_user",
@@ -25,11 +26,13 @@ __all__ = [
     "enable_user",
     "find_user",
     "first_admin",
+    "get_user",
     "has_password",
     "issue_login_link",
     "issue_token",
     "list_tokens",
     "list_users",
+    "live_tokens",
     "open_session",
     "redeem_login_link",
     "revoke_token",
@@ -140,15 +143,33 @@ def set_password(
     record(session, actor, "password.changed", now=now, object=f"user:{user.name}")
 
 
+def get_user(session: Session, name: str) -> User:
+    """Returns the person called ``name``, disabled or not. Raises ``NotFound``."""
+    user = find_user(session, name)
+    if user is None:
+        raise NotFound("There is nobody of that name.", code="user_not_found")
+    return user
+
+
+def change_role(session: Session, user: User, role: Role, *, actor: Actor | None, now: datetime) -> None:
+    """Gives ``user`` another role, at once for sessions and tokens too.
+
+    Raises ``Conflict`` for the last administrator.
+    """
+    if role == user.role:
+        return
+    _require_another_admin(session, user, "The last administrator keeps that role.")
+    detail = {"from": user.role, "role": role.value}
+    user.role = role.value
+    record(session, actor, "user.role_changed", now=now, object=f"user:{user.name}", detail=detail)
+
+
 def disable_user(session: Session, user: User, *, actor: Actor | None, now: datetime) -> None:
     """Shuts ``user`` out: sessions end, tokens and links fail, and what is queued for them does not start.
 
     Raises ``Conflict`` for the last administrator.
     """
-    others = select(func.count()).select_from(User)
-    others = others.where(User.role == Role.ADMIN, User.disabled_at.is_(None), User.id != user.id)
-    if user.role == Role.ADMIN and not session.scalar(others):
-        raise Conflict("The last administrator cannot be disabled.", code="last_admin")
+    _require_another_admin(session, user, "The last administrator cannot be disabled.")
     user.disabled_at = now
     close_sessions(session, user)
     record(session, actor, "user.disabled", now=now, object=f"user:{user.name}")
@@ -158,6 +179,13 @@ def enable_user(session: Session, user: User, *, actor: Actor | None, now: datet
     """Lets a disabled ``user`` in again; they sign in anew."""
     user.disabled_at = None
     record(session, actor, "user.enabled", now=now, object=f"user:{user.name}")
+
+
+def _require_another_admin(session: Session, user: User, otherwise: str) -> None:
+    others = select(func.count()).select_from(User)
+    others = others.where(User.role == Role.ADMIN, User.disabled_at.is_(None), User.id != user.id)
+    if user.role == Role.ADMIN and user.disabled_at is None and not session.scalar(others):
+        raise Conflict(otherwise, code="last_admin")
 
 
 def _signed_in(session: Session, user: User, password: Secret, *, address: str | None, now: datetime) -> None:

@@ -101,6 +101,16 @@ def list_tokens(session: Session, user_id: int) -> list[ApiToken]:
     return list(session.scalars(statement.order_by(ApiToken.created_at.desc(), ApiToken.id)))
 
 
+def live_tokens(session: Session, *, now: datetime) -> dict[int, list[ApiToken]]:
+    """Returns the tokens that open something, by the number of their owner, newest first."""
+    statement = select(ApiToken).where(ApiToken.revoked_at.is_(None))
+    found: dict[int, list[ApiToken]] = {}
+    for token in session.scalars(statement.order_by(ApiToken.created_at.desc(), ApiToken.id)):
+        if token.expires_at is None or token.expires_at > now:
+            found.setdefault(token.user_id, []).append(token)
+    return found
+
+
 def _find(session: Session, text: str) -> ApiToken | None:
     identifier, _, secret = text.strip().removeprefix(_PREFIX).partition("_")
     if not text.strip().startswith(_PREFIX) or not secret:

@@ -57,6 +57,7 @@ _SECTIONS = {
         "doctor": "opsconsole.cli.local:doctor",
         "create-admin": "opsconsole.cli.people:create_admin",
         "login-link": "opsconsole.cli.people:login_link",
+        "users": "opsconsole.cli.users:users",
         "token": "opsconsole.cli.tokens:token",
         "web": "opsconsole.cli.local:web",
         "worker": "opsconsole.cli.local:worker",

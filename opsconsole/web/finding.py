@@ -105,6 +105,7 @@ def _places() -> list[tuple[str, str, Permission]]:
         ("files", gettext("Files"), Permission.RUN),
         ("workers", gettext("Workers"), Permission.VIEW),
         ("audit", gettext("Audit"), Permission.VIEW_AUDIT),
+        ("users", gettext("People"), Permission.ADMINISTER),
         ("me", gettext("Password and tokens"), Permission.VIEW),
         ("keyboard", gettext("Keyboard"), Permission.VIEW),
         ("stop", gettext("Emergency stop"), Permission.STOP_ALL),

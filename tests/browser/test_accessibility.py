@@ -54,6 +54,7 @@ PAGES = {
     "pages.search": ["/search", "/search?q=web1", "/search?q=nothing+of+the+kind"],
     "pages.short_link": ["/j/1.web2"],
     "pages.stop": ["/stop"],
+    "pages.users": ["/users"],
     "pages.workers": ["/workers"],
 }  # fmt: skip
 # Parts that other pages take in, and a download.

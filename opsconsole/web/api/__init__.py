@@ -23,6 +23,7 @@ from opsconsole.web.api import (
     saved,
     search,
     tokens,
+    users,
 )
 from opsconsole.web.api.openapi import document, require_json
 from opsconsole.web.auth import requires
@@ -46,6 +47,7 @@ _FEATURES = (
     saved,
     files,
     audit,
+    users,
 )
 
 

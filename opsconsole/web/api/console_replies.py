@@ -122,6 +122,31 @@ class Workers(Answer):
     list: list[Worker]
 
 
+class User(Answer):
+    """Somebody who may use the console; `tokens` counts those that open something."""
+
+    name: str
+    role: Literal["viewer", "operator", "approver", "admin"]
+    has_password: bool
+    disabled_at: datetime | None
+    created_at: datetime
+    tokens: int
+
+
+class Users(Answer):
+    """Everybody, by name."""
+
+    users: list[User]
+
+
+class LoginLink(Answer):
+    """A link that signs somebody in once; shown this once."""
+
+    name: str
+    url: str
+    expires_at: datetime
+
+
 class Token(Answer):
     """A token, without its secret."""
 

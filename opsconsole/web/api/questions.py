@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from opsconsole.accounts.permissions import Scope
+from opsconsole.accounts.permissions import Role, Scope
 from opsconsole.jobs.finding import MAX_TEXT
 from opsconsole.jobs.similarity import Mode
 from opsconsole.web.exports import ExportFormat
@@ -284,6 +284,20 @@ class NewToken(Body):
     name: Text = Field(max_length=100)
     scope: Scope = Scope.RUN
     expires_in_days: int | None = Field(90, ge=1, le=3650, description="`null` means it never expires by itself.")
+
+
+class NewUser(Body):
+    """Somebody to add."""
+
+    name: Text = Field(max_length=150)
+    role: Role
+
+
+class ChangedUser(Body):
+    """What is to change about somebody."""
+
+    role: Role | None = None
+    disabled: bool | None = None
 
 
 class HostKeyName(Body):

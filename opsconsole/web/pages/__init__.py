@@ -28,6 +28,7 @@ from opsconsole.web.pages import (
     run,
     saved,
     session,
+    users,
     workers,
 )
 from opsconsole.web.unit_of_work import read, runtime
@@ -52,6 +53,7 @@ __all__ = [
     "run",
     "saved",
     "session",
+    "users",
     "workers",
 ]
 

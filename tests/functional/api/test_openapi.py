@@ -166,6 +166,12 @@ def test_real_answers_are_as_described(
     made = admin.post("/api/v1/tokens", {"name": "ci"})
     check(made, "make_token")
     check(admin.get("/api/v1/tokens"), "list_tokens")
+    for _ in range(2):
+        check(admin.post("/api/v1/users", {"name": "new", "role": "viewer"}), "add_user")
+    check(admin.get("/api/v1/users"), "list_users")
+    check(admin.post("/api/v1/users/new/login-link"), "make_login_link")
+    changed = {"headers": {"X-CSRFToken": admin.form_token}, "json": {"disabled": True}}
+    check(admin.client.patch("/api/v1/users/new", **changed), "change_user")
     headers = {"X-CSRFToken": admin.form_token}
     check(admin.client.delete(f"/api/v1/tokens/{made.json['id']}", headers=headers), "revoke_token")
     check(admin.client.delete("/api/v1/host-keys/authorities/1", headers=headers), "remove_authority")
