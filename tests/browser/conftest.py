@@ -93,7 +93,7 @@ def new_page(browser: Browser, live: LiveServer, watch: Watch) -> Iterator[Calla
         name: str | None = "admin", role: Role = Role.ADMIN, *, javascript: bool = True, width: int = 1440, **more: Any
     ) -> Page:
         size: Any = {"width": width, "height": 900}
-        context = browser.new_context(java_script_enabled=javascript, viewport=size, locale="en-US", **more)
+        context = browser.new_context(java_script_enabled=javascript, viewport=size, **{"locale": "en-US", **more})
         contexts.append(context)
         context.add_init_script(_TELL_REFUSALS)
         page = context.new_page()
