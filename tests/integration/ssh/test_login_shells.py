@@ -23,7 +23,7 @@ _MEANS_THE_SAME = "\n".join(  # noqa: FLY002 - one thought a line that some logi
         "exit 7",
     )
 )
-_SAID = "opsc 4\na!b!!c\nit's\nback\\\\slash\n$HOME `id`\nä€\n*no-such-file*\n{a,b}\n~nobody-there\n"
+_SAID = "opsc 0\na!b!!c\nit's\nback\\\\slash\n$HOME `id`\nä€\n*no-such-file*\n{a,b}\n~nobody-there\n"
 
 
 @pytest.fixture(scope="module")
