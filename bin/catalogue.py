@@ -68,7 +68,7 @@ def said_by(script: str) -> Iterator[Id]:
     tokens = list(tokenize(script))
     for at, token in enumerate(tokens):
         if token.type == "template_string":
-            for inner in _filled_in(token.value):
+            for inner in filled_in(token.value):
                 yield from said_by(inner)
         elif token.type == "name" and token.value in _SCRIPT_FUNCTIONS and _is_call(tokens, at):
             arguments = list(_arguments(tokens, at + 2))
@@ -104,7 +104,7 @@ def _literal(argument: Sequence[Token]) -> str | None:
     return str(ast.literal_eval(argument[0].value))
 
 
-def _filled_in(template: str) -> Iterator[str]:
+def filled_in(template: str) -> Iterator[str]:
     """Yields the expressions of a template literal, ``${...}``."""
     for start in re.finditer(r"\$\{", template):
         depth = 1

@@ -100,15 +100,15 @@ def duration(ms: float | None) -> str:
         return ""
     whole = int(ms)
     if whole < 100:
-        return f"{whole} ms"
+        return str(_("%(n)s ms", n=whole))
     if whole < 10_000:
-        return f"{whole // 10 / 100:g} s"
+        return str(_("%(n)s s", n=f"{whole // 10 / 100:g}"))
     if whole < 60_000:
-        return f"{whole // 100 / 10:g} s"
+        return str(_("%(n)s s", n=f"{whole // 100 / 10:g}"))
     minutes, rest = divmod(whole // 1000, 60)
     if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
+        return str(_("%(min)s min %(s)s s", min=minutes, s=f"{rest:02d}"))
+    return str(_("%(h)s h %(min)s min", h=minutes // 60, min=f"{minutes % 60:02d}"))
 
 
 def size(count: int) -> str:
@@ -171,6 +171,12 @@ def outcome(row: Mapping[str, Any]) -> tuple[str, str]:
     if row.get("reason") and letter in "uklx":
         return style, str(row["reason"]).replace("_", " ")
     return "", ""
+
+
+def role_word(role: str) -> str:
+    """Returns what a role is called."""
+    words = {"viewer": _("viewer"), "operator": _("operator"), "approver": _("approver"), "admin": _("administrator")}
+    return str(words.get(role, role))
 
 
 def group_modes() -> list[tuple[str, str]]:

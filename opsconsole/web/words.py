@@ -308,14 +308,16 @@ def _pause_between(options: Mapping[str, Any]) -> str:
     if not options["waves"] or not (options["wave_pause"] or options["wave_jitter"]):
         return ""
     more = _(" and up to %(time)s more", time=_time(options["wave_jitter"])) if options["wave_jitter"] else ""
-    return (_time(options["wave_pause"]) or "0 s") + more
+    return (_time(options["wave_pause"]) or duration(0)) + more
 
 
 def _retries(options: Mapping[str, Any]) -> str:
     if not options["retries"]:
         return ""
     return _(
-        "%(n)s, the first after %(time)s", n=number(options["retries"]), time=_time(options["retry_pause"]) or "0 s"
+        "%(n)s, the first after %(time)s",
+        n=number(options["retries"]),
+        time=_time(options["retry_pause"]) or duration(0),
     )
 
 

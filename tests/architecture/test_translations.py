@@ -1,12 +1,15 @@
 """Every text has its translation, and no text a person reads is written past the catalogues."""
 
 import importlib.util
+import re
 import sys
+from html.parser import HTMLParser
 
 import pytest
+from jinja2 import Environment, nodes
 
 from opsconsole.web.languages import ENGLISH, FOLDER, LANGUAGES
-from tests.architecture.project import ROOT
+from tests.architecture.project import ROOT, files, relative
 
 _SPEC = importlib.util.spec_from_file_location("opsconsole_bin_catalogue", ROOT / "bin" / "catalogue.py")
 assert _SPEC is not None
@@ -41,3 +44,124 @@ def test_a_translation_keeps_its_placeholders() -> None:
     assert catalogue.faults(filled) == []
     next(one for one in filled if one.id).string = "{n}"
     assert catalogue.faults(filled) == ["other placeholders: {n} of {all} -> {n}"]
+
+
+# Names, examples and units: what reads the same in every language.
+NAMES = {
+    "opsconsole", "UTC", "cred:", "SHA-256", "live", "ms", "dc", "web prod", "web db", "dc=eu role=web", "dc=eu -old",
+    "@web & @dc:eu", "web[01-20]", "web[01-20],db1", "*.example.com", "ssh-ed25519 AAAA…", "/etc/motd", "user:group",
+    "/var/log/nginx/*.log", "--all 'two words'", "web[01-20] @web dc=eu\nroot@db1:2222 10.0.0.7",
+}  # fmt: skip
+SHOWN = {"title", "aria-label", "placeholder", "alt", "label", "data-label", "data-empty", "data-note"}
+UNSAID = {"script", "style", "code", "kbd", "pre"}
+VOID = {"br", "col", "hr", "img", "input", "link", "meta"}
+WORD = re.compile(r"[A-Za-z]{2,}")
+
+
+class Shown(HTMLParser):
+    """Gathers what a page shows: texts, and the attributes that are read or read out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside: list[str] = []
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.inside.append(tag)
+        self.found += [value for name, value in attrs if name in SHOWN and value]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self.inside:
+            while self.inside.pop() != tag:
+                pass
+
+    def handle_data(self, data: str) -> None:
+        if not UNSAID.intersection(self.inside):
+            self.found.append(data)
+
+
+def constants(node: nodes.Node) -> list[str]:
+    """Returns the strings that an expression may come to; those given to a function or a filter are not among them."""
+    if isinstance(node, nodes.Const):
+        return [node.value] if isinstance(node.value, str) else []
+    parts: list[nodes.Node | None] = []
+    if isinstance(node, nodes.CondExpr):
+        parts = [node.expr1, node.expr2]
+    elif isinstance(node, nodes.BinExpr):
+        parts = [node.left, node.right]
+    elif isinstance(node, nodes.Concat):
+        parts = list(node.nodes)
+    return [text for part in parts if part is not None for text in constants(part)]
+
+
+def unfolded(body: list[nodes.Node], holes: list[list[str]]) -> str:
+    """Returns the markup of a template with every branch in it; an expression becomes a hole with its number."""
+    text = ""
+    for node in body:
+        for branch in ("body", "elif_", "else_"):
+            inner = getattr(node, branch, None)
+            text += unfolded(inner, holes) if isinstance(inner, list) else ""
+        for part in node.nodes if isinstance(node, nodes.Output) else []:
+            if isinstance(part, nodes.TemplateData):
+                text += part.data
+            else:
+                text += f"\ue000{len(holes)}\ue001"
+                holes.append(constants(part))
+    return text
+
+
+def unsaid(template: str) -> list[str]:
+    """Returns the texts that a template shows without asking the catalogue."""
+    holes: list[list[str]] = []
+    parsed = Environment(autoescape=True, extensions=["jinja2.ext.i18n", "jinja2.ext.do"]).parse(template)
+    reader = Shown()
+    reader.feed(unfolded(parsed.body, holes))
+    texts: list[str] = []
+    for shown in reader.found:
+        texts += [text for hole in re.findall("\ue000(\\d+)\ue001", shown) for text in holes[int(hole)]]
+        texts.append(re.sub("\ue000\\d+\ue001", " ", shown).strip(" \n·#"))
+    return [text for text in texts if WORD.search(text) and text not in NAMES]
+
+
+@pytest.mark.parametrize("name", [relative(path) for path in files("templates", suffix=".html")])
+def test_a_template_shows_no_text_past_the_catalogue(name: str) -> None:
+    assert unsaid((ROOT / name).read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "<p>Nothing ran.</p>",
+        '<button title="Stop it">x</button>',
+        "<p>{% if a %}{{ b }} hosts{% endif %}</p>",
+        '<p>{{ "yes" if a else _("no") }}</p>',
+        '<p>{{ name or "nobody" }}</p>',
+    ],
+)
+def test_text_past_the_catalogue_is_found(planted: str) -> None:
+    assert unsaid(planted)
+
+
+# What a script shows: the value of such a property or attribute, a label's default.
+SHOWS = re.compile(
+    r"(?:\btext|\btitle|\bplaceholder|\blabel|\"aria-label\"|\.textContent|\.title|\.ariaLabel)\s*[:=]\s*"
+    r"(?:[^\"`',;{}()]*\?\s*)?(\"[^\"]*\"|`[^`]*`)"
+)
+CALL = re.compile(r"(?<![.\w])(?:t|mark)\(\s*(?:[^()\"`]*\?\s*)?\"((?:[^\"\\]|\\.)*)\"")
+
+
+def without_values(template: str) -> str:
+    """Returns the text of a template literal around its expressions; one that is cut off ends it."""
+    for value in catalogue.filled_in(template):
+        template = template.replace("${" + value + "}", " ")
+    return template.partition("${")[0]
+
+
+@pytest.mark.parametrize("name", [relative(path) for path in files("opsconsole/web/static", suffix=".js")])
+def test_a_script_shows_no_text_past_the_catalogue(name: str) -> None:
+    script = (ROOT / name).read_text(encoding="utf-8")
+    shown = [without_values(text[1:-1]).strip() for text in SHOWS.findall(script)]
+    assert [text for text in shown if WORD.search(text) and text not in NAMES] == []
+    known = {one if isinstance(one, str) else one[0] for one in catalogue.said_by(script)}
+    assert [text for text in CALL.findall(script) if text not in known] == [], "a text that bin/i18n does not find"

@@ -2,7 +2,7 @@
 import { api, byId, el } from "./dom.js";
 import { waveName } from "./how.js";
 import { ended } from "./store.js";
-import { duration, number, plural, t } from "./texts.js";
+import { duration, mark, number, plural, t } from "./texts.js";
 
 const SHOWN = 8;
 const BEFORE = 2;
@@ -46,7 +46,7 @@ export function headline(job) {
   // What a cancelled job cancelled is what its verdict says.
   const cancelled = job.state === "cancelled" ? 0 : counts.x - shutdown;
   /** @type {[number, string][]} */
-  const told = [[shutdown, "{n} ended by a worker's shutdown"], [counts.l, "{n} lost"], [cancelled, "{n} cancelled"], [counts.s, "{n} skipped"]];
+  const told = [[shutdown, mark("{n} ended by a worker's shutdown")], [counts.l, mark("{n} lost")], [cancelled, mark("{n} cancelled")], [counts.s, mark("{n} skipped")]];
   const parts = ended(job.state) ? told.filter(([count]) => count).map(([count, text]) => t(text, { n: number(count) })) : [];
   return [reasonOf(job), parts.join(", ")].filter(Boolean).join("; ");
 }
@@ -92,8 +92,7 @@ export function waitingText(waiting) {
   if (waiting.code === "turn" && !waiting.ahead) return t("Waiting for a worker to take it up.");
   const jobs = waiting.ahead ? plural(waiting.ahead, "{n} job", "{n} jobs") : t("no jobs");
   const busy = t("{busy} of {slots} slots busy", { busy: number(waiting.busy ?? 0), slots: number(waiting.slots ?? 0) });
-  const text = waiting.code === "turn" ? "Waiting for its turn: {jobs} ahead, {busy}" : "Waiting for a free slot: {jobs} ahead, {busy}";
-  return t(text, { jobs, busy });
+  return waiting.code === "turn" ? t("Waiting for its turn: {jobs} ahead, {busy}", { jobs, busy }) : t("Waiting for a free slot: {jobs} ahead, {busy}", { jobs, busy });
 }
 
 /** Shows all this on the page of a job. */

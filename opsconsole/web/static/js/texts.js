@@ -50,18 +50,21 @@ export function plural(count, one, many) {
 /** @param {number} value */
 export const number = (value) => value.toLocaleString(language());
 
+/** @param {number} value */
+const padded = (value) => String(value).padStart(2, "0");
+
 /**
  * Returns a duration as people say it: cut, never rounded up, as the server's pages do (view_models.py).
  * @param {number | null | undefined} ms
  */
 export function duration(ms) {
   if (ms === null || ms === undefined) return "";
-  if (ms < 100) return `${Math.floor(ms)} ms`;
-  if (ms < 10_000) return `${Math.floor(ms / 10) / 100} s`;
-  if (ms < 60_000) return `${Math.floor(ms / 100) / 10} s`;
+  if (ms < 100) return t("{n} ms", { n: Math.floor(ms) });
+  if (ms < 10_000) return t("{n} s", { n: Math.floor(ms / 10) / 100 });
+  if (ms < 60_000) return t("{n} s", { n: Math.floor(ms / 100) / 10 });
   const whole = Math.floor(ms / 1000);
-  if (whole < 3600) return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, "0")} s`;
-  return `${Math.floor(whole / 3600)} h ${String(Math.floor((whole % 3600) / 60)).padStart(2, "0")} min`;
+  if (whole < 3600) return t("{min} min {s} s", { min: Math.floor(whole / 60), s: padded(whole % 60) });
+  return t("{h} h {min} min", { h: Math.floor(whole / 3600), min: padded(Math.floor((whole % 3600) / 60)) });
 }
 
 /**
