@@ -198,7 +198,8 @@ def group_note(told: Mapping[str, Any]) -> str:
     """Returns what follows the number of groups: of how many hosts, and what makes no difference to them."""
     hosts = ngettext("%(n)s host", "%(n)s hosts", told["hosts"], n=number(told["hosts"]))
     note = " " + _("from %(hosts)s", hosts=hosts)
-    return f"{note}; {_('names, times, sizes and PIDs ignored')}" if told["mode"] == "similar" else note
+    ignored = _("names, times, sizes and PIDs ignored")
+    return f"{note}; {ignored}" if told["mode"] == "similar" else note
 
 
 def group_rank(compared: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> str:

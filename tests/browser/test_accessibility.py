@@ -62,6 +62,7 @@ PAGES = {
 NO_PAGES = {"pages.notices", "pages.pane", "pages.grouped", "pages.lineage", "pages.timeline", "pages.doubts",
             "pages.keys_notice", "pages.found",
             "pages.export_audit", "pages.export_hosts", "pages.job_file", "pages.job_zip"}  # fmt: skip
+WIDTHS = (1280, 390)
 SIGNED_OUT = {"pages.login": "/login"}
 
 
@@ -120,12 +121,14 @@ def test_pages_have_no_serious_finding_and_keep_the_policy(
         step = {"stage": "tcp", "verdict": "failed", "ms": 3, "detail": "Nothing listens there."}
         session.execute(update(ConnectionTest).values(done_at=now, ok=False, findings=[step]))
     page = new_page(color_scheme=scheme, reduced_motion="reduce", locale=locale)
-    found = []
+    found: list[tuple[object, ...]] = []
     for path in [path for paths in PAGES.values() for path in paths] + ["/nothing"]:
         found += findings(page, live.url + path.format(failed=told["groups"][0]["g"], test=test), scheme)
         assert page.locator("html").get_attribute("lang") == language
+        found += too_broad(page)
     anyone = new_page(None, color_scheme=scheme, reduced_motion="reduce", locale=locale)
     found += findings(anyone, live.url + SIGNED_OUT["pages.login"], scheme)
+    found += too_broad(anyone)
     assert not found, "\n".join(map(str, found))
 
 
@@ -174,3 +177,16 @@ def findings(page: Page, url: str, scheme: str) -> list[tuple[str, str, list[str
         for one in violations
         if one["impact"] in {"serious", "critical"}
     ]
+
+
+def too_broad(page: Page) -> list[tuple[str, int, int]]:
+    """Returns the widths, a desk's and a phone's, at which the page has to be pushed sideways, and by how much."""
+    before, found = page.viewport_size, []
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        by = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        if by > 0:
+            found.append((page.url, width, by))
+    assert before is not None
+    page.set_viewport_size(before)
+    return found
