@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help up demo test test-faults lint bench wheel clean
+.PHONY: help up demo test test-faults lint bench screenshots wheel clean
 ARGS ?=
 
 help: ## Show this list
@@ -25,6 +25,9 @@ lint: ## Run all linters and static checks
 bench: ## Measure the fan-out over SSH (ARGS="--hosts 1000")
 	@bin/setup --dev
 	@exec .venv/bin/opsconsole bench fanout $(ARGS)
+
+screenshots: ## Shoot every page into docs/screenshots (ARGS="job run" for some)
+	@bin/screenshots $(ARGS)
 
 wheel: ## Build the wheel and the source archive into dist/
 	@bin/setup --dev

@@ -80,12 +80,12 @@ def show(name: str, *, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(item))
         return ExitCode.OK
-    named = item.pop("named_by")
+    warning, named = _warning(item), item.pop("named_by")
     for field, value in {**item.pop("public"), **item}.items():
         if value not in (None, [], ""):
             click.echo(harmless(f"{field:<14} {', '.join(map(str, value)) if isinstance(value, list) else value}"))
     click.echo(harmless(f"{'named by':<14} {_users(named) or 'nobody'}"))
-    if warning := _warning(item):
+    if warning:
         click.echo(harmless(warning), err=True)
     return ExitCode.OK
 

@@ -65,7 +65,9 @@ def find(session: Session, actor: Actor, order: Order, *, max_hosts: int, sugges
     left = [item for item in located if not _left_out(item, skip_unknown=order.skip_unknown)]
     if not left:
         raise _nothing_left(frozen)
-    instead = suggestions([spec.name for spec in unlisted], groups.all_names()) if suggest and unlisted else ()
+    instead = suggestions([spec.name for spec in unlisted], groups.all_names()) if suggest and unlisted else []
+    # Without its # the number of a job reads as a port.
+    instead += [(spec.label, f"failed:#{spec.port}") for spec in unlisted if spec.name == "failed" and spec.port]
     if len(left) < len(located):
         resolution = replace(resolution, hosts=tuple(item.spec for item in left), frozen=frozen)
     return Found(resolution, left, unlisted, order.skip_unknown, tuple(instead))

@@ -109,5 +109,6 @@ def _blocked(known: hostkeys.Known) -> Unreached | None:
     if not known.alarms:
         return None
     shown = f"{known.alarms[-1].algorithm} {hostkeys.fingerprint(known.alarms[-1])}"
-    text = f"Another host key than the trusted one was shown at this address before: {shown}. Nothing connects to it"
-    return Unreached(Reason.HOST_KEY_CHANGED, f"{text} until an administrator decides; this time nothing was tried.")
+    # The way out comes first: lists show the first two hundred characters.
+    text = "Nothing connects here until an administrator decides: another host key than the trusted one was shown before"
+    return Unreached(Reason.HOST_KEY_CHANGED, f"{text}, {shown}.")

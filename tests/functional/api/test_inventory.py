@@ -78,6 +78,11 @@ def test_many_are_changed_as_a_whole_or_not_at_all(admin: Program) -> None:
     assert admin.post("inventory/hosts/change", {"put_tags": {"a": "c"}}).status_code == 422
 
 
+def test_a_job_without_its_sign_is_recognised(operator: Program) -> None:
+    seen = operator.post("resolve", {"targets": "web1, failed:7"}).json
+    assert {"unknown": "failed:7", "use": "failed:#7"} in seen["unknown_suggestions"]
+
+
 def test_a_job_keeps_the_tags_that_divide_its_hosts(admin: Program, operator: Program) -> None:
     admin.post("inventory/hosts/change", {"expression": "web1, web2", "put_tags": {"rack": "a"}})
     admin.post("inventory/hosts/change", {"expression": "web2", "put_tags": {"rack": "b"}})

@@ -9,7 +9,9 @@ from opsconsole.cli.main import COMMANDS, main
 
 
 def _help(*words: str, columns: int = 80) -> str:
-    context = click.Context(main, info_name="opsconsole", terminal_width=columns)
+    # A command keeps the help option that it was first asked for, so it is asked for as the product does.
+    names = main.context_settings["help_option_names"]
+    context = click.Context(main, info_name="opsconsole", terminal_width=columns, help_option_names=names)
     command: click.Command = main
     for word in words:
         command = _found(word) if command is main else command.commands[word]  # type: ignore[attr-defined]
@@ -46,7 +48,7 @@ def test_the_options_of_an_order_stand_under_headings(words: tuple[str, ...]) ->
     assert isinstance(command, CommandLine)
     options = {param.name or "" for param in command.params if isinstance(param, click.Option)}
     assert unsectioned(options) == set()
-    assert " ".join(_help(*words).split("\nOptions:\n")[1].split()) == "--help Show this message and exit."
+    assert " ".join(_help(*words).split("\nOptions:\n")[1].split()) == "-h, --help Show this message and exit."
 
 
 def test_files_are_offered_no_options_that_they_cannot_have() -> None:

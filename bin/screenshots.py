@@ -1,0 +1,145 @@
+"""Shoots every page in both themes, both languages and on a phone. Run by bin/screenshots.
+
+The console is one of its own in a temporary folder, with 5,000 simulated hosts that do the same each time.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "docs" / "screenshots"
+_CONSOLE = ROOT / ".venv" / "bin" / "opsconsole"
+_SETTLED_MS = 1500
+_SIMULATION = "seed=7 median_seconds=0.8 spread=0.5 hangs=0 lost=0 failures=2% unreachable=1%"
+# What was launched before the pages are shot, by the number that each gets.
+JOBS = (
+    ("sim[0001-0500]", "openssl version", 500),
+    ("@simulated", "cat /etc/os-release", 5000),
+    ("sim[0001-0200]", "df -h", 200),
+)
+PAGES = {
+    "run": "/run?targets=sim[0001-0120],sim0130&exclude=sim0007&pace=waves&waves=10 50&command="
+    "sudo apt-get -qy install openssl%0Aopenssl version",
+    "run-confirm": "/run?targets=@simulated&command=uptime",
+    "jobs": "/jobs",
+    "job": "/jobs/1?by=dc",
+    "job-5000": "/jobs/2?by=dc",
+    "job-hosts": "/jobs/1?view=hosts",
+    "job-groups": "/jobs/3?view=groups",
+    "job-details": "/jobs/1?view=details",
+    "host-run": "/jobs/3/h/sim0001",
+    "hosts": "/hosts",
+    "host": "/hosts/sim0001",
+    "import": "/hosts/import",
+    "groups": "/groups",
+    "group": "/groups/simulated",
+    "credentials": "/credentials",
+    "new-credential": "/credentials/new?kind=private_key",
+    "host-keys": "/host-keys",
+    "new-test": "/tests",
+    "saved": "/saved",
+    "files": "/files",
+    "workers": "/workers",
+    "audit": "/audit",
+    "users": "/users",
+    "search": "/search?q=sim00",
+    "keyboard": "/keyboard",
+    "account": "/me",
+}
+VARIANTS = {
+    "1440-light": {"color_scheme": "light", "viewport": {"width": 1440, "height": 900}},
+    "1440-dark": {"color_scheme": "dark", "viewport": {"width": 1440, "height": 900}},
+    "1440-zh": {"color_scheme": "light", "viewport": {"width": 1440, "height": 900}, "locale": "zh-CN"},
+    "390-light": {"color_scheme": "light", "viewport": {"width": 390, "height": 844}},
+    "390-zh-dark": {"color_scheme": "dark", "viewport": {"width": 390, "height": 844}, "locale": "zh-CN"},
+}
+
+
+@contextmanager
+def console(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Starts a console and yields its one-time link and the environment in which commands find it."""
+    environment = {**os.environ, "OPSCONSOLE_DATA_DIR": str(folder), "OPSCONSOLE_SIMULATION": _SIMULATION}
+    command = [_CONSOLE, "up", "--simulate", "5000", "--no-open"]
+    program = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert program.stdout
+    said = []
+    try:
+        for line in program.stdout:
+            said.append(line)
+            if link := re.search(r"http\S+once=\S+", line):
+                yield link[0], environment
+                return
+        raise SystemExit("".join(said))
+    finally:
+        program.send_signal(signal.SIGINT)
+        program.communicate()
+
+
+def shoot(page: Page, url: str, file: Path) -> None:
+    """Goes to ``url`` and keeps what is seen, in few colours."""
+    page.goto(url)
+    # Live pages fetch for as long as they are open: there is no event for having drawn it all.
+    page.wait_for_timeout(_SETTLED_MS)
+    page.screenshot(path=file)
+    subprocess.run(["pngquant", "--force", "--skip-if-larger", "--output", file, "96", file], check=False)
+
+
+def shoot_all(browser: Browser, link: str, wanted: list[str]) -> None:
+    """Signs in and shoots the wanted pages in every variant."""
+    base = link.partition("/login")[0]
+    first = browser.new_context()
+    page = first.new_page()
+    page.goto(link)
+    page.wait_for_selector("#search-link")
+    state = first.storage_state()
+    for variant, how in VARIANTS.items():
+        context = browser.new_context(storage_state=state, reduced_motion="reduce", **{"locale": "en-US", **how})
+        page = context.new_page()
+        for name in wanted:
+            shoot(page, base + PAGES[name], FOLDER / f"{name}-{variant}.png")
+        context.close()
+
+
+def main() -> None:
+    """Reads the command line and shoots."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pages", nargs="*", help=f"only these: {' '.join(PAGES)}")
+    wanted = parser.parse_args().pages or list(PAGES)
+    FOLDER.mkdir(exist_ok=True)
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    with tempfile.TemporaryDirectory() as folder, console(Path(folder)) as (link, environment):
+        for targets, command, count in JOBS:
+            order = [
+                "run",
+                "-q",
+                "-w",
+                targets,
+                "-f",
+                "500",
+                f"--yes={count}",
+                "--reason",
+                "Quarterly audit",
+                "--",
+                *command.split(),
+            ]
+            subprocess.run([_CONSOLE, *order], env=environment, stdout=subprocess.DEVNULL, check=False)
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+            shoot_all(browser, link, wanted)
+            browser.close()
+    sizes = [file.stat().st_size for file in FOLDER.glob("*.png")]
+    print(f"{len(sizes)} pictures, {sum(sizes) / 1e6:.1f} MB, in {FOLDER.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
