@@ -109,6 +109,6 @@ def _blocked(known: hostkeys.Known) -> Unreached | None:
     if not known.alarms:
         return None
     shown = f"{known.alarms[-1].algorithm} {hostkeys.fingerprint(known.alarms[-1])}"
-    # The way out comes first: lists show the first two hundred characters.
-    text = "Nothing connects here until an administrator decides: another host key than the trusted one was shown before"
-    return Unreached(Reason.HOST_KEY_CHANGED, f"{text}, {shown}.")
+    # The way out comes first: lists show the beginning.
+    text = "Nothing connects here until an administrator decides: another host key than the trusted one was shown"
+    return Unreached(Reason.HOST_KEY_CHANGED, f"{text} before, {shown}.")
