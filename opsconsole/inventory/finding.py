@@ -1,16 +1,16 @@
 """Finds hosts and groups by a part of their name, what fits best first: for search boxes, not for targets."""
 
-from sqlalchemy import ColumnElement, case, or_, select
+from sqlalchemy import ColumnElement, case, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from opsconsole.inventory.models import Host, HostGroup
+from opsconsole.inventory.service import like
 
 
 def find_hosts(session: Session, q: str, *, limit: int) -> list[tuple[str, str | None]]:
     """Returns names and addresses of hosts with ``q`` in either: the one of that name, then those that begin so."""
     wanted = q.strip().lower()
-    found = or_(Host.key.contains(wanted, autoescape=True), Host.address.icontains(wanted, autoescape=True))
-    query = select(Host.name, Host.address).where(found).order_by(_rank(Host.key, wanted), Host.key).limit(limit)
+    query = select(Host.name, Host.address).where(*like(q)).order_by(_rank(Host.key, wanted), Host.key).limit(limit)
     return [(name, address) for name, address in session.execute(query)]
 
 

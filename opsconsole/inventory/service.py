@@ -167,16 +167,17 @@ def freeze_hosts(
 
 def hosts(session: Session, *, q: str = "", after: str = "", limit: int = 200) -> list[Host]:
     """Returns hosts by name: those with ``q`` in name or address, from behind the name ``after`` on."""
-    statement = select(Host).where(Host.key > after.lower(), *_with(q)).order_by(Host.key).limit(limit)
+    statement = select(Host).where(Host.key > after.lower(), *like(q)).order_by(Host.key).limit(limit)
     return list(session.scalars(statement))
 
 
 def count_hosts(session: Session, *, q: str = "") -> int:
     """Returns how many hosts the inventory has, or how many with ``q`` in name or address."""
-    return session.scalar(select(func.count()).select_from(Host).where(*_with(q))) or 0
+    return session.scalar(select(func.count()).select_from(Host).where(*like(q))) or 0
 
 
-def _with(q: str) -> list[ColumnElement[bool]]:
+def like(q: str) -> list[ColumnElement[bool]]:
+    """Returns the conditions on hosts with ``q`` in name or address; none for an empty one."""
     wanted = q.strip().lower()
     if not wanted:
         return []

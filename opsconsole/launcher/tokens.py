@@ -1,7 +1,5 @@
 """API tokens made on the console's own machine, by whoever may read its database; programs use them from elsewhere."""
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from datetime import timedelta
 
 from sqlalchemy.orm import Session
@@ -11,9 +9,8 @@ from opsconsole.accounts.permissions import Actor, Role, Scope
 from opsconsole.accounts.service import find_user, first_admin
 from opsconsole.accounts.tokens import issue_token, list_tokens, revoke_token
 from opsconsole.clock import SystemClock
-from opsconsole.db.database import Database
-from opsconsole.db.schema import require_current
 from opsconsole.errors import Forbidden, NotFound
+from opsconsole.launcher.own_database import transaction
 from opsconsole.settings import Settings
 
 
@@ -23,7 +20,7 @@ def make(settings: Settings, name: str, *, owner: str | None, scope: Scope, days
     Raises ``NotFound`` when there is nobody of that name, ``Forbidden`` when the person is disabled.
     """
     now = SystemClock().now()
-    with _transaction(settings) as session:
+    with transaction(settings) as session:
         user = _owner(session, owner)
         _, text = issue_token(session, user, name=name, scope=scope, expires_at=now + timedelta(days=days), now=now)
         return text
@@ -31,24 +28,16 @@ def make(settings: Settings, name: str, *, owner: str | None, scope: Scope, days
 
 def tokens_of(settings: Settings, owner: str | None) -> list[ApiToken]:
     """Returns a person's tokens, newest first, without their secrets."""
-    with _transaction(settings) as session:
+    with transaction(settings) as session:
         return list_tokens(session, _owner(session, owner).id)
 
 
 def revoke(settings: Settings, token_id: str) -> None:
     """Ends a token at once. Raises ``NotFound``."""
     now = SystemClock().now()
-    with _transaction(settings) as session:
+    with transaction(settings) as session:
         admin = first_admin(session, now=now)
         revoke_token(session, token_id, actor=Actor(admin.id, admin.name, Role(admin.role)), now=now)
-
-
-@contextmanager
-def _transaction(settings: Settings) -> Iterator[Session]:
-    with closing(Database(settings.database)) as database:
-        require_current(database)
-        with database.transaction() as session:
-            yield session
 
 
 def _owner(session: Session, name: str | None) -> User:
