@@ -10,9 +10,9 @@ from opsconsole.jobs import conntest
 from opsconsole.jobs.conntest import ConnectionTests
 from opsconsole.jobs.order import Order
 from opsconsole.web.api import console_replies
+from opsconsole.web.api.fields import Body, Text
 from opsconsole.web.api.launching import seconds
 from opsconsole.web.api.openapi import answers, spec
-from opsconsole.web.api.questions import Body, Text
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.unit_of_work import now, read, runtime, transaction
 

@@ -8,7 +8,7 @@ from opsconsole.accounts.permissions import Permission
 from opsconsole.jobs import queries
 from opsconsole.jobs.notices import notices as console_notices
 from opsconsole.web import finding, orders
-from opsconsole.web.api import console_replies, questions
+from opsconsole.web.api import console_replies, order_models, questions
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.unit_of_work import now, read, runtime
@@ -57,7 +57,7 @@ def hold() -> Response:
 @blueprint.post("/hold")
 @requires(Permission.STOP_ALL)
 @spec.validate(resp=answers(HTTP_200=console_replies.Held), tags=_TAGS, operation_id="stop_all")
-def stop_all(json: questions.StopAll) -> Response:
+def stop_all(json: order_models.StopAll) -> Response:
     """Emergency stop: nothing starts any more, and every job is cancelled unless `cancel` is false."""
     return jsonify(orders.stop_all(actor(), reason=json.reason, cancel=json.cancel))
 

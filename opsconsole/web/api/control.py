@@ -10,7 +10,7 @@ from opsconsole.accounts.permissions import Permission
 from opsconsole.jobs import control, look, queries
 from opsconsole.jobs.models import Job
 from opsconsole.web import orders
-from opsconsole.web.api import questions, replies
+from opsconsole.web.api import order_models, replies
 from opsconsole.web.api.launching import made, page_of, this_time
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.api.paths import JOB
@@ -25,7 +25,7 @@ _ANSWERS = answers(HTTP_200=replies.JobStatus, also=(404, 409))
 @blueprint.post(f"{JOB}/pause")
 @requires(Permission.RUN)
 @spec.validate(resp=_ANSWERS, tags=_TAGS, operation_id="pause_job")
-def pause(job_id: int, json: questions.Choice) -> Response:
+def pause(job_id: int, json: order_models.Choice) -> Response:
     """Pause a job, or hold some of its hosts back: what has started goes on, nothing else starts."""
     return _done(job_id, control.pause, hosts=json.hosts, wave=json.wave)
 
@@ -33,7 +33,7 @@ def pause(job_id: int, json: questions.Choice) -> Response:
 @blueprint.post(f"{JOB}/resume")
 @requires(Permission.RUN)
 @spec.validate(resp=_ANSWERS, tags=_TAGS, operation_id="resume_job")
-def resume(job_id: int, json: questions.Resume) -> Response:
+def resume(job_id: int, json: order_models.Resume) -> Response:
     """Let a paused job, or hosts that were held back, go on."""
     return _done(job_id, control.resume, hosts=json.hosts, wave=json.wave, held=json.held)
 
@@ -41,7 +41,7 @@ def resume(job_id: int, json: questions.Resume) -> Response:
 @blueprint.post(f"{JOB}/continue")
 @requires(Permission.RUN)
 @spec.validate(resp=_ANSWERS, tags=_TAGS, operation_id="continue_job")
-def proceed(job_id: int, json: questions.Continue) -> Response:
+def proceed(job_id: int, json: order_models.Continue) -> Response:
     """Let a job that waits between two waves go on with the next one at once."""
     return _done(job_id, control.proceed, wave=json.wave)
 
@@ -49,7 +49,7 @@ def proceed(job_id: int, json: questions.Continue) -> Response:
 @blueprint.post(f"{JOB}/cancel")
 @requires(Permission.RUN)
 @spec.validate(resp=_ANSWERS, tags=_TAGS, operation_id="cancel_job")
-def cancel(job_id: int, json: questions.Cancel) -> Response:
+def cancel(job_id: int, json: order_models.Cancel) -> Response:
     """Cancel a job, or some of its hosts. Asking again changes nothing."""
     return _done(job_id, control.cancel, hosts=json.hosts, wave=json.wave, grace=json.grace_s)
 
@@ -57,7 +57,7 @@ def cancel(job_id: int, json: questions.Cancel) -> Response:
 @blueprint.post(f"{JOB}/check")
 @requires(Permission.RUN)
 @spec.validate(resp=_ANSWERS, tags=_TAGS, operation_id="check_job")
-def check(job_id: int, json: questions.Check) -> Response:
+def check(job_id: int, json: order_models.Check) -> Response:
     """Let a worker look whether the command still runs where its end is not known, and end it if asked to.
 
     What was found is told as `look` in the rows of the hosts. Nothing is ever run again by it.
@@ -68,12 +68,12 @@ def check(job_id: int, json: questions.Check) -> Response:
 @blueprint.post(f"{JOB}/rerun")
 @requires(Permission.RUN)
 @spec.validate(
-    headers=questions.LaunchHeaders,
+    headers=order_models.LaunchHeaders,
     resp=answers(HTTP_200=replies.JobStatus, HTTP_201=replies.JobStatus, also=(404, 409, 413, 428)),
     tags=_TAGS,
     operation_id="rerun_job",
 )
-def rerun(job_id: int, json: questions.Rerun) -> tuple[Response, int]:
+def rerun(job_id: int, json: order_models.Rerun) -> tuple[Response, int]:
     """Run a job's command again on its hosts in the given states. Answers the new job's status."""
     with read() as session:
         job = queries.get_job(session, job_id, actor())

@@ -13,9 +13,9 @@ from opsconsole.credentials.models import Credential
 from opsconsole.inventory.resolver import InventoryResolver
 from opsconsole.secret import Secret
 from opsconsole.web import credentials
+from opsconsole.web.api.fields import Body, Text
 from opsconsole.web.api.inventory import version_seen
 from opsconsole.web.api.openapi import answers, spec
-from opsconsole.web.api.questions import Body, Text
 from opsconsole.web.api.replies import Answer
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.unit_of_work import now, read, transaction

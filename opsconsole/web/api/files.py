@@ -12,9 +12,9 @@ from opsconsole.files.models import UploadedFile
 from opsconsole.jobs import loading, queries
 from opsconsole.jobs.queries import iso
 from opsconsole.web import pulled
+from opsconsole.web.api.fields import Question, Text
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.api.paths import HOST, JOB
-from opsconsole.web.api.questions import Question, Text
 from opsconsole.web.api.replies import Answer
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.unit_of_work import now, read, runtime, transaction

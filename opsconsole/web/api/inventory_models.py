@@ -9,7 +9,7 @@ from opsconsole.inventory.formats import AUTO, IMPORTS, ExportFormat
 from opsconsole.inventory.health import KeyState, Verdict
 from opsconsole.inventory.host_key_policy import HostKeyPolicy
 from opsconsole.inventory.profile import Profile
-from opsconsole.web.api.questions import Body, Question, Text
+from opsconsole.web.api.fields import Body, Question, Text
 from opsconsole.web.api.replies import Answer
 
 Name = Annotated[Text, Field(max_length=255)]

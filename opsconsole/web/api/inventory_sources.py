@@ -12,9 +12,9 @@ from opsconsole.inventory import sources
 from opsconsole.inventory.apply import require_editor
 from opsconsole.inventory.fetching import Allowed
 from opsconsole.inventory.models import InventorySource
+from opsconsole.web.api.fields import Body, Text
 from opsconsole.web.api.inventory_models import Word
 from opsconsole.web.api.openapi import answers, spec
-from opsconsole.web.api.questions import Body, Text
 from opsconsole.web.api.replies import Answer
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.unit_of_work import now, read, runtime, transaction

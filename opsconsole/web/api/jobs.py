@@ -7,7 +7,7 @@ from opsconsole.errors import FieldError, Invalid
 from opsconsole.jobs import queries
 from opsconsole.jobs.states import JobState
 from opsconsole.web import orders
-from opsconsole.web.api import questions, replies
+from opsconsole.web.api import order_models, questions, replies
 from opsconsole.web.api.launching import made, order_of, page_of, question_of
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.api.paths import JOB
@@ -22,7 +22,7 @@ _TAGS = ("jobs",)
 @blueprint.post("/resolve")
 @requires(Permission.VIEW)
 @spec.validate(resp=answers(HTTP_200=replies.Resolved, also=(413,)), tags=_TAGS, operation_id="resolve")
-def resolve(json: questions.Resolve) -> Response:
+def resolve(json: order_models.Resolve) -> Response:
     """Say what an order would touch. Nothing connects and nothing is written."""
     with read() as session:
         body = orders.launcher().resolve(session, question_of(json), actor())
@@ -32,7 +32,7 @@ def resolve(json: questions.Resolve) -> Response:
 @blueprint.post("/plan")
 @requires(Permission.VIEW)
 @spec.validate(resp=answers(HTTP_200=replies.Plan, also=(413,)), tags=_TAGS, operation_id="plan")
-def plan(json: questions.NewJob) -> Response:
+def plan(json: order_models.NewJob) -> Response:
     """Dry run: say host by host what an order would do. Nothing connects and nothing is written."""
     with read() as session:
         return jsonify(orders.launcher().plan(session, order_of(json), actor()))
@@ -62,7 +62,7 @@ def list_jobs(query: questions.JobsQuery) -> Response:
 @blueprint.post("/jobs")
 @requires(Permission.RUN)
 @spec.validate(
-    headers=questions.LaunchHeaders,
+    headers=order_models.LaunchHeaders,
     resp=answers(
         HTTP_200=(replies.Launched, "The same Idempotency-Key was used before: the job it made."),
         HTTP_201=replies.Launched,
@@ -71,7 +71,7 @@ def list_jobs(query: questions.JobsQuery) -> Response:
     tags=_TAGS,
     operation_id="launch_job",
 )
-def launch(json: questions.NewJob) -> tuple[Response, int]:
+def launch(json: order_models.NewJob) -> tuple[Response, int]:
     """Run a command on hosts."""
     job, created = orders.place(order_of(json), actor())
     return made(job, {"id": job.id, "url": page_of(job)}, created)

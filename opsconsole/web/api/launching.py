@@ -8,13 +8,13 @@ from pydantic import SecretStr
 from opsconsole.jobs.launch import LaunchType, Order
 from opsconsole.jobs.models import Job
 from opsconsole.secret import Secret
-from opsconsole.web.api import questions
+from opsconsole.web.api import order_models
 from opsconsole.web.auth import actor
 
 # Fields that mean the same, under the same name, in the JSON and in an order: how the job goes over its hosts, ...
-_HOW = tuple(name for name in questions.How.model_fields if name != "timeouts")
+_HOW = tuple(name for name in order_models.How.model_fields if name != "timeouts")
 # ... how the command is run there, ...
-_WHAT = tuple(name for name in questions.What.model_fields if name not in questions.How.model_fields)
+_WHAT = tuple(name for name in order_models.What.model_fields if name not in order_models.How.model_fields)
 # ... and what it is.
 _ORDER = (
     "targets",
@@ -28,7 +28,7 @@ _ORDER = (
 )
 
 
-def order_of(json: questions.NewJob) -> Order:
+def order_of(json: order_models.NewJob) -> Order:
     """Returns the order that the request means; it is not checked yet."""
     return Order(
         **{name: getattr(json, name) for name in _ORDER},
@@ -39,7 +39,7 @@ def order_of(json: questions.NewJob) -> Order:
     )
 
 
-def this_time(json: questions.NewJob | questions.RunSaved | questions.Rerun) -> dict[str, Any]:
+def this_time(json: order_models.NewJob | order_models.RunSaved | order_models.Rerun) -> dict[str, Any]:
     """Returns what is said anew with every launch, by the names of an order: secrets, and how sure the person is."""
     return {
         "password": secret(json.password),
@@ -58,7 +58,7 @@ def launch_type() -> LaunchType:
     return LaunchType.API if actor().token_id else LaunchType.MANUAL
 
 
-def how_of(json: questions.How) -> dict[str, Any]:
+def how_of(json: order_models.How) -> dict[str, Any]:
     """Returns how the job is to go over its hosts, by the names of an order."""
     times = json.timeouts
     return {name: getattr(json, name) for name in _HOW} | {
@@ -69,13 +69,13 @@ def how_of(json: questions.How) -> dict[str, Any]:
     }
 
 
-def question_of(json: questions.Resolve) -> Order:
+def question_of(json: order_models.Resolve) -> Order:
     """Returns the order that is looked at before it is given."""
     said = {name: getattr(json, name) for name in ("targets", "exclude", "skip_unknown", "command")}
     return Order(**said, **_what_of(json), **how_of(json))
 
 
-def _what_of(json: questions.What) -> dict[str, Any]:
+def _what_of(json: order_models.What) -> dict[str, Any]:
     pushed = [item.model_dump(exclude_none=True) for item in json.push or ()]
     return {name: getattr(json, name) for name in _WHAT} | {"push": pushed or None}
 

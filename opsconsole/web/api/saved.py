@@ -11,7 +11,7 @@ from opsconsole.jobs import saved as use
 from opsconsole.jobs.models import SavedCommand
 from opsconsole.jobs.queries import iso
 from opsconsole.web import orders
-from opsconsole.web.api import questions, replies
+from opsconsole.web.api import order_models, replies
 from opsconsole.web.api.launching import json_of, launch_type, made, order_of, page_of, this_time
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.auth import actor, requires
@@ -45,7 +45,7 @@ def show(saved_id: int) -> Response:
 @blueprint.post("/saved")
 @requires(Permission.RUN)
 @spec.validate(resp=answers(HTTP_201=replies.SavedCommand, also=(409, 413)), tags=_TAGS, operation_id="save_command")
-def add(json: questions.NewSaved) -> tuple[Response, int]:
+def add(json: order_models.NewSaved) -> tuple[Response, int]:
     """Keep an order under a name. Nothing runs."""
     with transaction() as session:
         values = json.model_dump(include={"name", "notes", "static"})
@@ -60,7 +60,7 @@ def add(json: questions.NewSaved) -> tuple[Response, int]:
 @spec.validate(
     resp=answers(HTTP_200=replies.SavedCommand, also=(404, 409, 413)), tags=_TAGS, operation_id="change_saved"
 )
-def change(saved_id: int, json: questions.ChangedSaved) -> Response:
+def change(saved_id: int, json: order_models.ChangedSaved) -> Response:
     """Keep another order, name or notes instead. One's own, or anybody's for admins."""
     with transaction() as session:
         values = json.model_dump(include={"name", "notes", "static"})
@@ -83,7 +83,7 @@ def remove(saved_id: int) -> tuple[str, int]:
 @blueprint.post(f"{_ONE}/run")
 @requires(Permission.RUN)
 @spec.validate(
-    headers=questions.LaunchHeaders,
+    headers=order_models.LaunchHeaders,
     resp=answers(
         HTTP_200=(replies.Launched, "The same Idempotency-Key was used before: the job it made."),
         HTTP_201=replies.Launched,
@@ -92,7 +92,7 @@ def remove(saved_id: int) -> tuple[str, int]:
     tags=_TAGS,
     operation_id="run_saved",
 )
-def run(saved_id: int, json: questions.RunSaved) -> tuple[Response, int]:
+def run(saved_id: int, json: order_models.RunSaved) -> tuple[Response, int]:
     """Run a saved command."""
     with read() as session:
         order = use.order_of(use.get_saved(session, saved_id))
