@@ -79,9 +79,10 @@ def set_(name: str, **options: Any) -> int:
             if options[field] is not None:
                 values[field] = options[field] or None
         try:
-            client.patch(_path(name), values)
+            group, done = client.patch(_path(name), values), "changed"
         except NotFound:
-            client.post("inventory/groups", {"name": name, **values})
+            group, done = client.post("inventory/groups", {"name": name, **values}), "made"
+    click.echo(harmless(f"@{group['name']} {done}: {counted(group['total'])} in all."))
     return ExitCode.OK
 
 
@@ -95,6 +96,7 @@ def remove(name: str, *, yes: bool) -> int:
         if not yes and not confirmed(f"Remove the group {name}?"):
             return ExitCode.REFUSED
         client.delete(_path(name))
+    click.echo(harmless(f"@{name.removeprefix('@')} removed."))
     return ExitCode.OK
 
 

@@ -99,7 +99,8 @@ def show(name: str, *, as_json: bool) -> int:
 def add(name: str, **options: Any) -> int:
     """Add the host NAME."""
     with open_client(Settings.load()) as client:
-        client.post("inventory/hosts", {"name": name, **_values(options)})
+        host = client.post("inventory/hosts", {"name": name, **_values(options)})
+    click.echo(harmless(f"{host['name']} added."))
     return ExitCode.OK
 
 
@@ -114,7 +115,8 @@ def set_(name: str, *, rename: str | None, **options: Any) -> int:
     if not values:
         raise Invalid("Say what to change: opsconsole hosts set NAME --user deploy")
     with open_client(Settings.load()) as client:
-        client.patch(_path(name), values)
+        host = client.patch(_path(name), values)
+    click.echo(harmless(f"{host['name']} changed."))
     return ExitCode.OK
 
 

@@ -3,9 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from opsconsole.credentials.choice import AMBIENT, KEY, STORED, Choice
+from opsconsole.credentials.kinds import Kind
+from opsconsole.credentials.models import Credential
 from opsconsole.errors import FieldError, Invalid
 from opsconsole.hostset import fold
 from opsconsole.jobs.authentication import Authenticator, Stored
@@ -39,6 +42,10 @@ def check_stored(
     choice = _stored(what)
     if choice is None:
         return
+    kind = session.scalar(select(Credential.kind).where(Credential.name == choice.name))
+    if kind not in {None, Kind.PASSWORD, Kind.EXTERNAL}:
+        message = f"The credential {choice.name!r} is no password: {what.run_as_method or 'sudo'} takes nothing else."
+        raise _fault("run_as_credential", message)
     logins = Logins(session, settings, {"kind": STORED, "name": choice.name, "user": None}).of(located)
     for login, row in zip(logins, rows, strict=True):
         whose = _whose(what, row["user"])

@@ -19,7 +19,7 @@ from opsconsole.jobs.queries import invalid_query, iso
 from opsconsole.jobs.results import transcript, transcript_of
 from opsconsole.jobs.similarity import Mode, Own, masked, normalised
 from opsconsole.jobs.spread import spread
-from opsconsole.jobs.states import TERMINAL, RunState
+from opsconsole.jobs.states import TERMINAL, Reason, RunState
 from opsconsole.jobs.targets import may_see
 
 _HEAD_CHARS = 200
@@ -31,6 +31,8 @@ _DIFFERENCE_LINES = 4
 # Lines of an output that are compared, and bytes of all outputs that are read for what varies.
 _COMPARED_LINES = 20_000
 _SPREAD_BYTES = 4 * 1024 * 1024
+# Nothing of the command ran there, and what was said is the host's own.
+_NOT_LET_IN = frozenset({Reason.RUN_AS, Reason.EXEC_REFUSED})
 # What ended hosts said does not change, and a live job's groups are asked for every second.
 Shorts = dict[tuple[object, ...], dict[str, Any]]
 _SHORTS_KEPT = 2000
@@ -143,7 +145,9 @@ def _heads(session: Session, job: Job, mode: Mode, shown: Sequence[Group]) -> di
     for row in rows:
         group = of_place[row.i]
         lines = map(display, data.get(row.id, b"")[:4096].splitlines())
-        head = next((line for line in lines if line.strip()), "") or row.detail or ""
+        said = next((line for line in lines if line.strip()), "")
+        # Where nobody let the command in, our words name the cause and theirs may be an advice to try again.
+        head = (row.detail or said) if of_place[row.i].reason in _NOT_LET_IN else said or row.detail or ""
         if mode is Mode.SIMILAR and group.variants > 1:
             head = masked(head, Own((row.host, row.address)))
         heads[group.g] = head[:_HEAD_CHARS]

@@ -45,7 +45,12 @@ def no_negotiation(transport: ClientTransport, target: Target, deadline: Deadlin
 
 def no_credential(auth: Auth, proofs: Proofs) -> Unreached:
     """Returns the answer when there is nothing to show to any server."""
-    looked = "no key in the ssh-agent and no usable default key" if auth.ambient else "no usable key"
+    if auth.ambient:
+        looked = "no key in the ssh-agent and no usable default key. Choose a credential, or give the worker a key"
+    elif auth.agent and not proofs.passed_over:
+        looked = "the worker has no ssh-agent, or it holds no key (SSH_AUTH_SOCK where the worker starts, ssh-add)"
+    else:
+        looked = "no usable key"
     return Unreached(Reason.CREDENTIAL, " ".join([f"{_named(auth)}: {looked}.", *proofs.passed_over]))
 
 

@@ -133,6 +133,8 @@ def _read_pasted_word(word: str, host: HostDraft, line: int, draft: Draft, *, al
         draft.put_into([word[1:]], host, line)
     elif alone and "address" not in host.values:
         draft.put(host, "address", word, line)
+    elif not alone:
+        draft.fault(line, f"{shown(word)} cannot be the address of several hosts: write a line for each of them.", host)
     else:
         draft.fault(line, f"{shown(word)} is neither an address nor key=value nor @group.", host)
 

@@ -7,7 +7,7 @@ import pytest
 
 from opsconsole.jobs.alike import ComparedOutput
 from opsconsole.jobs.similarity import Own
-from opsconsole.jobs.states import RunState
+from opsconsole.jobs.states import Reason, RunState
 from tests.functional.api.callers import Program
 from tests.functional.api.play import Play
 
@@ -123,3 +123,12 @@ def test_the_spread_tells_the_values_of_what_varies(operator: Program, uptimes: 
     )
     assert load["kind"] == "load"
     assert load["values"][0] == {"value": "0.10, 0.01, 0.05", "count": 1}
+
+
+def test_where_nobody_let_the_command_in_the_cause_stands_for_the_group(operator: Program, play: Plays) -> None:
+    job = operator.launch(targets="web1", command="id")
+    worker = play(job)
+    worker.start(0)
+    worker.write(0, b"Sorry, try again.\n", fd=2)
+    worker.end(0, state=RunState.FAILED, reason=Reason.RUN_AS, detail="sudo did not accept the password of the login.")
+    assert groups(operator, job)["groups"][0]["head"] == "sudo did not accept the password of the login."

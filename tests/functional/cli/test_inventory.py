@@ -42,12 +42,13 @@ def test_a_file_is_looked_at_then_imported_then_exported(cli: Call, tmp_path: Pa
 
 
 def test_hosts_and_groups_are_made_changed_and_removed(cli: Call) -> None:
-    assert cli("hosts", "add", "web1", "--user", "deploy", "--tag", "dc=eu").exit_code == 0
+    assert cli("hosts", "add", "web1", "--user", "deploy", "--tag", "dc=eu").output == "web1 added.\n"
     assert cli("hosts", "add", "web1").exit_code == 2
-    assert cli("hosts", "set", "web1", "--user", "", "--port", "2222").exit_code == 0
+    assert cli("hosts", "set", "web1", "--user", "", "--port", "2222").output == "web1 changed.\n"
     assert cli("hosts", "tag", "web1", "role=web", "--drop", "dc").output == "1 host changed.\n"
-    assert cli("groups", "set", "web", "-w", "web1").exit_code == 0
+    assert cli("groups", "set", "web", "-w", "web1").output == "@web made: 1 host in all.\n"
     assert cli("groups", "set", "prod", "--child", "web").exit_code == 0
+    assert cli("groups", "set", "prod", "--notes", "careful").output == "@prod changed: 1 host in all.\n"
     assert cli("groups", "set", "web", "--child", "prod").exit_code == 2
     assert cli("hosts", "freeze", "@prod", "--reason", "disk").exit_code == 0
     host = json.loads(cli("hosts", "show", "web1", "--json").stdout)
@@ -55,7 +56,7 @@ def test_hosts_and_groups_are_made_changed_and_removed(cli: Call) -> None:
     assert (host["frozen"], host["frozen_reason"]) == (True, "disk")
     assert cli("hosts", "remove", "web1").exit_code == 2
     assert cli("hosts", "remove", "web1", "--yes").exit_code == 0
-    assert cli("groups", "remove", "prod", "--yes").exit_code == 0
+    assert cli("groups", "remove", "prod", "--yes").output == "@prod removed.\n"
     assert cli("groups", "list").output.split()[:2] == ["@web", "0"]
 
 

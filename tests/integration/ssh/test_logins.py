@@ -146,8 +146,12 @@ class TestCertificates:
         kind: str,
     ) -> None:
         _certified(keys, tmp_path, kind, principals=server.user)
+        empty = refused(connector, server.target(), Auth("agent", agent=True))
+        assert "no ssh-agent, or it holds no key" in empty.detail
         agent.add(tmp_path / "new")
-        assert run(connector, server.target(), Auth("agent", agent=True), "exit 3").end == Exited(3)
+        fresh = ParamikoConnector(allow_loopback=True, home=tmp_path)
+        assert run(fresh, server.target(), Auth("agent", agent=True), "exit 3").end == Exited(3)
+        fresh.close()
 
     @pytest.mark.parametrize("kind", _KINDS)
     def test_the_agent_holds_the_key_and_we_the_certificate(

@@ -116,3 +116,9 @@ def test_a_login_by_key_has_no_password_to_give(desk: Desk, credential: str) -> 
     with pytest.raises(Invalid) as raised:
         desk.order("web1", credential=credential, run_as="root", run_as_credential="login")
     assert raised.value.errors[0].field == "run_as_credential"
+
+
+def test_a_credential_that_is_no_password_is_refused_at_launch(desk: Desk) -> None:
+    store(desk, "agent", kind="agent", secrets={}, scope=["web1"])
+    with pytest.raises(Invalid, match="no password: sudo takes nothing else"):
+        desk.order("web1", credential="password", password=Secret("x"), run_as="root", run_as_credential="cred:agent")
