@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from sqlalchemy import and_, func, or_, select
@@ -218,11 +219,18 @@ def _short(session: Session, job: Job, mode: Mode, shorts: Shorts, reference: Gr
         ours, theirs = (_compared(session, _run_of(session, job, one), mode)[0] for one in (reference, group))
         found = difference(ours, theirs, seconds=0.2, lines_at_most=200)
         lines = [[sign, text[:_HEAD_CHARS]] for hunk in found.hunks for sign, text in hunk.lines if sign != " "]
-        known = {"lines": lines[:_DIFFERENCE_LINES], "added": found.added, "removed": found.removed}
+        known = {"lines": _of_both(lines), "added": found.added, "removed": found.removed}
         if len(shorts) >= _SHORTS_KEPT:
             shorts.clear()
         shorts[key] = known
     return known
+
+
+def _of_both(lines: list[list[str]]) -> list[list[str]]:
+    """Returns the first lines by turns, one removed and one added: what became of a line is read beside the line."""
+    removed, added = ([line for line in lines if line[0] == sign] for sign in "-+")
+    turns = [line for pair in zip_longest(removed, added) for line in pair if line]
+    return turns[:_DIFFERENCE_LINES]
 
 
 def compare(session: Session, job: Job, g: str, against: str, mode: Mode, actor: Actor) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from tests.browser.conftest import Watch
 from tests.functional.api.play import Play
 from tests.support.console import until
 from tests.support.factories import make_key
+from tests.support.keyboard import tab_to
 from tests.support.liveserver import LiveServer
 
 Players = Callable[[int], Play]
@@ -197,15 +198,6 @@ def test_rows_keep_what_they_know_when_the_stream_comes_later(live: LiveServer, 
     expect(page.locator("#link")).to_have_text(re.compile("Live|Polling"))
     expect(page.locator(".hrow[data-i='2']")).to_contain_text("exit 9")
     expect(page.locator(".hrow[data-i='1']")).to_contain_text("exit 7")
-
-
-def tab_to(page: Page, wanted: str) -> None:
-    """Presses Tab until the focus is where somebody without a mouse wants it."""
-    for _ in range(60):
-        if page.evaluate("(wanted) => document.activeElement.matches(wanted)", wanted):
-            return
-        page.keyboard.press("Tab")
-    raise AssertionError(f"no way to {wanted} by Tab")
 
 
 def test_from_the_order_to_the_rerun_by_keyboard_alone(live: LiveServer, page: Page, play: Players) -> None:

@@ -395,14 +395,26 @@ keys({
   k: () => go(-1),
   "]": () => go(1, true),
   "[": () => go(-1, true),
-  "g o": () => tab("overview"),
-  "g h": () => tab("hosts"),
-  "g g": () => tab("groups"),
-  "g d": () => tab("details"),
+  "g o": () => turnTo("overview"),
+  "g h": () => turnTo("hosts"),
+  "g g": () => turnTo("groups"),
+  "g d": () => turnTo("details"),
   x: () => choice.toggle(chosen),
-  e: () => byId("export")?.toggleAttribute("open"),
-  r: () => byId("rerun")?.toggleAttribute("open"),
+  e: () => menu("export"),
+  r: () => menu("rerun"),
 });
+
+/** Shows a view and goes on from its tab, so that its contents are the next stops. @param {string} name */
+function turnTo(name) {
+  tab(name);
+  /** @type {HTMLElement | null} */ (document.querySelector(".tabs > [aria-current]"))?.focus();
+}
+
+/** Opens or closes a menu and goes on from its button. @param {string} name */
+function menu(name) {
+  byId(name)?.toggleAttribute("open");
+  byId(name)?.querySelector("summary").focus();
+}
 
 // --- start ----------------------------------------------------------------------------------------------------------
 
