@@ -45,7 +45,8 @@ class WorkerPool(StrEnum):
     THREADS = "threads"
 
 
-def _default_data_dir() -> Path:
+def usual_data_dir() -> Path:
+    """Returns the data folder of a console that was told no other."""
     base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     return Path(base) / "opsconsole"
 
@@ -55,7 +56,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
 
-    data_dir: Path = Field(default_factory=_default_data_dir, description="Folder of database, keys, sockets and logs.")
+    data_dir: Path = Field(default_factory=usual_data_dir, description="Folder of database, keys, sockets and logs.")
     database_url: SecretStr | None = Field(None, description="SQLAlchemy URL; default is SQLite in the data folder.")
     broker_url: SecretStr | None = Field(None, description="redis:// or amqp:// URL; default is the embedded server.")
     secret_key: SecretStr | None = Field(None, description="Shared by all processes; default is made in data_dir.")

@@ -81,6 +81,13 @@ def trusted_keys(session: Session, wanted: Collection[Address]) -> dict[Address,
     return {place: found.trusted for place, found in known(session, wanted).items() if found.trusted}
 
 
+def trusted_since(session: Session, address: str, port: int) -> list[HostKey]:
+    """Returns the trusted keys of a dialled address and port, the one seen last first."""
+    query = select(HostKey).where(HostKey.address == address.lower(), HostKey.port == port)
+    query = query.where(HostKey.status == KeyStatus.TRUSTED)
+    return list(session.scalars(query.order_by(HostKey.first_seen_at.desc(), HostKey.id)))
+
+
 def known(session: Session, wanted: Collection[Address]) -> dict[Address, Known]:
     """Returns what is known of each wanted (address, port) of which anything is; one query up to 20,000 addresses."""
     spellings: dict[Address, list[Address]] = defaultdict(list)

@@ -154,6 +154,23 @@ def key_news(offered: Sequence[Mapping[str, Any]]) -> KeyNews:
     return KeyNews(len(unknown), len(changed), ", ".join(changed[:_NAMES_TOLD]) + more)
 
 
+def no_hosts(letters: str) -> str:
+    """Returns what is said when no host is in the states of ``letters``."""
+    texts: dict[str, str] = {
+        "q": _("No hosts are waiting."),
+        "c": _("No hosts are connecting."),
+        "r": _("No hosts are running."),
+        "o": _("No hosts are OK."),
+        "f": _("No failed hosts."),
+        "k": _("No hosts timed out."),
+        "u": _("No unreachable hosts."),
+        "x": _("No cancelled hosts."),
+        "s": _("No skipped hosts."),
+        "l": _("No lost hosts."),
+    }
+    return texts.get(letters) or _("No host fits this filter.")
+
+
 def step_letter(state: str) -> str:
     """Returns the glyph letter of how a step went."""
     letters = {"running": "r", "passed": "o", "nothing_to_do": "s"}

@@ -163,6 +163,12 @@ def test_counters_filter_and_the_address_keeps_them(live: LiveServer, page: Page
     expect(page.locator("#hosts-table .rows .hrow")).to_have_count(3)
     page.click(".chip[data-state='']")
     expect(page.locator("#hosts-table .rows .hrow")).to_have_count(6)
+    page.keyboard.press("6")
+    expect(page.locator("#nobody")).to_contain_text("No hosts timed out.")
+    expect(page.locator("#nobody.good")).to_have_count(0)
+    page.click("#nobody a")
+    expect(page.locator("#nobody")).to_be_hidden()
+    expect(page.locator("#hosts-table .rows .hrow")).to_have_count(6)
     page.fill("#host-query", "web6")
     expect(page.locator("#hosts-table .rows .hrow")).to_have_count(1)
 

@@ -12,6 +12,7 @@ from opsconsole.jobs.queries.host_rows import (
     offered_keys,
     places_of,
     refused_by_key,
+    refused_logins,
     run_row,
 )
 from opsconsole.jobs.queries.job_list import get_job, links, list_jobs
@@ -46,6 +47,7 @@ __all__ = [
     "progress_of",
     "queue",
     "refused_by_key",
+    "refused_logins",
     "roster",
     "run_row",
     "snapshot",

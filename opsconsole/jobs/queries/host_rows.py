@@ -24,6 +24,7 @@ _SORTABLE = {
     "attempt": HostRun.attempt,
 }
 _NAMED_AT_MOST = 5
+_REFUSALS_TOLD = 3
 _SEVERAL = frozenset("[*?")
 
 
@@ -222,6 +223,16 @@ def offered_keys(session: Session, job: Job) -> list[dict[str, Any]]:
         }
         for i, host, reason, key in sorted(found, key=lambda row: row[0])
     ]
+
+
+def refused_logins(session: Session, job: Job) -> list[dict[str, Any]]:
+    """Returns what more than one host of the job answered alike to the login (``detail``: what was shown, why it was
+    refused and what is offered instead), with the ``count`` of these hosts; the three of most hosts at most."""
+    count = func.count()
+    query = select(HostRun.detail, count).where(HostRun.job_id == job.id, HostRun.reason == Reason.AUTH.value)
+    query = query.where(HostRun.detail.is_not(None)).group_by(HostRun.detail).having(count > 1)
+    found = session.execute(query.order_by(count.desc(), HostRun.detail).limit(_REFUSALS_TOLD))
+    return [{"detail": detail, "count": hosts} for detail, hosts in found]
 
 
 def refused_by_key(session: Session, run: HostRun) -> list[str]:

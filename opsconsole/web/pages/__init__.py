@@ -1,5 +1,6 @@
 """The pages for people, rendered on the server; scripts make them live but nothing useful needs them."""
 
+import shlex
 from typing import Any
 
 from flask import Flask, g
@@ -7,6 +8,7 @@ from flask import Flask, g
 from opsconsole.accounts.permissions import Permission
 from opsconsole.jobs import queries
 from opsconsole.jobs.notices import Notice, notices
+from opsconsole.settings import usual_data_dir
 from opsconsole.web import languages, view_models, words
 from opsconsole.web.pages import (
     audit,
@@ -83,9 +85,17 @@ def _shared() -> dict[str, Any]:
         "view": view_models,
         "words": words,
         "fleet": _fleet,
+        "worker_line": _worker_line,
         "notices": _notices,
         "request_id": g.get("request_id", ""),
     }
+
+
+def _worker_line() -> str:
+    """The command that starts a worker of this console, to be pasted on its machine."""
+    folder = runtime().settings.data_dir
+    chosen = f"OPSCONSOLE_DATA_DIR={shlex.quote(str(folder))} " if folder != usual_data_dir() else ""
+    return f"{chosen}opsconsole worker"
 
 
 def _fleet() -> dict[str, Any]:

@@ -68,6 +68,7 @@ def pane_context(database: Session, job: Job, run: HostRun, *, lines: bool = Tru
         "offered": offered,
         "attempts": queries.attempts(database, job, run, actor())["attempts"],
         "look": words.look_text(row["look"]),
+        "trusted_before": _trusted_before(database, run),
         "now_trusted": asks and _now_trusted(database, run),
         "gap_bytes": run.gap_bytes,
         "last": job.target_count - 1,
@@ -89,6 +90,14 @@ def _offered(database: Session, job: Job, run: HostRun) -> list[dict[str, Any]]:
     if run.reason == Reason.JUMP:
         return [key for key in found if key["fingerprint"] == run.host_key]
     return [key for key in found if key["i"] == run.i]
+
+
+def _trusted_before(database: Session, run: HostRun) -> list[dict[str, Any]]:
+    """Returns the trusted keys that a host with a changed one was known by, with when each was first seen."""
+    if run.reason != Reason.HOST_KEY_CHANGED:
+        return []
+    found = hostkeys.trusted_since(database, run.address, run.port)
+    return [{"algorithm": key.algorithm, "fingerprint": key.fingerprint, "at": key.first_seen_at} for key in found]
 
 
 def _now_trusted(database: Session, run: HostRun) -> bool:

@@ -66,6 +66,7 @@ def job(job_id: int) -> str:
             "shown": shown if shown in _VIEWS else "overview",
             "filter": wanted_letters(request.args.getlist("state")),
             "may_run": actor().may(Permission.RUN),
+            "logins": queries.refused_logins(database, found) if status["counts"]["u"] else [],
             "news": key_news(queries.offered_keys(database, found) if status["counts"]["u"] else []),
             "pane": _chosen(database, found),
             **_body(database, found, status),

@@ -37,11 +37,12 @@ def host_keys(job_id: int) -> str:
 @pages.get("/jobs/<int:job_id>/keys/notice")
 @requires(Permission.VIEW)
 def keys_notice(job_id: int) -> str:
-    """Returns the strip that tells of keys to decide on, for the script of the job page."""
+    """Returns the strip that tells of keys to decide on and of refused logins, for the script of the job page."""
     with read() as database:
         found = queries.get_job(database, job_id, actor())
         news = key_news(queries.offered_keys(database, found))
-    return render_template("jobs/_keys_notice.html", job_id=job_id, news=news)
+        logins = queries.refused_logins(database, found)
+    return render_template("jobs/_keys_notice.html", job_id=job_id, news=news, logins=logins)
 
 
 @pages.post("/jobs/<int:job_id>/keys")

@@ -30,11 +30,14 @@ class Play:
                 values = {"started_at": self.clock.now()} if state is RunState.RUNNING else {}
                 transitions.apply(session, self._changes(session, places, state, values), self.clock.now())
 
-    def refuse(self, place: int, *, reason: str, host_key: str | None = None) -> None:
-        """Lets a pending host turn out to be unreachable; ``host_key`` is the fingerprint it showed."""
+    def refuse(self, place: int, *, reason: str, host_key: str | None = None, detail: str | None = None) -> None:
+        """Lets a pending host turn out to be unreachable; ``host_key`` is the fingerprint it showed, ``detail`` what
+        the worker says of it."""
         with self.database.transaction() as session:
             for state in (RunState.QUEUED, RunState.CONNECTING, RunState.UNREACHABLE):
-                values = {"reason": reason, "host_key": host_key} if state is RunState.UNREACHABLE else {}
+                values = (
+                    {"reason": reason, "host_key": host_key, "detail": detail} if state is RunState.UNREACHABLE else {}
+                )
                 transitions.apply(session, self._changes(session, [place], state, values), self.clock.now())
             outcome = Outcome(RunState.UNREACHABLE, Reason(reason))
             contacts.note(session, {self._run(session, place).id: contacts.Ending(outcome, self.clock.now())})

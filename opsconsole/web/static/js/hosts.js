@@ -97,8 +97,9 @@ export function hostsTable({ job, root, sort, href, onPick, ticked, onTick }) {
       }
       total = page.total;
       list.size(total);
-      empty.hidden = total > 0;
-      empty.textContent = filter || query ? t("No host fits this filter.") : t("No hosts.");
+      // That no host is in the states of the filter stands above all views.
+      empty.hidden = total > 0 || !query;
+      empty.textContent = t("No host fits this filter.");
     } catch {
       if (control.signal.aborted) return;
       asked.delete(begin);

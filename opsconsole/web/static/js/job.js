@@ -112,6 +112,7 @@ function ticked(places) {
 /** @param {import("./store.js").View} before */
 function show(before) {
   status.show(view.job);
+  nobody();
   doubts(view);
   offered(view.job.counts.u);
   grid?.update(view.grid, filter);
@@ -298,11 +299,26 @@ function setFilter(letter, add) {
     else chip.removeAttribute("aria-current");
   }
   address({ state: [...filter].join(",") || null });
+  nobody();
   grid?.update(view.grid, filter);
   overviewGroups.filter(filter);
   allGroups.filter(filter);
   if (shown === "hosts") table.show(filter, query());
 }
+
+/** Says so when no host is in the states of the filter: good news only once the job has ended. */
+function nobody() {
+  const node = byId("nobody");
+  node.hidden = !filter || [...filter].some((letter) => view.job.counts[letter]);
+  node.classList.toggle("good", ended(view.job.state));
+  const only = filter.length === 1 && document.querySelector(`.chip[data-state=${filter}]`);
+  node.firstElementChild.textContent = only ? only.getAttribute("data-none") : t("No host fits this filter.");
+}
+byId("nobody").addEventListener("click", (/** @type {MouseEvent} */ event) => {
+  if (/** @type {HTMLElement} */ (event.target).dataset.state === undefined) return;
+  event.preventDefault();
+  setFilter("", false);
+});
 
 byId("chips").addEventListener("click", (/** @type {MouseEvent} */ event) => {
   const chip = /** @type {HTMLElement} */ (event.target).closest(".chip");
