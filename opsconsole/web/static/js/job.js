@@ -16,13 +16,15 @@ import { createStatus } from "./status.js";
 import { changed, ended, LETTERS, reduce, start, told, TROUBLE } from "./store.js";
 import { duration, number, plural, STATES, t } from "./texts.js";
 
-const STALE_MS = 7000;
+const STALE_MS = 10_000;
+/** How long nothing was heard when a connection counts as lost (sse.js). */
+const SILENT_MS = 3000;
 const LOOK_WHILE_IDLE_MS = 5000;
 const main = byId("job");
 const id = Number(main.dataset.id);
 const parameters = new URLSearchParams(location.search);
 const first = JSON.parse(main.dataset.status);
-const status = createStatus(main.dataset.title);
+const status = createStatus(main.dataset.title, (i) => view.grid[i]);
 const offered = offeredKeys(id, byId("offered"), first.counts.u);
 /** @type {import("./store.js").View} */
 let view = start(first);
@@ -74,13 +76,20 @@ const stream = follow(id, {
   onLink(link) {
     cover(link === "live");
     const node = byId("link");
-    clearTimeout(oldTimer);
-    document.body.classList.toggle("stale", link === "retry" && document.body.classList.contains("stale"));
-    // What nobody has confirmed for a while is shown as such.
-    if (link === "retry") oldTimer = setTimeout(() => document.body.classList.add("stale"), STALE_MS);
+    if (link === "retry" && node.dataset.link === link) return;
+    clearInterval(oldTimer);
+    document.body.classList.remove("stale");
     node.hidden = link === "done";
     node.dataset.link = link;
     node.textContent = { live: t("Live"), retry: t("Reconnecting"), poll: t("Polling"), done: "" }[link] ?? "";
+    if (link !== "retry") return;
+    const since = performance.now() - SILENT_MS;
+    oldTimer = setInterval(() => {
+      const ms = performance.now() - since;
+      // What nobody has confirmed for a while is shown as such.
+      document.body.classList.toggle("stale", ms > STALE_MS);
+      if (ms > STALE_MS) node.textContent = t("Reconnecting, counts {time} old", { time: duration(Math.floor(ms / 1000) * 1000) });
+    }, 1000);
   },
 });
 
@@ -93,10 +102,10 @@ function take(body) {
   if (shown === "hosts") table.reload();
 }
 
-/** What a job waits for changes with other jobs, of which its own stream tells nothing. */
+/** What a job waits for changes with other jobs, and who is late with time: of both its own stream tells nothing. */
 setInterval(async () => {
   const { counts, state } = view.job;
-  if (document.hidden || ended(state) || counts.c || counts.r) return;
+  if (document.hidden || ended(state) || (counts.q && (counts.c || counts.r))) return;
   const body = await api(`/api/v1/jobs/${id}`).catch(() => null);
   if (!body) return;
   view = told(view, body);

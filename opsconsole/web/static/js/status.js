@@ -11,12 +11,16 @@ const PILLS = {
 };
 const SPEAK_EVERY_MS = 15000;
 
-/** @param {string} title the job's, for the browser's tab */
-export function createStatus(title) {
+/**
+ * @param {string} title the job's, for the browser's tab
+ * @param {(i: number) => string | undefined} letterOf the state of a host by its place, where it is known
+ */
+export function createStatus(title, letterOf) {
   /** @type {import("./store.js").Status | null} */
   let job = null;
   let spoken = 0;
   let clockSkew = 0;
+  let toldAt = 0;
   const control = createControl();
   const countdown = createCountdown();
 
@@ -24,6 +28,7 @@ export function createStatus(title) {
   function show(next) {
     const before = job;
     job = next;
+    if (next.slowest !== before?.slowest) toldAt = performance.now();
     const [letter, name] = PILLS[/** @type {keyof typeof PILLS} */ (next.state)] ?? ["q", next.state];
     const pill = byId("pill");
     if (before?.state !== next.state) {
@@ -105,8 +110,11 @@ export function createStatus(title) {
     const ms = elapsed(job, Date.now() + clockSkew);
     byId("elapsed").textContent = ms === null ? t("not started") : ms < 1000 && !job.finished_at ? t("just started") : duration(ms);
     const over = ended(job.state);
-    const left = !over && job.eta_ms !== null && job.counts.q > 0 ? about(job.eta_ms) : "";
+    const { q, c, r } = job.counts;
+    const last = !over && !q && (job.slowest ?? []).find(({ i }) => (letterOf(i) ?? "r") === "r");
+    const left = last ? `${last.host} ${duration(last.ms + performance.now() - toldAt)}` : !over && job.eta_ms !== null && q > 0 ? about(job.eta_ms) : "";
     byId("left").textContent = left;
+    byId("left").nextElementSibling.textContent = last ? t("waiting for {n}", { n: number(c + r) }) : t("left");
     byId("left").parentElement.hidden = !left;
     const rate = !over && job.rate_per_s ? t("{n} hosts/s", { n: job.rate_per_s < 10 ? job.rate_per_s.toFixed(1) : number(Math.round(job.rate_per_s)) }) : "";
     byId("rate").textContent = rate;
@@ -121,7 +129,7 @@ export function createStatus(title) {
     const state = t(PILLS[/** @type {keyof typeof PILLS} */ (next.state)]?.[1] ?? next.state);
     const why = headline(next);
     const news = ended(next.state) ? [t("The job has ended: {state}", { state }), why].filter(Boolean).join(", ") : why ? `${state}: ${why}` : state;
-    byId("spoken").textContent = urgent ? news : t("{percent} percent, {failed} failed", { percent, failed: next.counts.f });
+    byId(next.stop_reason === "threshold" && urgent ? "alarm" : "spoken").textContent = urgent ? news : t("{percent} percent, {failed} failed", { percent, failed: next.counts.f });
   }
 
   /** @param {import("./store.js").Status} next */
