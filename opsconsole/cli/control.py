@@ -63,6 +63,17 @@ def cancel(job: int, hosts: tuple[str, ...], *, wave: int | None, grace_s: float
 
 
 @click.command()
+@click.argument("job", type=int)
+@click.argument("words", nargs=-1)
+@edge
+def title(job: int, words: tuple[str, ...]) -> int:
+    """Give a JOB another title; without WORDS it is called by its command."""
+    status = _steer(job, "title", {"title": " ".join(words)})
+    click.echo(harmless(f"#{job} is called: {status['title']}"))
+    return ExitCode.OK
+
+
+@click.command()
 @click.option("--json", "as_json", is_flag=True)
 @edge
 def queue(*, as_json: bool) -> int:

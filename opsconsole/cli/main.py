@@ -40,6 +40,7 @@ _SECTIONS = {
         "resume": "opsconsole.cli.control:resume",
         "continue": "opsconsole.cli.control:proceed",
         "cancel": "opsconsole.cli.control:cancel",
+        "title": "opsconsole.cli.control:title",
         "stop-all": "opsconsole.cli.control:stop_all",
         "lift": "opsconsole.cli.control:lift",
     },

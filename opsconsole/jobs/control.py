@@ -16,7 +16,7 @@ from opsconsole.audit.record import record
 from opsconsole.errors import Conflict, FieldError, Forbidden, Invalid
 from opsconsole.hostset import STATES_HINT, state_letters
 from opsconsole.jobs import naming, stages, transitions
-from opsconsole.jobs.launch import LaunchType, Order
+from opsconsole.jobs.launch import LaunchType, Order, title_of
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.options import RunOptions
 from opsconsole.jobs.states import (
@@ -207,6 +207,16 @@ def relaunch(session: Session, job: Job, *, letters: str, hosts: Sequence[str] |
         **what.asked(),
         **{option: value for option, value in options.items() if option in Order.__dataclass_fields__},
     )
+
+
+def entitle(session: Session, job: Job, actor: Actor, *, now: datetime, title: str) -> Job:
+    """Gives a job another title, or the first line of its command when that is empty, and returns it. A title is for
+    people: it may change after the job's end, too. Raises ``Forbidden``."""
+    _lock(session, job, actor, "rename")
+    before, job.title = job.title, title_of(title, job.command)
+    session.flush()
+    told = {"before": before, "after": job.title}
+    return _done(session, actor, "job.title", job, told, now=now, changed=before != job.title)
 
 
 def _lock(session: Session, job: Job, actor: Actor, verb: str) -> JobState:

@@ -195,9 +195,8 @@ def _waves(prepared: Prepared) -> list[dict[str, Any]]:
 
 def _write_job(session: Session, order: Order, actor: Actor, now: datetime, prepared: Prepared) -> Job:
     command, options, resolution = prepared.command, prepared.options, prepared.found.resolution
-    title = (order.title or "").strip() or _first_line(command)
     job = Job(
-        title="".join(char if char.isprintable() else " " for char in title)[:200],
+        title=title_of(order.title or "", command),
         command=command,
         what=prepared.what.to_json(),
         expression=order.targets,
@@ -231,6 +230,12 @@ def _write_job(session: Session, order: Order, actor: Actor, now: datetime, prep
     session.add(job)
     session.flush()  # The rows of the hosts need the job's id.
     return job
+
+
+def title_of(wanted: str, command: str) -> str:
+    """Returns the title of a job that is wanted, or the first line of its command, fit to be shown on one line."""
+    title = wanted.strip() or _first_line(command)
+    return "".join(char if char.isprintable() else " " for char in title)[:200]
 
 
 def _first_line(command: str) -> str:

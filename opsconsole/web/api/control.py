@@ -54,6 +54,14 @@ def cancel(job_id: int, json: order_models.Cancel) -> Response:
     return _done(job_id, control.cancel, hosts=json.hosts, wave=json.wave, grace=json.grace_s)
 
 
+@blueprint.post(f"{JOB}/title")
+@requires(Permission.RUN)
+@spec.validate(resp=_ANSWERS, tags=_TAGS, operation_id="entitle_job")
+def entitle(job_id: int, json: order_models.Title) -> Response:
+    """Give a job another title, for people. The job itself never changes."""
+    return _done(job_id, control.entitle, title=json.title)
+
+
 @blueprint.post(f"{JOB}/check")
 @requires(Permission.RUN)
 @spec.validate(resp=_ANSWERS, tags=_TAGS, operation_id="check_job")

@@ -222,6 +222,12 @@ class Check(Body):
     kill: bool = False
 
 
+class Title(Body):
+    """What a job is called; empty: by the first line of its command."""
+
+    title: Text = Field(max_length=200)
+
+
 class Continue(Body):
     """After which wave: ``waves.now`` of the status. After another one nothing is done."""
 

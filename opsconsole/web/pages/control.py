@@ -45,6 +45,14 @@ def cancel(job_id: int) -> Response:
     return _act(job_id, control.cancel)
 
 
+@pages.post("/jobs/<int:job_id>/title")
+@requires(Permission.RUN)
+def entitle(job_id: int) -> Response:
+    """Gives a job another title."""
+    orders.act(job_id, control.entitle, actor(), title=request.form.get("title", "")[:200])
+    return _back(job_id)
+
+
 @pages.post("/jobs/<int:job_id>/check")
 @requires(Permission.RUN)
 def check(job_id: int) -> Response:

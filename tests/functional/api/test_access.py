@@ -26,6 +26,7 @@ API = {
     "api.jobs.status": Permission.VIEW,
     "api.control.pause": Permission.RUN,
     "api.control.resume": Permission.RUN,
+    "api.control.entitle": Permission.RUN,
     "api.control.proceed": Permission.RUN,
     "api.control.check": Permission.RUN,
     "api.control.cancel": Permission.RUN,
@@ -209,7 +210,7 @@ def _addresses(job: int) -> list[tuple[str, str]]:
         "?since=1&wait=20",
     )
     pages = (f"/jobs/{job}", f"/jobs/{job}/h/web1")
-    verbs = ("pause", "resume", "continue", "check", "cancel", "rerun")
+    verbs = ("pause", "resume", "continue", "check", "cancel", "rerun", "title")
     writes = (*(f"{base}/{verb}" for verb in verbs), f"/jobs/{job}/cancel")
     gets = [("GET", f"{base}{part}") for part in (*reads, *more)] + [("GET", page) for page in pages]
     return gets + [("POST", write) for write in writes]
@@ -219,7 +220,7 @@ def test_another_persons_job_does_not_exist(app: Flask, browser: Callable[..., B
     job = operator.launch()
     other = browser(Role.OPERATOR)
     for method, url in _addresses(job):
-        body = {"states": ["q"]} if url.endswith("/rerun") else {}
+        body = {"/rerun": {"states": ["q"]}, "/title": {"title": "x"}}.get(url[url.rindex("/") :], {})
         answer = other.get(url) if method == "GET" else other.post(url, body if "/api/" in url else None)
         missing = other.get(url.replace(f"jobs/{job}", "jobs/999")) if method == "GET" else None
         assert answer.status_code == 404, f"{method} {url}: {answer.status_code}"

@@ -160,7 +160,7 @@ class FakeConsole:
         if path == "jobs/7/cancel":
             self.cancelled.set()
             return 200, self.status() | {"state": "stopping"}
-        if path in {"jobs/7/pause", "jobs/7/resume", "jobs/7/continue"}:
+        if path in {"jobs/7/pause", "jobs/7/resume", "jobs/7/continue", "jobs/7/title"}:
             self.paused = path == "jobs/7/pause"
             return 200, self.status() | self._standing()
         if path in story.answers:

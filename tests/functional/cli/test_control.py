@@ -38,6 +38,13 @@ def test_a_verb_sends_what_is_chosen(
     assert result.output.startswith("#7 paused: Paused by li.wei." if args[0] == "pause" else "#7 running")
 
 
+def test_a_title_is_sent_as_one_text(console: FakeConsole, call: Call) -> None:
+    result = call("title", "7", "patch", "the web fleet")
+    assert result.exit_code == 0, result.output
+    assert console.to("POST", "jobs/7/title")[0].body == {"title": "patch the web fleet"}
+    assert result.output.startswith("#7 is called: ")
+
+
 def test_cancel_sends_wave_and_grace(console: FakeConsole, call: Call) -> None:
     console.story.state = "running"
     assert call("cancel", "7", "--wave", "1", "--grace", "2.5").exit_code == 0

@@ -35,6 +35,18 @@ def test_a_job_is_paused_resumed_and_cancelled(operator: Person, database: Datab
         assert state(database, job) in {then, "cancelled"}
 
 
+def test_a_title_is_changed_and_given_back(operator: Person, admin: Person, database: Database) -> None:
+    job = operator.job("web1", "uptime\ndate")
+    page = f"/jobs/{job}"
+    for wanted, shown in (("Look <at> it\n", "Look &lt;at&gt; it"), ("", "uptime")):
+        answer = operator.send(f"{page}?view=details", {"title": wanted}, to=f"{page}/title")
+        assert (answer.status_code, answer.headers["Location"]) == (303, page)
+        assert f'<h1 class="cut">{shown}</h1>' in operator.text(page)
+    assert state(database, job) == "pending"
+    audit = admin.text("/audit?action=job.title")
+    assert audit.count(f"/jobs/{job}") == 2
+
+
 def test_waves_and_ticked_hosts_are_held_back(operator: Person, database: Database) -> None:
     job = operator.job("web[1-6]", pace="waves", waves="2")
     page = f"/jobs/{job}"
