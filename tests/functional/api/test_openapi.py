@@ -191,6 +191,7 @@ def test_real_answers_are_as_described(
     check(operator.post("plan", {"targets": "web[1-3]", "command": "uptime", "waves": "1 2"}), "plan")
     check(operator.post("hold", {"reason": "drill"}), "stop_all")
     check(operator.post(f"jobs/{waits}/pause", {}), "pause_job")
+    check(operator.post(f"jobs/{waits}/title", {"title": "Patch the web fleet"}), "entitle_job")
     check(operator.get("hold"), "hold")
     check(admin.client.delete("/api/v1/hold", headers=headers), "lift_hold")
     _check_inventory(check, program(Role.ADMIN))
