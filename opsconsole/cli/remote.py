@@ -141,6 +141,7 @@ def resolve(command: tuple[str, ...], *, as_json: bool, **options: Any) -> int:
 @click.option("--by", help="Who launched it.")
 @click.option("--host", help="Jobs that touched this host.")
 @click.option("--find", "q", help="Text in title or command.")
+@click.option("--since", metavar="TIME", help="Launched since: a day or a time; UTC unless it says otherwise.")
 @click.option("-n", "limit", type=click.IntRange(1, 200), default=20, show_default=True)
 @click.option("--json", "as_json", is_flag=True)
 @edge

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import Response
@@ -17,6 +16,7 @@ from opsconsole.inventory.exports import escaped
 from opsconsole.jobs.queries import iso
 from opsconsole.runtime import Runtime
 from opsconsole.web.auth import actor
+from opsconsole.web.moments import moment
 from opsconsole.web.unit_of_work import now, runtime, transaction
 
 FILTERS = ("actor", "action", "object", "address", "text", "since", "until")
@@ -35,7 +35,7 @@ def wanted(given: Mapping[str, str | None]) -> dict[str, Any]:
     filters: dict[str, Any] = {name: text for name in FILTERS if (text := (given.get(name) or "").strip())}
     for name in ("since", "until"):
         if name in filters:
-            filters[name] = _moment(name, filters[name])
+            filters[name] = moment(name, filters[name], end=name == "until")
     return filters
 
 
@@ -108,13 +108,3 @@ def _lines(rows: list[list[str]]) -> str:
     text = io.StringIO()
     csv.writer(text).writerows(rows)
     return text.getvalue()
-
-
-def _moment(name: str, text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-        day = timedelta(days=1) if name == "until" and len(text) == len("2026-01-01") else timedelta()
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC) + day
-    except (ValueError, OverflowError):
-        message = "Give a day or a time, such as 2026-11-23 or 2026-11-23T14:00+01:00."
-        raise Invalid(message, errors=[FieldError(name, message)]) from None

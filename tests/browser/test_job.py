@@ -488,12 +488,14 @@ def test_the_foot_of_the_pane_counts_as_the_servers(live: LiveServer, page: Page
 
 def test_the_list_follows_its_jobs_and_shows_new_ones(live: LiveServer, page: Page, play: Players) -> None:
     _job, workers = started(live, play, 2, 2)
-    page.goto(f"{live.url}/jobs")
+    page.goto(f"{live.url}/jobs?q=uptime")
     expect(page.locator("[data-done]")).to_have_text("0 / 2")
+    page.locator("tbody a").first.focus()
     workers.end(0)
     expect(page.locator("[data-done]")).to_have_text("1 / 2")
     workers.end(1)
     expect(page.locator("tr", has_text="Succeeded")).to_have_count(1)
+    expect(page.locator("tbody a").first).to_be_focused()
     started(live, play, 1, 1)
     expect(page.locator("tbody tr")).to_have_count(2, timeout=12_000)
 

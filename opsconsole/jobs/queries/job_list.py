@@ -1,5 +1,6 @@
 """The list of jobs, newest first, and which job is whose to see."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import or_, select
@@ -36,12 +37,14 @@ def list_jobs(
     by: str | None = None,
     q: str | None = None,
     host: str | None = None,
+    since: datetime | None = None,
     before: int | None = None,
     limit: int = 50,
 ) -> list[dict[str, Any]]:
     """Returns jobs, newest first, that ``actor`` may see and that fit every filter given.
 
-    ``q`` is looked for in title, command and targets; ``host`` is an exact host name; ``before`` a job id.
+    ``q`` is looked for in title, command and targets; ``host`` is an exact host name; those launched at ``since`` or
+    later are meant; ``before`` is a job id.
     """
     query = select(Job).order_by(Job.id.desc()).limit(min(max(limit, 1), 200))
     if not actor.may(Permission.VIEW_ALL_JOBS):
@@ -55,6 +58,8 @@ def list_jobs(
         query = query.where(or_(*found))
     if host:
         query = query.where(Job.id.in_(select(HostRun.job_id).where(HostRun.host == host)))
+    if since:
+        query = query.where(Job.created_at >= since)
     if before:
         query = query.where(Job.id < before)
     return [_summary(job) for job in session.scalars(query)]

@@ -12,6 +12,7 @@ from opsconsole.web.api.launching import made, order_of, page_of, question_of
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.api.paths import JOB
 from opsconsole.web.auth import actor, requires
+from opsconsole.web.moments import moment
 from opsconsole.web.sse import streams
 from opsconsole.web.unit_of_work import now, read
 
@@ -52,6 +53,7 @@ def list_jobs(query: questions.JobsQuery) -> Response:
             by=query.by,
             q=query.q,
             host=query.host,
+            since=moment("since", query.since) if query.since else None,
             before=query.before,
             limit=query.limit,
         )

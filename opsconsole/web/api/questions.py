@@ -71,6 +71,7 @@ class JobsQuery(Question):
     by: Text | None = Field(None, max_length=150)
     q: Text | None = Field(None, max_length=200)
     host: Text | None = Field(None, max_length=320)
+    since: Text | None = Field(None, description="A day or a time; UTC unless it says otherwise.", max_length=40)
     before: int | None = Field(None, ge=1, le=2**63 - 1)
     limit: int = Field(50, ge=1, le=200)
 

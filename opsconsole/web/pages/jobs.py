@@ -13,6 +13,7 @@ from opsconsole.jobs import control, queries
 from opsconsole.jobs.models import Job
 from opsconsole.jobs.states import LETTERS
 from opsconsole.web.auth import actor, requires
+from opsconsole.web.moments import moment
 from opsconsole.web.pages.host_run import pane_context
 from opsconsole.web.pages.output_groups import IN_FULL, ON_OVERVIEW, group_context
 from opsconsole.web.pages.routes import pages
@@ -26,24 +27,21 @@ _ROWS = 100
 _HOSTS_IN_ADDRESS = 20
 _LONG = timedelta(seconds=15)
 _VIEWS = ("overview", "hosts", "groups", "details")
-_FILTERS = ("state", "by", "q", "host")
+_FILTERS = ("state", "by", "q", "host", "since")
 
 
 @pages.get("/jobs")
 @requires(Permission.VIEW)
 def jobs() -> str:
-    """Lists jobs, newest first."""
+    """Lists jobs, newest first; the filters stand in the address."""
     filters = {name: request.args.get(name, "").strip() for name in _FILTERS}
+    wanted: dict[str, Any] = {name: value for name, value in filters.items() if value}
+    if "since" in wanted:
+        wanted["since"] = moment("since", wanted["since"])
     before = request.args.get("before", type=int)
     today = now()
     with read() as database:
-        found = queries.list_jobs(
-            database,
-            actor(),
-            before=before,
-            limit=_PER_PAGE + 1,
-            **{name: value or None for name, value in filters.items()},
-        )
+        found = queries.list_jobs(database, actor(), before=before, limit=_PER_PAGE + 1, **wanted)
     older = found[_PER_PAGE - 1]["id"] if len(found) > _PER_PAGE else None
     return render_template(
         "jobs/list.html", jobs=found[:_PER_PAGE], filters=filters, older=older, before=before, today=today

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
@@ -11,7 +12,7 @@ from opsconsole.inventory import hostkeys
 from opsconsole.jobs.states import Reason, RunState
 from tests.functional.api.play import Play
 from tests.functional.pages.people import Person
-from tests.support.clock import FakeClock
+from tests.support.clock import START, FakeClock
 from tests.support.factories import make_key
 
 Players = Callable[[int], Play]
@@ -25,6 +26,12 @@ def test_the_list_shows_and_filters_jobs(operator: Person) -> None:
     assert "uptime" not in operator.text("/jobs?q=date")
     assert "uptime" in operator.text("/jobs?host=web2")
     assert "No job fits." in operator.text("/jobs?state=failed")
+    page = operator.text(f"/jobs?since={START:%Y-%m-%d}&by={operator.user.name}")
+    assert page.count("<tr data-active") == 2
+    assert f'name="by" value="{operator.user.name}"' in page
+    assert "No job fits." in operator.text(f"/jobs?since={START + timedelta(days=1):%Y-%m-%d}")
+    assert "No job fits." in operator.text("/jobs?by=nobody")
+    assert "Give a day or a time" in operator.text("/jobs?since=yesterday", 422)
 
 
 def test_the_list_goes_back_in_pages(operator: Person) -> None:
@@ -85,7 +92,7 @@ def test_counters_filter_the_table(operator: Person, play: Players) -> None:
     rows = page.partition('id="hosts-table"')[2]
     assert "web1" in rows
     assert "web2" not in rows
-    assert "No host fits this filter." in operator.text(f"/jobs/{job}?view=hosts&state=f")
+    assert "No failed hosts." in operator.text(f"/jobs/{job}?view=hosts&state=f")
 
 
 def test_cancelling_stops_what_has_not_started(operator: Person, play: Players) -> None:
