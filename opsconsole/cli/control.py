@@ -85,6 +85,9 @@ def queue(*, as_json: bool) -> int:
         return ExitCode.OK
     slots = view["slots"]
     click.echo(f"{slots['busy']} of {slots['total']} slots busy")
+    if view["backlog"]["hosts"]:
+        count, since = view["backlog"]["hosts"], view["backlog"]["since"]
+        click.echo(f"{'1 host has' if count == 1 else f'{count} hosts have'} not started, the oldest job is of {since}")
     if view["hold"]["held"]:
         click.echo(harmless(_held(view["hold"])))
     for job in view["jobs"]:

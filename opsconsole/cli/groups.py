@@ -51,6 +51,8 @@ def show(name: str, *, as_json: bool) -> int:
     for field, words in said.items():
         if group[field]:
             click.echo(harmless(f"{words} of its hosts: {group[field]}"))
+    if group["used_by"]:
+        click.echo(harmless(f"used by   {', '.join(one['name'] for one in group['used_by'])}"))
     for field in ("children", "parents", "hosts"):
         if group[field]:
             click.echo(harmless(f"{field:<9} {' '.join(group[field])}"))

@@ -4,6 +4,7 @@ from opsconsole.hostset.earlier import FAILED_LETTERS, STATE_LETTERS, STATE_NAME
 from opsconsole.hostset.evaluation import evaluate, parse_host
 from opsconsole.hostset.folding import fold
 from opsconsole.hostset.model import EmptyInventory, GroupResolver, HostSpec, Resolution, TooMuchOutput
+from opsconsole.hostset.referring import groups_named
 from opsconsole.hostset.suggesting import suggestions
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "TooMuchOutput",
     "evaluate",
     "fold",
+    "groups_named",
     "parse_host",
     "state_letters",
     "suggestions",

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from opsconsole.accounts.permissions import Actor, Permission
 from opsconsole.audit.record import record
 from opsconsole.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
+from opsconsole.hostset import groups_named
 from opsconsole.jobs.models import Job, SavedCommand
 from opsconsole.jobs.order import CIRCUMSTANCES, Order
 from opsconsole.jobs.ports import Secret
@@ -35,6 +36,13 @@ _NO_PASSWORD = Secret("-")
 def listed(session: Session) -> list[SavedCommand]:
     """Returns all saved commands by name."""
     return list(session.scalars(select(SavedCommand).order_by(SavedCommand.key)))
+
+
+def naming_group(session: Session, group: str) -> list[SavedCommand]:
+    """Returns the saved commands, by name, whose targets refer to ``group``; those with fixed hosts do not any more."""
+    found = [saved for saved in listed(session) if saved.hosts is None]
+    written = ((saved, f"{saved.order.get('targets') or ''},{saved.order.get('exclude') or ''}") for saved in found)
+    return [saved for saved, text in written if "@" in text and group in groups_named(text)]
 
 
 def get_saved(session: Session, saved_id: int) -> SavedCommand:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from opsconsole.accounts.permissions import Actor
+from opsconsole.accounts.permissions import Actor, Permission
 from opsconsole.errors import Invalid
 from opsconsole.hostset import evaluate
 from opsconsole.inventory import service, sources
@@ -15,6 +15,7 @@ from opsconsole.inventory.importers.reading import guess
 from opsconsole.inventory.importing import Import
 from opsconsole.inventory.models import Host
 from opsconsole.inventory.plan import ADDED, CHANGED, REMOVED, Plan
+from opsconsole.jobs import saved
 from opsconsole.jobs.queries import by_host
 from opsconsole.jobs.targets import TargetResolver
 from opsconsole.settings import Settings
@@ -145,3 +146,10 @@ def plan_told(plan: Plan, wanted: Import, *, applied: bool) -> dict[str, Any]:
         "faults": [{"line": fault.line, "file": fault.file, "message": fault.message} for fault in plan.faults],
         "notices": [{"text": text, "count": count} for text, count in plan.notices.items()],
     }
+
+
+def users_of_group(session: Session, actor: Actor, group: str) -> list[dict[str, Any]]:
+    """Returns the saved commands (``id``, ``name``) that refer to a group, for somebody who may see them."""
+    if not actor.may(Permission.VIEW_SAVED):
+        return []
+    return [{"id": one.id, "name": one.name} for one in saved.naming_group(session, group)]

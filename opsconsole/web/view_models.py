@@ -137,6 +137,11 @@ def elapsed_ms(job: Mapping[str, Any], now: datetime) -> float | None:
     return max((end - datetime.fromisoformat(begin)).total_seconds() * 1000, 0.0)
 
 
+def age(at: str, now: datetime) -> float:
+    """Returns how long ago the moment ``at`` was, in whole seconds told in ms; never less than none."""
+    return max((now - datetime.fromisoformat(at)).total_seconds() // 1 * 1000, 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class KeyNews:
     """How many hosts showed keys that nobody has decided on: unknown ones, and others than the trusted ones."""

@@ -19,10 +19,11 @@ from opsconsole.jobs.queries.job_list import get_job, links, list_jobs
 from opsconsole.jobs.queries.job_status import ended_by_shutdown, etag, progress_of, status, stop_detail
 from opsconsole.jobs.queries.stepping import get_step, host_steps, steps_of
 from opsconsole.jobs.queries.timeline import timeline
-from opsconsole.jobs.queries.turns import queue, waiting
+from opsconsole.jobs.queries.turns import backlog, queue, waiting
 
 __all__ = [
     "attempts",
+    "backlog",
     "delta",
     "doubts",
     "ended_by_shutdown",

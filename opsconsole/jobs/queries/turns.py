@@ -11,7 +11,7 @@ from opsconsole.db.console import Console
 from opsconsole.jobs.guard import COUNTDOWN_SLACK_MS
 from opsconsole.jobs.models import HostRun, Job, WorkerProcess
 from opsconsole.jobs.options import RunOptions
-from opsconsole.jobs.queries.console import hold
+from opsconsole.jobs.queries.console import hold, iso
 from opsconsole.jobs.states import JobState, PauseReason, Priority, RunState
 from opsconsole.jobs.steps import Step, until
 
@@ -111,9 +111,17 @@ def starts_in_ms(job: Job) -> int:
     return max((job.hold_ms or 0) - COUNTDOWN_SLACK_MS, 0)
 
 
+def backlog(session: Session) -> dict[str, Any]:
+    """Returns how many hosts of everybody's jobs have not started (``hosts``), and since when (``since``) the oldest of
+    these jobs is there."""
+    query = select(func.coalesce(func.sum(Job.n_q), 0), func.min(Job.created_at))
+    hosts, since = session.execute(query.where(Job.state.in_(_OPEN), Job.n_q > 0)).one()
+    return {"hosts": int(hosts), "since": iso(since)}
+
+
 def queue(session: Session, actor: Actor, *, now: datetime) -> dict[str, Any]:
-    """Returns the queue: the hold, the slots, and the jobs not ended that ``actor`` may see, in the order of their
-    turns. ``place`` counts from 1 over everybody's jobs and is ``None`` for one that has no host to start."""
+    """Returns the queue: the hold, the slots, what has not started, and the jobs not ended that ``actor`` may see, in
+    the order of their turns. ``place`` counts from 1 over everybody's jobs; ``None``: it has no host to start."""
     query = select(Job).where(Job.state.in_(_OPEN)).order_by(Job.id).limit(_LISTED_AT_MOST)
     if not actor.may(Permission.VIEW_ALL_JOBS):
         query = query.where(Job.created_by_id == actor.user_id)
@@ -122,6 +130,7 @@ def queue(session: Session, actor: Actor, *, now: datetime) -> dict[str, Any]:
     return {
         "hold": hold(session),
         "slots": slots(session).to_json(),
+        "backlog": backlog(session),
         "jobs": [_queued(session, job, place.get(job.id), now) for job in jobs],
     }
 

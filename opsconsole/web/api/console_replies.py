@@ -97,11 +97,19 @@ class QueuedJob(Answer):
     waits: Waiting | None
 
 
+class Backlog(Answer):
+    """How many hosts of everybody's jobs have not started, and since when the oldest of these jobs is there."""
+
+    hosts: int
+    since: str | None
+
+
 class Queue(Answer):
     """What waits for what."""
 
     hold: Hold
     slots: Slots
+    backlog: Backlog
     jobs: list[QueuedJob]
 
 

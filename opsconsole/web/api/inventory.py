@@ -208,6 +208,7 @@ def _group(session: Session, group: GroupView, status: int = 200) -> Response:
         children=list(group.children),
         parents=list(group.parents),
         total=len(InventoryResolver(session).group(group.name) or ()),
+        used_by=inventory.users_of_group(session, actor(), group.name),
         version=group.version,
     )
     response.status_code = status

@@ -216,8 +216,15 @@ class GroupList(Answer):
     groups: list[GroupSummary]
 
 
+class GroupUser(Answer):
+    """A saved command whose targets refer to a group."""
+
+    id: int
+    name: str
+
+
 class GroupItem(Answer):
-    """One group: its own hosts, the groups in it and around it, and how many hosts that makes in all."""
+    """One group: its own hosts, the groups in it and around it, how many hosts that makes in all, and what uses it."""
 
     name: str
     notes: str | None
@@ -229,6 +236,7 @@ class GroupItem(Answer):
     children: list[str]
     parents: list[str]
     total: int
+    used_by: list[GroupUser]
     version: int
 
 

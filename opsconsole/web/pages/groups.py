@@ -115,6 +115,7 @@ def _group(database: Session, name: str, *, error: OpsconsoleError | None = None
         error=error,
         faults={item.field: item for item in error.errors} if error else {},
         saved=request.args.get("saved"),
+        used_by=inventory.users_of_group(database, actor(), view.name),
         credentials=choices(database),
         may_edit=actor().may(Permission.EDIT_INVENTORY),
     )

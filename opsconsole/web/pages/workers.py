@@ -12,6 +12,7 @@ from opsconsole.web.unit_of_work import now, read
 @pages.get("/workers")
 @requires(Permission.VIEW)
 def workers() -> str:
-    """Lists the live worker processes."""
+    """Lists the live worker processes, and what waits for them."""
     with read() as database:
-        return render_template("workers/list.html", workers=queries.workers(database)["list"], today=now())
+        listed = queries.workers(database)["list"]
+        return render_template("workers/list.html", workers=listed, backlog=queries.backlog(database), today=now())

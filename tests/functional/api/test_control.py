@@ -254,6 +254,7 @@ def test_the_queue_tells_places_slots_and_reasons(
     play(first).start(0, 1)
     view = operator.get("queue").json
     assert view["slots"] == {"total": 2, "busy": 2, "free": 0}
+    assert view["backlog"] == {"hosts": 7, "since": operator.get(f"jobs/{first}").json["created_at"]}
     assert [(job["id"], job["place"]) for job in view["jobs"]] == [(second, 2), (first, 3)]
     assert view["jobs"][0]["waits"]["text"] == "Waiting for a free slot: 1 job ahead, 2 of 2 slots busy"
     assert view["jobs"][1]["waits"] is None

@@ -118,6 +118,14 @@ def test_a_host_frozen_after_the_preview_stops_the_order(admin: Program, operato
     assert (answer.status_code, answer.json["code"]) == (409, "target_changed")
 
 
+def test_a_group_tells_which_saved_commands_name_it(admin: Program, program: Callable[..., Program]) -> None:
+    for name, more in (("Uptime", {"targets": "@web ! db1"}), ("Other", {"targets": "db1"})):
+        admin.post("saved", {"name": name, "order": {"command": "uptime", **more}})
+    admin.post("saved", {"name": "fixed", "static": True, "order": {"command": "uptime", "targets": "@web"}})
+    assert admin.get("inventory/groups/web").json["used_by"] == [{"id": 1, "name": "Uptime"}]
+    assert program(Role.VIEWER).get("inventory/groups/web").json["used_by"] == []
+
+
 def test_groups_inside_groups(admin: Program) -> None:
     assert admin.post("inventory/groups", {"name": "all/eu", "children": ["web"], "hosts": ["db1"]}).status_code == 201
     body = admin.get("inventory/groups/all/eu").json

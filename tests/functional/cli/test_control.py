@@ -178,8 +178,10 @@ def test_the_queue_shows_places_and_reasons(console: FakeConsole, call: Call) ->
     job = {"id": 7, "title": "up\x1btime", "by": "li.wei", "priority": "high", "state": "pending", "place": 4}
     job |= {"pending": 12, "in_flight": 0, "concurrency": 50, "waits": waits}
     slots = {"total": 200, "busy": 200, "free": 0}
-    console.story.answers["queue"] = {"hold": _HOLD, "slots": slots, "jobs": [job]}
+    backlog = {"hosts": 12, "since": "2026-11-23T08:00:00.000Z"}
+    console.story.answers["queue"] = {"hold": _HOLD, "slots": slots, "backlog": backlog, "jobs": [job]}
     result = call("queue")
+    assert "12 hosts have not started, the oldest job is of 2026-11-23T08:00:00.000Z" in result.output
     assert "200 of 200 slots busy" in result.output
     assert "held by li.wei: wrong package" in result.output
     assert "   4  #7      pending  high   li.wei" in result.output

@@ -74,6 +74,9 @@ def test_workers_page_without_workers_says_what_to_do(operator: Person) -> None:
     page = operator.text("/workers")
     assert "No worker is connected" in page
     assert "opsconsole worker" in page
+    assert "Nothing waits for a worker." in page
+    operator.job("web[1-3]")
+    assert "3 hosts have not started, the oldest job waits for" in operator.text("/workers")
 
 
 def test_the_language_is_chosen_in_the_menu_and_stays(operator: Person) -> None:

@@ -62,6 +62,13 @@ def test_the_same_name_changes_it_and_another_one_is_another(operator: Person, d
     assert "title" not in kept(database, 2).order
 
 
+def test_a_group_leads_to_the_saved_commands_that_name_it(admin: Person) -> None:
+    admin.send("/groups", {"name": "web", "hosts": ""})
+    assert "no saved command" in admin.text("/groups/web")
+    admin.run("@web,web1", "uptime", action="save", save_name="Look")
+    assert '<dt>Used by</dt><dd><a href="/saved/1">Look</a></dd>' in admin.text("/groups/web")
+
+
 def test_what_is_wrong_is_shown_at_its_field(operator: Person) -> None:
     nameless = operator.run("web1", "uptime", action="save")
     assert nameless.status_code == 422
