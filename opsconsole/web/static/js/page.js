@@ -49,7 +49,7 @@ if (contrastBox) {
   });
 }
 
-/** Shows each `<time>` in the reader's own zone; the UTC text stays in its title. */
+/** Shows each `<time>` in the reader's own zone; the UTC text stays in its title. @param {ParentNode} [root] */
 export function localTimes(root = document) {
   const today = new Date().toDateString();
   for (const node of root.querySelectorAll("time[datetime]")) {
