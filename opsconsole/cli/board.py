@@ -19,7 +19,7 @@ _STATES = (
     ("c", ">", "connecting"),
     ("q", ".", "queued"),
 )
-_BAR_GLYPHS = {letter: glyph for letter, glyph, _ in _STATES} | {"o": "#"}
+BAR_GLYPHS = {letter: glyph for letter, glyph, _ in _STATES} | {"o": "#"}
 _WORDS = {letter: word for letter, _, word in _STATES}
 _TERMINAL = "ofkuxsl"
 _STOPS = {"threshold": "too many failures", "canary": "the canary failed", "deadline": "its time was over"}
@@ -203,4 +203,4 @@ def _bar(counts: Mapping[str, int], total: int) -> str:
     cells = {letter: 1 + int(free * count / total) for letter, count in present}
     largest = max(present, key=lambda pair: pair[1])[0]
     cells[largest] += _BAR_WIDTH - sum(cells.values())
-    return "".join(_BAR_GLYPHS[letter] * cells[letter] for letter, _ in present)
+    return "".join(BAR_GLYPHS[letter] * cells[letter] for letter, _ in present)

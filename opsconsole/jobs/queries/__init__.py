@@ -1,5 +1,6 @@
 """The read side of jobs: plain values in the shape of the JSON contract. Nothing here writes."""
 
+from opsconsole.jobs.queries.bars import Chart, Part, bars, chart
 from opsconsole.jobs.queries.changes import delta, grid, roster, snapshot, versions
 from opsconsole.jobs.queries.console import epoch, hold, iso, workers
 from opsconsole.jobs.queries.doubts import doubts
@@ -22,8 +23,12 @@ from opsconsole.jobs.queries.timeline import timeline
 from opsconsole.jobs.queries.turns import backlog, queue, waiting
 
 __all__ = [
+    "Chart",
+    "Part",
     "attempts",
     "backlog",
+    "bars",
+    "chart",
     "delta",
     "doubts",
     "ended_by_shutdown",

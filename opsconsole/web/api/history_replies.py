@@ -3,6 +3,9 @@
 from datetime import datetime
 from typing import Any
 
+from pydantic import Field
+
+from opsconsole.jobs.packing import Rows
 from opsconsole.web.api.replies import Answer, Counts
 
 
@@ -39,6 +42,34 @@ class Timeline(Answer):
 
     events: list[TimelineEvent]
     left_out: int
+
+
+class TimeMark(Answer):
+    """What divides the chart, `at` milliseconds after the job began: `canary` (it passed), `paused`, `stopped` ..."""
+
+    at: int
+    kind: str
+
+
+class Bars(Answer):
+    """A part of the chart of when hosts ran. Times are milliseconds since `began_at`; `until` is now, or the end.
+
+    Each of `bars` is a row from `first` on: a list of `[i, letter, from, to, attempt]`; `to` is `null` at what goes on.
+    `finishes` counts the hosts that ended, by letter, in equal stretches between `from` and `to`.
+    """
+
+    ver: int
+    rows: Rows
+    began_at: datetime
+    until: int
+    ended: bool
+    from_: int = Field(alias="from")
+    to: int
+    total: int
+    first: int
+    bars: list[list[tuple[int, str, int, int | None, int]]]
+    finishes: list[dict[str, int]]
+    marks: list[TimeMark]
 
 
 class Attempt(Answer):

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from opsconsole.accounts.permissions import Role, Scope
 from opsconsole.jobs.finding import MAX_TEXT
+from opsconsole.jobs.packing import Rows
 from opsconsole.jobs.similarity import Mode
 from opsconsole.web.api.fields import Body, Letters, NumberOrText, Question, StepName, Text
 from opsconsole.web.exports import ExportFormat
@@ -219,6 +220,21 @@ class GroupDiffQuery(GroupQuery):
         "before. Or the `g` of another group.",
         max_length=40,
     )
+
+
+class BarsQuery(Question):
+    """Which part of the chart of a job. Times are milliseconds since it began."""
+
+    rows: Rows = Field(
+        Rows.SLOTS,
+        description="`slots`: as few rows as hosts ran at a time. `slowest`: the hundred that took longest, one a row. "
+        "`failures`: every host in trouble.",
+    )
+    from_ms: int = Field(0, ge=0, le=2**53)
+    to_ms: int | None = Field(None, ge=1, le=2**53, description="Until now, or the end of the job.")
+    first: int = Field(0, ge=0, le=2**31 - 1, description="The first row to tell.")
+    count: int = Field(60, ge=0, le=200, description="Rows to tell; `total` counts all.")
+    bins: int = Field(60, ge=1, le=200, description="Equal stretches of time in which ended hosts are counted.")
 
 
 class EventsQuery(Question):

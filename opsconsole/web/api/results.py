@@ -9,6 +9,7 @@ from opsconsole.web.api import history_replies, questions, replies, step_replies
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.api.paths import HOST, JOB
 from opsconsole.web.auth import actor, requires
+from opsconsole.web.charts import charts
 from opsconsole.web.exports import SUFFIXES, TYPES, Export
 from opsconsole.web.pulled import note
 from opsconsole.web.searches import found_places
@@ -172,6 +173,17 @@ def timeline(job_id: int) -> Response:
     """Tell what happened to a job as a whole: who steered it, its waves, why it waited or stopped; oldest first."""
     with read() as session:
         return jsonify(queries.timeline(session, queries.get_job(session, job_id, actor())))
+
+
+@blueprint.get(f"{JOB}/timeline/bars")
+@requires(Permission.VIEW)
+@spec.validate(resp=answers(HTTP_200=history_replies.Bars, also=(404,)), tags=_TAGS, operation_id="job_timeline_bars")
+def timeline_bars(job_id: int, query: questions.BarsQuery) -> Response:
+    """Tell when each host ran, as bars in rows: a row for each slot, for the slowest hosts or for those in trouble."""
+    part = queries.Part(query.rows, query.from_ms, query.to_ms, query.first, query.count, query.bins)
+    with read() as session:
+        job = queries.get_job(session, job_id, actor())
+        return jsonify(queries.bars(session, job, charts().get(session, job), part, now=now()))
 
 
 @blueprint.get(f"{JOB}/host-keys")

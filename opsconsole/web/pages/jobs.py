@@ -13,6 +13,7 @@ from opsconsole.jobs import control, queries
 from opsconsole.jobs.models import Job
 from opsconsole.jobs.states import LETTERS
 from opsconsole.web.auth import actor, requires
+from opsconsole.web.charts import chart_table
 from opsconsole.web.moments import moment
 from opsconsole.web.pages.host_run import pane_context
 from opsconsole.web.pages.output_groups import IN_FULL, ON_OVERVIEW, group_context
@@ -26,7 +27,7 @@ _ROWS = 100
 # Servers and browsers bound the length of an address; more hosts than this are carried by the form itself.
 _HOSTS_IN_ADDRESS = 20
 _LONG = timedelta(seconds=15)
-_VIEWS = ("overview", "hosts", "groups", "details")
+_VIEWS = ("overview", "hosts", "groups", "timeline", "details")
 _FILTERS = ("state", "by", "q", "host", "since")
 
 
@@ -80,6 +81,8 @@ def _body(database: Session, found: Job, status: dict[str, Any]) -> dict[str, An
     if shown == "details":
         lineage = queries.histories(database, found, actor())
         return {"lineage": lineage, "timeline": queries.timeline(database, found)}
+    if shown == "timeline":
+        return {"chart": chart_table(database, found)}
     if shown == "groups":
         return group_context(database, found, IN_FULL)
     if found.target_count > TILES_AT_MOST:

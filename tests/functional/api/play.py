@@ -27,7 +27,7 @@ class Play:
         with self.database.transaction() as session:
             transitions.move_job(session, self.job_id, JobState.RUNNING, {"started_at": self.clock.now()})
             for state in (RunState.QUEUED, RunState.CONNECTING, RunState.RUNNING):
-                values = {"started_at": self.clock.now()} if state is RunState.RUNNING else {}
+                values = self._times(state)
                 transitions.apply(session, self._changes(session, places, state, values), self.clock.now())
 
     def refuse(self, place: int, *, reason: str, host_key: str | None = None, detail: str | None = None) -> None:
@@ -35,9 +35,9 @@ class Play:
         the worker says of it."""
         with self.database.transaction() as session:
             for state in (RunState.QUEUED, RunState.CONNECTING, RunState.UNREACHABLE):
-                values = (
-                    {"reason": reason, "host_key": host_key, "detail": detail} if state is RunState.UNREACHABLE else {}
-                )
+                values = self._times(state)
+                if state is RunState.UNREACHABLE:
+                    values = {"reason": reason, "host_key": host_key, "detail": detail, "finished_at": self.clock.now()}
                 transitions.apply(session, self._changes(session, [place], state, values), self.clock.now())
             outcome = Outcome(RunState.UNREACHABLE, Reason(reason))
             contacts.note(session, {self._run(session, place).id: contacts.Ending(outcome, self.clock.now())})
@@ -75,6 +75,10 @@ class Play:
             facts["exit_status"] = 0
         with self.database.transaction() as session:
             transitions.apply(session, self._changes(session, places, state, facts), self.clock.now())
+
+    def _times(self, state: RunState) -> dict[str, Any]:
+        column = {RunState.CONNECTING: "claimed_at", RunState.RUNNING: "started_at"}.get(state)
+        return {column: self.clock.now()} if column else {}
 
     def _changes(self, session: Any, places: Any, state: RunState, values: dict[str, Any]) -> list[transitions.Change]:
         claim = state is RunState.CONNECTING

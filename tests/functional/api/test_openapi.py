@@ -186,6 +186,7 @@ def test_real_answers_are_as_described(
     check(admin.get("/api/v1/audit/export"), "export_audit")
     check(operator.get("jobs/1/lineage"), "job_lineage")
     check(operator.get("jobs/1/timeline"), "job_timeline")
+    check(operator.get("jobs/1/timeline/bars"), "job_timeline_bars")
     check(operator.get("jobs/1/hosts/web1/attempts"), "job_attempts")
     check(operator.get("jobs/1/hosts/web1/steps"), "job_steps")
     check(operator.post("plan", {"targets": "web[1-3]", "command": "uptime", "waves": "1 2"}), "plan")

@@ -335,3 +335,32 @@ def test_find_tells_what_was_found(console: FakeConsole, call: Call) -> None:
     assert (result.exit_code, result.stdout) == (0, "host   web1  10.0.0.1\n")
     assert console.asked[-1].query == {"q": "web", "limit": "3"}
     assert json.loads(call("find", "web", "--json").stdout)["url"] == "/hosts/web1"
+
+
+def test_a_chart_has_a_row_for_each_slot_or_host(console: FakeConsole, call: Call) -> None:
+    told = {
+        "ver": 1,
+        "until": 20_000,
+        "from": 0,
+        "to": 20_000,
+        "total": 1,
+        "first": 0,
+        "bars": [[[0, "u", 0, 5000, 1], [0, "r", 10_000, None, 2]]],
+        "finishes": [{}, {"o": 2, "f": 1}, {"o": 30}],
+        "marks": [{"at": 7000, "kind": "canary"}],
+    }
+    console.story.answers |= {
+        "jobs/7/timeline/bars": told,
+        "jobs/7/roster": {"v": 1, "hosts": ["web1\x1b[2J"], "tags": {}},
+    }
+    head, ended, trouble, row, mark = call("timeline", "7", "--chart", "slots").output.splitlines()
+    assert head == "20 s; 1 row"
+    assert ended.endswith("  3#")
+    assert trouble.split()[-1] == "1"
+    drawn = row.removeprefix("slot 1").strip()
+    assert (drawn[0], drawn[-1], " " in drawn) == ("!", "*", True)
+    assert mark.strip() == "7.0 s  canary passed"
+    row = call("timeline", "7", "--chart", "slowest").output.splitlines()[3]
+    assert row.startswith("web1 ")
+    assert " 10 s " in row
+    assert json.loads(call("timeline", "7", "--chart", "failures", "--json").output)["total"] == 1

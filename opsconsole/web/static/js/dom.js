@@ -58,7 +58,11 @@ export async function api(path, { method = "GET", body, signal } = {}) {
   if (method !== "GET") headers["X-CSRFToken"] = /** @type {any} */ (document.querySelector("meta[name=csrf]"))?.content;
   const answer = await fetch(path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
   if (answer.status === 204 || answer.status === 304) return null;
-  const data = await answer.json().catch(() => ({}));
+  const data = await answer.json().catch((error) => {
+    // A page that is left breaks answers off; what refuses need not speak JSON.
+    if (answer.ok) throw error;
+    return {};
+  });
   if (answer.ok) return data;
   if (answer.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
   throw Object.assign(new Error(data.detail || answer.statusText), { status: answer.status, problem: data });

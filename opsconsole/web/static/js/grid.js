@@ -30,8 +30,8 @@ export function createGrid(root, options) {
   return options.hosts.length > CANVAS_ABOVE ? canvasGrid(shared) : tileGrid(shared);
 }
 
-/** @param {HTMLElement} tip @param {GridOptions} options @param {number} i @param {MouseEvent | null} event */
-function hint(tip, options, i, event) {
+/** Shows what there is to tell of `i` beside the pointer; nothing for -1. @param {HTMLElement} tip @param {Pick<GridOptions, "tip">} options @param {number} i @param {MouseEvent | null} event */
+export function hint(tip, options, i, event) {
   tip.hidden = i < 0 || !event;
   if (tip.hidden || !event) return;
   tip.textContent = options.tip(i);

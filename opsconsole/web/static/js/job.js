@@ -280,8 +280,21 @@ function tab(name) {
   address({ view: name === "overview" ? null : name });
   if (name === "hosts") table.show(filter, query());
   if (name === "details") details();
+  timeline();
   newGroups = true;
   refreshGroups();
+}
+
+/** @type {Promise<ReturnType<typeof import("./timeline.js").createTimeline>> | null} */
+let chart = null;
+
+/** The timeline comes with its own script, which is fetched when somebody looks at it. */
+function timeline() {
+  if (shown === "timeline" && hosts.length) {
+    const seen = () => ({ view, filter });
+    chart ??= import("./timeline.js").then(({ createTimeline }) => createTimeline(byId("chart"), { job: id, hosts, seen, onPick: pick }));
+  }
+  chart?.then((made) => made.show(shown === "timeline"));
 }
 
 function details() {
@@ -312,6 +325,7 @@ function setFilter(letter, add) {
   grid?.update(view.grid, filter);
   overviewGroups.filter(filter);
   allGroups.filter(filter);
+  chart?.then((made) => made.draw());
   if (shown === "hosts") table.show(filter, query());
 }
 
@@ -423,6 +437,7 @@ keys({
   "g o": () => turnTo("overview"),
   "g h": () => turnTo("hosts"),
   "g g": () => turnTo("groups"),
+  "g t": () => turnTo("timeline"),
   "g d": () => turnTo("details"),
   x: () => choice.toggle(chosen),
   e: () => menu("export"),
