@@ -42,11 +42,11 @@ def test_the_page_follows_a_job_to_its_end(live: LiveServer, page: Page, play: P
     expect(page.locator("#link")).to_have_text("Live")
     expect(page.locator("#grid .t.r")).to_have_count(3)
     # When nothing is left to start, the one that has run the longest is named in place of a guess.
-    expect(page.locator("div:has(> #left)")).to_have_text(re.compile(r"^web1 .*waiting for 3$"))
+    expect(page.locator("div:has(> #left)")).to_have_text(re.compile(r"^\d+ m?s\s*waiting for 3: web1$"))
     workers.write(0, b"up 3 days\n")
     workers.end(0)
     expect(page.locator("#grid .t.o")).to_have_count(1)
-    expect(page.locator("div:has(> #left)")).to_have_text(re.compile(r"^web2 .*waiting for 2$"))
+    expect(page.locator("div:has(> #left)")).to_have_text(re.compile(r"^\d+ m?s\s*waiting for 2: web2$"))
     expect(page.locator("#pct")).to_have_text("33%")
     workers.end(1, state=RunState.FAILED, exit_status=3, reason=Reason.EXIT_STATUS.value)
     expect(page.locator(".chip[data-state=f] b")).to_have_text("1")

@@ -185,7 +185,7 @@ def _slowest(session: Session, job: Job, now: datetime) -> list[dict[str, Any]]:
         .limit(3)
     )
     return [
-        {"i": i, "host": host, "ms": max(int((now - started).total_seconds() * 1000), 0)}
+        {"i": i, "host": host, "ms": max(int((now - started).total_seconds() * 1000), 0), "started_at": iso(started)}
         for i, host, started in session.execute(query)
         if started is not None
     ]

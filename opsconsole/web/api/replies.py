@@ -165,11 +165,12 @@ class Budget(Answer):
 
 
 class Slow(Answer):
-    """A host that takes long."""
+    """A host that takes long; `ms` is of the moment of the answer, which may be one that was made for many."""
 
     i: int
     host: str
     ms: int
+    started_at: str
 
 
 class Pause(Answer):

@@ -42,8 +42,8 @@ def test_nothing_in_the_filter_is_said_once_and_is_good_news_at_the_end_only(ope
     assert "No host fits" not in page
     workers.end(0, 1)
     page = operator.text(f"/jobs/{job}?state=f")
-    assert 'class="note strip good" id="nobody" role="status">' in page
-    assert 'class="note strip good" id="nobody" role="status" hidden' in operator.text(f"/jobs/{job}?state=o")
+    assert 'class="strip note good" id="nobody" role="status">' in page
+    assert 'class="strip note good" id="nobody" role="status" hidden' in operator.text(f"/jobs/{job}?state=o")
     assert "No host fits this filter." in operator.text(f"/jobs/{job}?state=f,k")
     assert "没有失败的主机。" in operator.text(f"/jobs/{job}?state=f&lang=zh")
 

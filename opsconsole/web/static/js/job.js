@@ -333,7 +333,7 @@ function setFilter(letter, add) {
 function nobody() {
   const node = byId("nobody");
   node.hidden = !filter || [...filter].some((letter) => view.job.counts[letter]);
-  node.classList.toggle("good", ended(view.job.state));
+  node.className = ended(view.job.state) ? "strip note good" : "strip";
   const only = filter.length === 1 && document.querySelector(`.chip[data-state=${filter}]`);
   node.firstElementChild.textContent = only ? only.getAttribute("data-none") : t("No host fits this filter.");
 }

@@ -20,7 +20,6 @@ export function createStatus(title, letterOf) {
   let job = null;
   let spoken = 0;
   let clockSkew = 0;
-  let toldAt = 0;
   const control = createControl();
   const countdown = createCountdown();
 
@@ -28,7 +27,6 @@ export function createStatus(title, letterOf) {
   function show(next) {
     const before = job;
     job = next;
-    if (next.slowest !== before?.slowest) toldAt = performance.now();
     const [letter, name] = PILLS[/** @type {keyof typeof PILLS} */ (next.state)] ?? ["q", next.state];
     const pill = byId("pill");
     if (before?.state !== next.state) {
@@ -112,9 +110,10 @@ export function createStatus(title, letterOf) {
     const over = ended(job.state);
     const { q, c, r } = job.counts;
     const last = !over && !q && (job.slowest ?? []).find(({ i }) => (letterOf(i) ?? "r") === "r");
-    const left = last ? `${last.host} ${duration(last.ms + performance.now() - toldAt)}` : !over && job.eta_ms !== null && q > 0 ? about(job.eta_ms) : "";
+    const seconds = (/** @type {string} */ since) => Math.max(0, Math.floor((Date.now() + clockSkew - Date.parse(since)) / 1000));
+    const left = last ? duration(seconds(last.started_at) * 1000) : !over && job.eta_ms !== null && q > 0 ? about(job.eta_ms) : "";
     byId("left").textContent = left;
-    byId("left").nextElementSibling.textContent = last ? t("waiting for {n}", { n: number(c + r) }) : t("left");
+    byId("left").nextElementSibling.textContent = last ? t("waiting for {n}: {host}", { n: number(c + r), host: last.host }) : t("left");
     byId("left").parentElement.hidden = !left;
     const rate = !over && job.rate_per_s ? t("{n} hosts/s", { n: job.rate_per_s < 10 ? job.rate_per_s.toFixed(1) : number(Math.round(job.rate_per_s)) }) : "";
     byId("rate").textContent = rate;

@@ -9,7 +9,7 @@
  *   pause?: {reason: string, by: string | null} | null, waiting?: Waiting | null, waves?: Waves | null,
  *   steps?: {barrier: string, now: string | null, list: {step: string, counts: Record<string, number>}[]} | null, starts_in_ms?: number | null,
  *   eta_ms: number | null, created_at: string, started_at: string | null, finished_at: string | null,
- *   targets: {count: number}, slowest?: {i: number, host: string, ms: number}[]}} Status
+ *   targets: {count: number}, slowest?: {i: number, host: string, started_at: string}[]}} Status
  * @typedef {{exit?: number | null, ms?: number | null, reason?: string | null}} Facts
  * @typedef {{ver: number, job: Status, grid: string, facts: Map<number, Facts>}} View
  */
