@@ -142,6 +142,8 @@ def resolve(command: tuple[str, ...], *, as_json: bool, **options: Any) -> int:
 @click.option("--host", help="Jobs that touched this host.")
 @click.option("--find", "q", help="Text in title or command.")
 @click.option("--since", metavar="TIME", help="Launched since: a day or a time; UTC unless it says otherwise.")
+@click.option("--like-targets", help="Jobs with these targets, as they were written; or, where both are given,")
+@click.option("--like-command", help="jobs with this first line of the command.")
 @click.option("-n", "limit", type=click.IntRange(1, 200), default=20, show_default=True)
 @click.option("--json", "as_json", is_flag=True)
 @edge
@@ -276,9 +278,15 @@ def _blast(preview: Body) -> list[str]:
         if len(counts) <= _VALUES_SHOWN:
             parts = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
             lines.append(f"by {tag}: {', '.join(f'{count} {value}' for value, count in parts)}")
+    if preview.get("eta_runs"):
+        lines.append(f"usually {preview['eta_ms'] / 1000:.0f} s, by {_runs(preview['eta_runs'])}")
     if preview.get("inventory_share"):
         lines.append(f"share of the inventory: {preview['inventory_share']:.0%}")
     return lines
+
+
+def _runs(count: int) -> str:
+    return "one earlier run" if count == 1 else f"{count} earlier runs"
 
 
 def key_changed(preview: Body) -> str:

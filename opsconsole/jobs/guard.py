@@ -14,6 +14,8 @@ COUNTDOWN_MS = 3000
 COUNTDOWN_SLACK_MS = 1000
 
 _HALF = 0.5
+_TELLS = ("env", "environment", "stage")
+_PARTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,26 @@ class Tiers:
 
     def protects(self, tags: Mapping[str, object]) -> bool:
         """Returns whether a host with these tags is in production."""
-        return any(str(value) in self.protected or f"{key}={value}" in self.protected for key, value in tags.items())
+        return any(self._names(key, value) for key, value in tags.items())
+
+    def split(self, by: Mapping[str, Mapping[str, int]], count: int) -> list[dict[str, object]]:
+        """Returns how ``count`` hosts divide by the tag that tells production, what is in production first: of each
+        value its ``name``, ``count`` and whether it is ``protected``; ``by`` counts the values of each tag. Hosts
+        without the tag have an empty name. Empty where no tag tells."""
+        told = [key for key, counts in by.items() if any(self._names(key, value) for value in counts)]
+        # Where none of them is in production, the tag by which it is usually told still shows what they are.
+        key = next(iter(told or [name for name in _TELLS if name in by]), None)
+        if key is None:
+            return []
+        parts = [(self._names(key, value), n, value) for value, n in by[key].items()]
+        rest = count - sum(by[key].values())
+        if rest > 0:
+            parts.append((False, rest, ""))
+        parts.sort(key=lambda part: (not part[0], -part[1], part[2]))
+        return [{"name": value, "count": n, "protected": protected} for protected, n, value in parts[:_PARTS]]
+
+    def _names(self, key: str, value: object) -> bool:
+        return str(value) in self.protected or f"{key}={value}" in self.protected
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,14 +18,13 @@ from opsconsole.inventory.executor import Executor
 from opsconsole.inventory.inherited import inherited
 from opsconsole.inventory.models import Host
 from opsconsole.inventory.ways import DIRECT, Way, find_ways
-from opsconsole.jobs import alarmed, becoming, carried, loading
+from opsconsole.jobs import alarmed, becoming, carried, earlier, loading
 from opsconsole.jobs.executing import Executors, choose
 from opsconsole.jobs.filling import example, fill
 from opsconsole.jobs.guard import Risk, Tiers, assess
 from opsconsole.jobs.limits import Caps
 from opsconsole.jobs.locating import Found, find
 from opsconsole.jobs.logins import Login, Logins
-from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.options import MaxFailures, RunOptions
 from opsconsole.jobs.order import Order
 from opsconsole.jobs.placing import Located, place_hosts
@@ -91,7 +90,8 @@ class Survey:
         ways = self._ways(session, located, options, executors)
         rows = [self._place(i, item) for i, item in enumerate(located)]
         filled = fill(located, rows, command, what)
-        risk, inventory = self._risk(session, located, what.readable(command))
+        risk, inventory, protected = self._risk(session, located, what.readable(command))
+        by = _by_tag(located)
         listed = sum(item.entry is not None for item in located)
         unreachable = self._recently_unreachable(session, located)
         return {
@@ -107,7 +107,9 @@ class Survey:
             "lines": sum(bool(line.strip()) for line in order.targets.splitlines()),
             "recent_unreachable": unreachable,
             "recent_unreachable_folded": fold(unreachable) if unreachable else "",
-            "by": _by_tag(located),
+            "by": by,
+            "production": self._tiers.split(by, count),
+            "protected_count": protected,
             "jumps": _by_way(ways),
             "executor": executors.word,
             "inventory_share": round(listed / inventory, 4) if inventory else None,
@@ -116,7 +118,7 @@ class Survey:
             "allowed_failures": options.allowed_failures(count),
             "waves": place_hosts(session, located, options, ways=ways).placement.plan,
             "concurrency": options.concurrency,
-            "eta_ms": _usual_duration_ms(session, command, count, options.concurrency, executors.word),
+            **earlier.usual(session, command, count, options.concurrency, executors.word),
             "example": example(rows, filled, command, what),
         }
 
@@ -306,16 +308,20 @@ class Survey:
             "ver": 1,
         }
 
-    def _risk(self, session: Session, located: Sequence[Located], command: str) -> tuple[Risk, int]:
+    @property
+    def _tiers(self) -> Tiers:
+        return Tiers(self._settings.tier_hosts, self._settings.tier_share / 100, self._settings.protected_tags)
+
+    def _risk(self, session: Session, located: Sequence[Located], command: str) -> tuple[Risk, int, int]:
+        """Returns the risk, the number of known hosts and how many of the order's are in production."""
         inventory = session.scalar(select(func.count()).select_from(Host)) or 0
-        said = self._settings
-        tiers = Tiers(said.tier_hosts, said.tier_share / 100, said.protected_tags)
+        tiers = self._tiers
         protected = sum(1 for item in located if item.entry and tiers.protects(item.entry.tags))
         listed = sum(1 for item in located if item.entry is not None)
         risk = assess(
             len(located), listed=listed, protected=protected, inventory=inventory, command=command, tiers=tiers
         )
-        return risk, inventory
+        return risk, inventory, protected
 
     def _recently_unreachable(self, session: Session, located: Sequence[Located]) -> list[str]:
         """Hosts that could not be reached, or did not let us in, when that was tried last."""
@@ -357,24 +363,3 @@ def _by_way(ways: Sequence[Way]) -> dict[str, int]:
     """Returns how many hosts are reached by each way, none when all are reached directly."""
     counts = Counter(way.text or DIRECT for way in ways)
     return {} if set(counts) <= {DIRECT} else dict(counts.most_common(_WAYS_TOLD))
-
-
-def _usual_duration_ms(session: Session, command: str, count: int, concurrency: int, executor: str) -> int | None:
-    """The median host's time in the last run of the same command by the same executor, scaled to this order; ``None``
-    when it never ran."""
-    if not command:
-        return None
-    last = session.scalar(
-        select(Job.id)
-        .where(Job.command == command.replace("\r\n", "\n"), Job.executor == executor)
-        .where(Job.finished_at.is_not(None), Job.n_o > 0)
-        .order_by(Job.id.desc())
-        .limit(1)
-    )
-    if last is None:
-        return None
-    query = select(HostRun.duration_ms).where(HostRun.job_id == last, HostRun.duration_ms.is_not(None))
-    durations = sorted(value for value in session.scalars(query.limit(1000)) if value is not None)
-    if not durations:
-        return None
-    return durations[len(durations) // 2] * -(-count // concurrency)

@@ -207,6 +207,9 @@ def test_the_editor_numbers_advises_and_remembers(live: LiveServer, page: Page) 
     for command in ("df -h /", "uptime"):
         live.launch(Order(targets="web1", command=command))
     page.goto(f"{live.url}/run")
+    page.fill("#targets", "web1")
+    page.press("#targets", "Tab")
+    expect(page.locator("#earlier h2")).to_have_text("Earlier runs like this")
     command = page.locator("#command")
     command.fill("cd /srv\nsudo make\nls")
     expect(page.locator(".nums")).to_have_text("1\n2\n3")
@@ -327,12 +330,21 @@ def test_a_phone_needs_no_sideways_scrolling(live: LiveServer, new_page: Callabl
 def test_a_job_of_medium_size_can_be_stopped_before_it_starts(live: LiveServer, page: Page) -> None:
     with live.database.transaction() as session:
         for number in range(1, 13):
-            make_host(session, f"web{number}", tags={"dc": "eu" if number < 9 else "us"})
+            make_host(
+                session,
+                f"web{number}",
+                tags={"dc": "eu" if number < 9 else "us", "env": "live" if number < 10 else "test"},
+            )
         session.add(WorkerProcess(id="w1", name="w1", pid=1, version="1", slots=9, beat_at=START, started_at=START))
     page.fill("#targets", "web[1-12]")
     page.fill("#command", "uptime")
     expect(page.locator("#items")).to_contain_text("eu 8, us 4")
     expect(page.locator("#share")).to_have_text("100% of the inventory")
+    expect(page.locator("#mix-text")).to_have_text("9 live, 3 test")
+    expect(page.locator("#mix i")).to_have_count(2)
+    for digit, place in (("2", "#command"), ("1", "#targets"), ("3", "[name=pace]:checked")):
+        page.keyboard.press(f"Alt+{digit}")
+        expect(page.locator(place)).to_be_focused()
     expect(page.locator("#go-label")).to_have_text("Run on 12 hosts")
     page.keyboard.press("Control+Enter")
     page.wait_for_url(f"{live.url}/jobs/1")

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
 from opsconsole.accounts.permissions import Actor, Permission
@@ -38,6 +38,8 @@ def list_jobs(
     q: str | None = None,
     host: str | None = None,
     since: datetime | None = None,
+    like_targets: str | None = None,
+    like_command: str | None = None,
     before: int | None = None,
     limit: int = 50,
 ) -> list[dict[str, Any]]:
@@ -45,6 +47,8 @@ def list_jobs(
 
     ``q`` is looked for in title, command and targets; ``host`` is an exact host name; those launched at ``since`` or
     later are meant; ``before`` is a job id.
+    ``like_targets`` and ``like_command`` find jobs with the same targets as they were written, or with the same first
+    line of the command; a job that fits either fits.
     """
     query = select(Job).order_by(Job.id.desc()).limit(min(max(limit, 1), 200))
     if not actor.may(Permission.VIEW_ALL_JOBS):
@@ -60,9 +64,21 @@ def list_jobs(
         query = query.where(Job.id.in_(select(HostRun.job_id).where(HostRun.host == host)))
     if since:
         query = query.where(Job.created_at >= since)
+    like = [*_same_targets(like_targets), *_same_first_line(like_command)]
+    if like:
+        query = query.where(or_(*like))
     if before:
         query = query.where(Job.id < before)
     return [_summary(job) for job in session.scalars(query)]
+
+
+def _same_targets(expression: str | None) -> list[ColumnElement[bool]]:
+    return [Job.expression == expression.strip()] if expression and expression.strip() else []
+
+
+def _same_first_line(command: str | None) -> list[ColumnElement[bool]]:
+    lines = (command or "").strip().splitlines()
+    return [or_(Job.command == lines[0], Job.command.startswith(f"{lines[0]}\n", autoescape=True))] if lines else []
 
 
 def _summary(job: Job) -> dict[str, Any]:

@@ -54,6 +54,8 @@ def list_jobs(query: questions.JobsQuery) -> Response:
             q=query.q,
             host=query.host,
             since=moment("since", query.since) if query.since else None,
+            like_targets=query.like_targets,
+            like_command=query.like_command,
             before=query.before,
             limit=query.limit,
         )

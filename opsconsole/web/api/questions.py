@@ -73,6 +73,8 @@ class JobsQuery(Question):
     q: Text | None = Field(None, max_length=200)
     host: Text | None = Field(None, max_length=320)
     since: Text | None = Field(None, description="A day or a time; UTC unless it says otherwise.", max_length=40)
+    like_targets: Text | None = Field(None, max_length=2000)
+    like_command: Text | None = Field(None, max_length=2000)
     before: int | None = Field(None, ge=1, le=2**63 - 1)
     limit: int = Field(50, ge=1, le=200)
 

@@ -49,6 +49,14 @@ class Wave(Answer):
     kind: str
 
 
+class Share(Answer):
+    """How many of the hosts have this value of the tag that tells production; an empty name is those without it."""
+
+    name: str
+    count: int
+    protected: bool
+
+
 class Resolved(Answer):
     """The blast radius of an order. ``example`` is the first host's command where that has variables."""
 
@@ -74,6 +82,8 @@ class Resolved(Answer):
     key_changed_count: int
     key_changed_folded: str
     by: dict[str, dict[str, int]]
+    production: list[Share]
+    protected_count: int
     jumps: dict[str, int]
     executor: str
     inventory_share: float | None
@@ -82,6 +92,8 @@ class Resolved(Answer):
     allowed_failures: int | None
     waves: list[Wave] | None
     eta_ms: int | None
+    eta_host_ms: int | None
+    eta_runs: int
     example: dict[str, str] | None
 
 

@@ -206,7 +206,7 @@ def _page(
         files=files.listed(database, actor(), limit=_FILES_OFFERED),
         push_rows=run_files.shown(form.push),
         max_file_bytes=settings.max_file_bytes,
-        earlier=queries.list_jobs(database, actor(), limit=_EARLIER),
+        **_earlier(database, form),
         no_password=not service.has_password(user),
         policy=settings.host_key_policy,
         allow_local=settings.allow_local,
@@ -215,6 +215,15 @@ def _page(
         plan_waves=_PLAN_WAVES,
         **more,
     )
+
+
+def _earlier(database: Session, form: RunForm) -> dict[str, Any]:
+    """Returns earlier jobs on the same hosts or with the same first command; without any, the last ones."""
+    where, what = form.targets.strip(), form.command.strip()
+    like = queries.list_jobs(database, actor(), like_targets=where, like_command=what, limit=_EARLIER)
+    if like and (where or what):
+        return {"earlier": like, "earlier_alike": True}
+    return {"earlier": like or queries.list_jobs(database, actor(), limit=_EARLIER), "earlier_alike": False}
 
 
 def _becoming(database: Session) -> list[tuple[str, str]]:

@@ -32,6 +32,19 @@ def test_tiers(count: int, protected: int, inventory: int, command: str, tier: i
     assert bool(risk.reasons) is (tier >= 2)
 
 
+def test_hosts_divide_by_the_tag_that_tells_production() -> None:
+    tiers = Tiers(protected=("prod", "zone=red"))
+    by = {"dc": {"eu": 5}, "env": {"dev": 1, "prod": 2, "test": 1}}
+    told = [tuple(part.values()) for part in tiers.split(by, 5)]
+    assert told == [("prod", 2, True), ("dev", 1, False), ("test", 1, False), ("", 1, False)]
+    assert [part["name"] for part in tiers.split({"env": {"dev": 2}, "zone": {"blue": 1, "red": 1}}, 2)] == [
+        "red",
+        "blue",
+    ]
+    assert [part["protected"] for part in tiers.split({"env": {"dev": 2}}, 2)] == [False]
+    assert tiers.split({"dc": {"eu": 5}}, 5) == []
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -46,6 +46,20 @@ function unknown(found, useInstead) {
   return part;
 }
 
+/**
+ * Shows how the hosts divide by what is in production.
+ * @param {HTMLElement} bar @param {HTMLElement} text @param {{name: string, count: number, protected: boolean}[]} parts
+ */
+export function madeOf(bar, text, parts) {
+  bar.hidden = !parts.length;
+  bar.replaceChildren(...parts.map((part) => {
+    const node = el("i", { class: part.protected ? "l" : "x" });
+    node.style.flexGrow = part.count;
+    return node;
+  }));
+  text.replaceChildren(...parts.slice(0, 4).flatMap(({ name, count }, at) => [at ? ", " : "", el("b", { class: "num", text: number(count) }), ` ${name || t("others")}`]));
+}
+
 /** How many hosts are reached by each way that is not the direct one. @param {Record<string, number>} jumps */
 function through(jumps) {
   const lines = Object.entries(jumps).filter(([way]) => way !== "none").map(([way, count]) =>

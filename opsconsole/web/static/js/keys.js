@@ -13,9 +13,10 @@ export function keys(bindings) {
   let before = "";
   let at = 0;
   document.addEventListener("keydown", (event) => {
-    if (event.isComposing || event.altKey) return;
-    const control = event.ctrlKey || event.metaKey;
-    const name = (control ? "ctrl+" : "") + event.key.toLowerCase();
+    if (event.isComposing) return;
+    const control = event.ctrlKey || event.metaKey || event.altKey;
+    // With Alt some layouts type another sign than the key's; digits are meant by their place.
+    const name = event.altKey ? `alt+${event.code.replace("Digit", "")}` : (control ? "ctrl+" : "") + event.key.toLowerCase();
     if (!control && (typing(event.target) || localStorage.getItem("keys") === "off" || document.querySelector("dialog:modal"))) return;
     const pair = performance.now() - at < 1200 ? `${before} ${name}` : "";
     const action = bindings[pair] ?? bindings[name];

@@ -1,5 +1,5 @@
 // The Run page: what an order would touch, while it is being written. The form works without any of this.
-import { items } from "./blast.js";
+import { items, madeOf } from "./blast.js";
 import { api, byId, copy, el, fetchInto } from "./dom.js";
 import { curlLine } from "./curl.js";
 import { createEditor } from "./editor.js";
@@ -7,8 +7,9 @@ import { commandLine, paint, tokens } from "./expr.js";
 import { FIELDS, forApi, how, steps, waveSizes, wavesHead } from "./how.js";
 import { carried, named, uploads } from "./files.js";
 import { keys } from "./keys.js";
+import { localTimes } from "./page.js";
 import { FIELDS as OF_WHAT, what } from "./what.js";
-import { about, number, plural, t } from "./texts.js";
+import { about, duration, number, plural, t } from "./texts.js";
 
 const WAIT_MS = 150;
 const PLAN_WITHIN_MS = 60_000;
@@ -83,7 +84,7 @@ function show(found, ms) {
   byId("items").replaceChildren(...items(found, { leaveOut, useInstead }));
   offers(found);
   byId("est").hidden = !found.count;
-  estimate("est-time", found.eta_ms ? about(found.eta_ms) : "–", found.eta_ms ? t("as the last run that succeeded") : files ? t("depends on the size of the files") : value("command").trim() ? t("no run of this command has succeeded yet") : t("no command yet"));
+  estimate("est-time", found.eta_ms ? about(found.eta_ms) : "–", found.eta_ms ? earlierRuns(found) : files ? t("depends on the size of the files") : value("command").trim() ? t("no run of this command has succeeded yet") : t("no command yet"));
   const allowed = found.allowed_failures;
   estimate("est-failures", allowed === null ? t("any number") : number(allowed), allowed === null ? t("of failures: it never stops early") : allowed === 1 ? t("failure allowed, one more stops it") : t("failures allowed, one more stops it"));
   const worst = found.worst_case ?? found.count;
@@ -98,6 +99,9 @@ function show(found, ms) {
   form.querySelector("[name=expect_hosts]")?.setAttribute("value", found.folded.length <= MOST_EXPECTED ? found.folded : "");
   lock();
 }
+
+/** @param {any} found */
+const earlierRuns = ({ eta_runs, eta_host_ms }) => (eta_runs === 1 ? t("{time} a host, by one earlier run", { time: duration(eta_host_ms) }) : t("{time} a host, by {n} earlier runs", { time: duration(eta_host_ms), n: eta_runs }));
 
 /** The waves of the order: as steps beside their fields, with their sizes in the panel. @param {import("./how.js").Wave[]} list */
 function waves(list) {
@@ -119,6 +123,7 @@ function example(one) {
 
 /** @param {any} found */
 function share(found) {
+  madeOf(byId("mix"), byId("mix-text"), found.production);
   const node = byId("share");
   const text = found.inventory_share ? t("{n}% of the inventory", { n: Math.round(found.inventory_share * 100) }) : "";
   node.textContent = text;
@@ -203,17 +208,23 @@ function lock() {
   label.textContent = seen?.count ? plural(seen.count, "Run on {n} host", "Run on {n} hosts") : t("Run");
 }
 
+/** Empties the panel but for its head. */
+function blank() {
+  for (const id of ["fold", "est"]) byId(id).hidden = true;
+  share({ production: [] });
+  risk({ tier: 0, reasons: [], confirm: null, reason_required: false });
+  byId("items").replaceChildren();
+  waves([]);
+  example(null);
+}
+
 function nothing() {
   seen = null;
   faults([]);
   paint(layer, []);
   byId("below").replaceChildren(el("span", { class: "sub", text: box.dataset.hint ?? "" }));
   byId("n").replaceChildren("0", el("small", { text: t("hosts yet") }));
-  for (const id of ["fold", "share", "est"]) byId(id).hidden = true;
-  risk({ tier: 0, reasons: [], confirm: null, reason_required: false });
-  byId("items").replaceChildren();
-  waves([]);
-  example(null);
+  blank();
   lock();
 }
 
@@ -222,11 +233,7 @@ function refused(error) {
   seen = { count: 0 };
   paint(layer, tokens(box.value));
   byId("n").replaceChildren("–", el("small", { text: t("cannot be resolved") }));
-  for (const id of ["fold", "share", "est"]) byId(id).hidden = true;
-  risk({ tier: 0, reasons: [], confirm: null, reason_required: false });
-  byId("items").replaceChildren();
-  waves([]);
-  example(null);
+  blank();
   byId("below").replaceChildren();
   faults(error.problem?.errors?.length ? error.problem.errors : [{ field: "targets", message: error.message }]);
   lock();
@@ -325,6 +332,9 @@ function keep() {
 }
 keys({
   "ctrl+s": keep,
+  "alt+1": () => box.focus(),
+  "alt+2": () => byId(value("kind") === "files" ? "upload" : "command").focus(),
+  "alt+3": () => form.querySelector("[name=pace]:checked").focus(),
   "ctrl+enter": (event) => (event.shiftKey ? form.requestSubmit(byId("try")) : !button.disabled && form.requestSubmit(button)),
 });
 // With script the dry run appears below the form, and a typed password stays where it is.
@@ -343,6 +353,15 @@ byId("plan-button").addEventListener("click", async (/** @type {MouseEvent} */ e
   (place.querySelector("#plan") ?? place.querySelector("[role=alert]"))?.scrollIntoView({ block: "nearest" });
   byId("plan")?.focus();
 });
+// Earlier runs like this follow once where or what is written.
+for (const field of [box, byId("command")]) {
+  field.addEventListener("change", () => {
+    const body = new FormData();
+    for (const name of ["csrf_token", "targets", "command"]) body.set(name, value(name));
+    body.set("action", "preview");
+    fetchInto(byId("earlier"), "/run", AbortSignal.timeout(PLAN_WITHIN_MS), { body, part: "#earlier" }).then(() => localTimes(byId("earlier")), () => {});
+  });
+}
 byId("targets").closest(".expr").classList.add("painted");
 editor();
 if (box.value.trim()) {
