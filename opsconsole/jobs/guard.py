@@ -44,7 +44,7 @@ class Tiers:
         rest = count - sum(by[key].values())
         if rest > 0:
             parts.append((False, rest, ""))
-        parts.sort(key=lambda part: (not part[0], -part[1], part[2]))
+        parts.sort(key=lambda part: (not part[0], not part[2], -part[1], part[2]))
         return [{"name": value, "count": n, "protected": protected} for protected, n, value in parts[:_PARTS]]
 
     def _names(self, key: str, value: object) -> bool:

@@ -334,7 +334,7 @@ keys({
   "ctrl+s": keep,
   "alt+1": () => box.focus(),
   "alt+2": () => byId(value("kind") === "files" ? "upload" : "command").focus(),
-  "alt+3": () => form.querySelector("[name=pace]:checked").focus(),
+  "alt+3": () => /** @type {HTMLElement | null} */ (form.querySelector("[name=pace]:checked"))?.focus(),
   "ctrl+enter": (event) => (event.shiftKey ? form.requestSubmit(byId("try")) : !button.disabled && form.requestSubmit(button)),
 });
 // With script the dry run appears below the form, and a typed password stays where it is.
