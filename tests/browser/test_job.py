@@ -5,10 +5,11 @@ from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, Route, expect
+from sqlalchemy import update
 
 from opsconsole.inventory import hostkeys
 from opsconsole.jobs.launch import Order
-from opsconsole.jobs.models import WorkerProcess
+from opsconsole.jobs.models import HostRun, WorkerProcess
 from opsconsole.jobs.states import Reason, RunState
 from opsconsole.web.sse import streams_of
 from tests.browser.conftest import Watch
@@ -403,6 +404,11 @@ def test_the_grid_is_arranged_and_walked_in_parts(live: LiveServer, page: Page, 
     expect(headings.first).to_have_text("1 2 hosts, 1 needs attention")
     page.reload()
     expect(headings).to_have_count(2)
+    with live.database.transaction() as session:
+        session.execute(update(HostRun).where(HostRun.job_id == job, HostRun.i < 2).values(worker="vm:worker-1:7"))
+    page.get_by_label("Arrange by").select_option("worker")
+    expect(headings).to_have_text([re.compile("worker-1"), re.compile("without it")])
+    page.set_viewport_size({"width": 390, "height": 900})
     page.get_by_label("Arrange by").select_option("")
     expect(headings).to_have_count(0)
     expect(page.locator("#grid a")).to_have_count(6)

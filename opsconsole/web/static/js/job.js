@@ -134,6 +134,7 @@ function show(before) {
 
 function finish() {
   newGroups = true;
+  arrangeAnew();
   refreshGroups();
   if (shown === "hosts") table.reload();
 }
@@ -369,15 +370,18 @@ byId("choose-shown")?.addEventListener("click", async () => {
 
 /** The places of the hosts in the filtered states that a range or pattern names, as the server reads it. @param {string} text */
 async function named(text) {
-  const places = [];
-  const search = new URLSearchParams({ q: text, limit: "1000", ...(filter ? { state: [...filter].join(",") } : {}) });
+  return (await rowsOf({ q: text, ...(filter ? { state: [...filter].join(",") } : {}) })).map(({ i }) => i);
+}
+
+/** All rows of the job that the server finds. @param {Record<string, string>} wanted @returns {Promise<import("./hosts.js").Row[]>} */
+async function rowsOf(wanted) {
+  const rows = [];
   for (let next = "0"; next; ) {
-    search.set("cursor", next);
-    const page = await api(`/api/v1/jobs/${id}/hosts?${search}`);
-    places.push(...page.rows.map((/** @type {{i: number}} */ row) => row.i));
+    const page = await api(`/api/v1/jobs/${id}/hosts?${new URLSearchParams({ ...wanted, limit: "1000", cursor: next })}`);
+    rows.push(...page.rows);
     next = page.next;
   }
-  return places;
+  return rows;
 }
 
 byId("trouble-first")?.addEventListener("click", (/** @type {MouseEvent} */ event) => {
@@ -388,15 +392,29 @@ byId("trouble-first")?.addEventListener("click", (/** @type {MouseEvent} */ even
 });
 
 const arrangeBox = /** @type {HTMLSelectElement} */ (byId("arrange"));
-/** Divides the grid by a tag that the hosts had when the job was launched, or by wave. */
-function arrange() {
-  const { values = [], of = [] } = roster.tags[arrangeBox.value] ?? {};
+/** Divides the grid by a tag that the hosts had when the job was launched, by wave, or by the worker that has them now. */
+async function arrange() {
+  const by = arrangeBox.value;
+  const { values = [], of = [] } = roster.tags[by] ?? (by ? await byWorker() : {});
+  if (by !== arrangeBox.value) return;
   const parts = [...values, t("without it")].map((name) => ({ name, all: /** @type {number[]} */ ([]) }));
   for (const [i, value] of of.entries()) parts.at(value)?.all.push(i);
   grid?.split(parts.filter((part) => part.all.length));
   address({ by: arrangeBox.value || null });
 }
 arrangeBox.addEventListener("change", arrange);
+
+async function byWorker() {
+  const workers = (await rowsOf({ sort: "i" })).map(({ worker }) => worker ?? "");
+  const values = [...new Set(workers)].filter(Boolean).sort();
+  return { values, of: workers.map((worker) => values.indexOf(worker)) };
+}
+
+/** Which worker has a host is not in the stream. Of thousands of hosts it is asked once more at the end alone. */
+function arrangeAnew() {
+  if (arrangeBox.value === "worker" && !roster.tags.worker) arrange().catch(() => {});
+}
+setInterval(() => !document.hidden && !ended(view.job.state) && hosts.length <= 1000 && arrangeAnew(), LOOK_WHILE_IDLE_MS);
 
 byId("copy-command")?.addEventListener("click", (/** @type {MouseEvent} */ event) => {
   copy(/** @type {HTMLElement} */ (event.currentTarget), byId("command").textContent, t("Copied"));
@@ -475,11 +493,11 @@ grid = createGrid(byId("grid"), {
 });
 grid.update(view.grid, filter);
 for (const name of Object.keys(roster.tags)) arrangeBox.append(new Option(name === "wave" ? t("wave") : name, name));
-if (arrangeBox.length > 1) /** @type {HTMLElement} */ (arrangeBox.parentElement).hidden = false;
-if (roster.tags[parameters.get("by") ?? ""]) {
-  arrangeBox.value = parameters.get("by") ?? "";
-  arrange();
-}
+if (!roster.tags.worker) arrangeBox.append(new Option(t("worker"), "worker"));
+/** @type {HTMLElement} */ (arrangeBox.parentElement).hidden = false;
+arrangeBox.value = parameters.get("by") ?? "";
+if (arrangeBox.value) arrange().catch(() => {});
+else arrangeBox.value = "";
 chosen = hosts.indexOf(parameters.get("host") ?? "");
 if (chosen >= 0) {
   grid.select(chosen);
