@@ -90,6 +90,9 @@ def shoot(page: Page, url: str, file: Path) -> None:
     page.goto(url)
     # Live pages fetch for as long as they are open: there is no event for having drawn it all.
     page.wait_for_timeout(_SETTLED_MS)
+    if "confirm" in file.name:
+        page.click("#go")
+        page.wait_for_selector("#sure-head")
     page.screenshot(path=file)
     subprocess.run(["pngquant", "--force", "--skip-if-larger", "--output", file, "96", file], check=False)
 

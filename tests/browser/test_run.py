@@ -56,16 +56,28 @@ def test_a_fault_is_shown_at_its_column_and_blocks(page: Page, watch: Watch) -> 
 def test_a_large_job_runs_only_when_its_size_is_typed(live: LiveServer, page: Page) -> None:
     page.fill("#targets", "web[1-1200]")
     page.fill("#command", "uptime")
-    expect(page.locator("#confirm-label")).to_have_text("Type RUN 1200 to confirm")
-    expect(page.locator("#go")).to_be_disabled()
+    page.fill("#max_failures", "5%")
+    page.click("text=Canary, then batches")
+    expect(page.locator("#risk-text")).to_contain_text("You will be asked to type RUN 1200.")
+    expect(page.locator("#go-label")).to_have_text("Run on 1,200 hosts…")
     page.keyboard.press("Control+Enter")
+    expect(page.locator("dialog button", has_text="Go back")).to_be_focused()
+    expect(page.locator("dialog li")).to_contain_text(
+        ["1 host alone and waits for you", "failure 61; at worst 110", "fixed now"]
+    )
+    expect(page.locator("dialog h2")).to_have_text("Run on 1,200 hosts?")
+    expect(page.locator("#confirm-label")).to_have_text("Type RUN 1200 to confirm")
+    page.keyboard.press("Enter")
+    expect(page.locator("dialog")).to_be_hidden()
+    page.click("#go")
+    expect(page.locator("#sure-go")).to_be_disabled()
     page.fill("#confirm", "run 120")
     page.press("#confirm", "Enter")
     expect(page).to_have_url(f"{live.url}/run")
     page.fill("#confirm", "run 1200")
-    expect(page.locator("#go")).to_be_disabled()
+    expect(page.locator("#sure-go")).to_be_disabled()
     page.fill("#reason", "the yearly patch")
-    expect(page.locator("#go")).to_be_enabled()
+    expect(page.locator("#sure-go")).to_be_enabled()
     page.press("#confirm", "Enter")
     page.wait_for_url(f"{live.url}/jobs/1")
 
@@ -73,8 +85,9 @@ def test_a_large_job_runs_only_when_its_size_is_typed(live: LiveServer, page: Pa
 def test_trying_on_one_host_needs_no_word(live: LiveServer, page: Page) -> None:
     page.fill("#targets", "web[1-1200]")
     page.fill("#command", "uptime")
-    expect(page.locator("#reason")).to_be_visible()
-    page.click("#try")
+    expect(page.locator("#risk-text")).to_be_visible()
+    page.click("#go")
+    page.click("dialog button:has-text('Try on 1 host')")
     page.wait_for_url(f"{live.url}/jobs/1")
 
 

@@ -29,6 +29,29 @@ let asking = null;
 /** @type {any} */
 let seen = null;
 let timer = 0;
+/** Whether a reason has to be given. */
+let reasoned = byId("reason").required;
+// The browser would refuse an empty one where nobody sees it: in a dialog that is closed.
+byId("reason").required = false;
+const goAhead = el("button", { class: "btn pri", id: "sure-go" });
+const dialog = el("dialog", { class: "card dialog", "aria-labelledby": "sure-head" }, el("div", {}, el("div", { id: "sure" }), byId("confirm-area"),
+  el("div", { class: "row" }, el("button", { class: "btn", type: "button", text: t("Try on 1 host"), on: { click: () => form.requestSubmit(byId("try")) } }), el("span", { class: "sp" }),
+    el("button", { class: "btn", type: "button", autofocus: true, text: t("Go back"), on: { click: () => dialog.close() } }), goAhead)));
+dialog.addEventListener("close", () => {
+  byId("confirm").value = "";
+  lock();
+});
+form.append(dialog);
+
+/** Asks for what the order wants typed. */
+async function askFirst() {
+  if (!seen?.risk) return;
+  const { sure } = await import("./confirm.js");
+  const said = named(carried(new FormData(form)));
+  const files = [...(said.push ?? []).map((/** @type {any} */ one) => `${one.name} → ${one.to}`), ...(said.pull ?? [])];
+  sure(dialog, seen, { lines: value("kind") === "files" ? files : value("command").trim().split("\n"), user: value("run_as") || value("user") || byId("user").placeholder,
+    credential: byId("credential").selectedOptions[0].text, gate: value("canary_gate") });
+}
 
 /** The command, which is none where files are carried. */
 const written = () => (value("kind") === "files" ? "" : value("command"));
@@ -183,29 +206,30 @@ function offers(found) {
 function risk(what) {
   const area = byId("confirm-area");
   const needed = what.tier >= 2 && what.confirm;
-  area.hidden = !needed;
+  area.hidden = byId("risk-text").hidden = !needed;
   area.dataset.wanted = needed ? what.confirm ?? "" : "";
   byId("reason-field").hidden = !what.reason_required;
-  byId("reason").required = what.reason_required;
+  reasoned = what.reason_required;
   if (needed) {
-    byId("risk-text").textContent = t("This is large or dangerous: {reasons}.", { reasons: what.reasons.join(", ") });
+    byId("risk-text").textContent = t("This is large or dangerous: {reasons}. You will be asked to type {word}.", { reasons: what.reasons.join(", "), word: what.confirm ?? "" });
     byId("confirm-label").textContent = t("Type {word} to confirm", { word: what.confirm ?? "" });
   }
 }
 
 function confirmed() {
   const wanted = byId("confirm-area").dataset.wanted;
-  const said = !byId("reason").required || value("reason").trim();
+  const said = !reasoned || value("reason").trim();
   return !wanted || (Boolean(said) && value("confirm").trim().toUpperCase() === wanted);
 }
 
 function lock() {
   const blocked = seen && (!seen.count || seen.unknown_blocks);
-  button.disabled = Boolean(blocked) || !confirmed();
-  byId("enter").disabled = button.disabled;
+  button.disabled = byId("enter").disabled = Boolean(blocked);
+  goAhead.disabled = !confirmed();
   byId("try").disabled = Boolean(blocked);
   const label = byId("go-label");
-  label.textContent = seen?.count ? plural(seen.count, "Run on {n} host", "Run on {n} hosts") : t("Run");
+  goAhead.textContent = seen?.count ? plural(seen.count, "Run on {n} host", "Run on {n} hosts") : t("Run");
+  label.textContent = goAhead.textContent + (byId("confirm-area").dataset.wanted ? "…" : "");
 }
 
 /** Empties the panel but for its head. */
@@ -310,7 +334,11 @@ for (const tag of document.querySelectorAll("[data-add]")) {
 const DRAFT = "run-draft";
 const KEPT = ["targets", "exclude", "skip_unknown", "command", "connect_timeout", "command_timeout", "user", "credential", "reason", "title", ...FIELDS, ...OF_WHAT];
 form.addEventListener("submit", (event) => {
-  if (event.submitter === button && button.disabled) return event.preventDefault();
+  const runs = event.submitter?.getAttribute("name") !== "action";
+  if (runs && !confirmed()) {
+    event.preventDefault();
+    return askFirst();
+  }
   // Pages are not cached, so the way back from an error would find an empty form. Passwords are not kept.
   sessionStorage.setItem(DRAFT, JSON.stringify(Object.fromEntries(KEPT.map((name) => [name, value(name)]))));
   return undefined;
