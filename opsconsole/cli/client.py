@@ -136,11 +136,19 @@ class ConsoleClient:
         return found
 
     def output(
-        self, job: int, host: int | str, *, from_line: int = 1, limit: int = 1000, step: str | None = None
+        self,
+        job: int,
+        host: int | str,
+        *,
+        from_line: int = 1,
+        limit: int = 1000,
+        step: str | None = None,
+        encoding: str | None = None,
     ) -> Body:
         """Returns up to ``limit`` lines of one host's output, or of one step of it, from line ``from_line``, counted
         from 1."""
-        page: Body = self.get(f"jobs/{job}/hosts/{_segment(host)}/output", from_line=from_line, limit=limit, step=step)
+        asked = {"from_line": from_line, "limit": limit, "step": step, "encoding": encoding}
+        page: Body = self.get(f"jobs/{job}/hosts/{_segment(host)}/output", **asked)
         return page
 
     def raw(self, job: int, host: int | str, *, stream: str = "both", step: str | None = None) -> Iterator[bytes]:

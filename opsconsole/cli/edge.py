@@ -13,7 +13,7 @@ from opsconsole.cli.exit_codes import ExitCode
 from opsconsole.cli.help import write_options
 from opsconsole.cli.terminal import harmless
 from opsconsole.errors import Invalid, OpsconsoleError
-from opsconsole.jobs.output import as_text
+from opsconsole.jobs.transcript import as_text
 
 P = ParamSpec("P")
 

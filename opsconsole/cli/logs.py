@@ -28,20 +28,22 @@ def print_logs(
     stream: str,
     showing: Showing,
     step: str | None = None,
+    encoding: str | None = None,
 ) -> int:
     """Prints the output stored so far, of ``host`` or of all; with ``follow`` goes on until the host has ended.
-    Of one ``step`` of a host what is there is printed.
+    Of one ``step`` of a host, and in another ``encoding``, what is there is printed.
 
     How hosts ended that are not ok is told on stderr behind it, with reason and detail; so is that there is no output.
     """
     terminal = showing.terminal()
     silent = True
-    if step is not None and host is not None and (showing.as_json or sys.stdout.isatty()):
-        for line in lines_of(client, job, host, fds=_FDS[stream], step=step):
+    as_text = showing.as_json or sys.stdout.isatty()
+    if host is not None and (encoding is not None or (step is not None and as_text)):
+        for line in lines_of(client, job, host, fds=_FDS[stream], step=step, encoding=encoding):
             _print(line, as_json=showing.as_json, terminal=terminal)
     elif host is None:
         _print_all(client, job, showing, terminal, fds=_FDS[stream])
-    elif follow or showing.as_json or sys.stdout.isatty():
+    elif follow or as_text:
         _print_lines(client, job, host, follow=follow, fds=_FDS[stream], as_json=showing.as_json, terminal=terminal)
     else:
         silent = not _copy_raw(client, job, host, stream, step)

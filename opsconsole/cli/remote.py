@@ -30,6 +30,7 @@ from opsconsole.cli.terminal import Terminal, harmless
 from opsconsole.errors import ConfirmationRequired, Invalid
 from opsconsole.hostset import STATES_HINT, state_letters
 from opsconsole.jobs.similarity import Mode
+from opsconsole.jobs.transcript import Encoding
 from opsconsole.settings import Settings
 
 P = ParamSpec("P")
@@ -174,18 +175,32 @@ def attach(job: int, **options: Any) -> int:
 @click.option("-f", "follow", is_flag=True, help="Go on until the host has ended.")
 @click.option("--stream", type=click.Choice(["both", "stdout", "stderr"]), default="both")
 @click.option("--step", type=click.Choice(["check", "act", "verify"]), help="Only what this step of HOST wrote.")
+@click.option("--encoding", type=click.Choice([one.value for one in Encoding]), help="Read what HOST wrote as this.")
 @showing_options
 @alike_option
 @edge
-def logs(job: int, host: str | None, *, follow: bool, stream: str, step: str | None, **options: Any) -> int:
+def logs(
+    job: int,
+    host: str | None,
+    *,
+    follow: bool,
+    stream: str,
+    step: str | None,
+    encoding: str | None,
+    **options: Any,
+) -> int:
     """Print what HOST, or every host, of a job has written."""
+    if encoding is not None and (host is None or follow):
+        raise Invalid("--encoding needs a HOST, and does not go with -f.")
     if step is not None and (host is None or follow):
         raise Invalid("--step needs a HOST, and -f goes through all steps.")
     showing = Showing.of_options(options)
     with open_client(Settings.load()) as client:
         if host is None and follow:
             return see_through(client, job, showing, showing.terminal())
-        return print_logs(client, job, host, follow=follow, stream=stream, showing=showing, step=step)
+        return print_logs(
+            client, job, host, follow=follow, stream=stream, showing=showing, step=step, encoding=encoding
+        )
 
 
 @click.command(cls=CommandLine)

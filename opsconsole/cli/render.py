@@ -49,11 +49,12 @@ def lines_of(
     from_line: int = 1,
     fds: Collection[int] = BOTH,
     step: str | None = None,
+    encoding: str | None = None,
 ) -> Iterator[Line]:
     """Yields the lines of one host's output as far as they are stored, page by page; only those of streams ``fds``,
-    and of one ``step``."""
+    and of one ``step``, read as ``encoding``."""
     while True:
-        page = client.output(job, host, from_line=from_line, limit=_PAGE, step=step)
+        page = client.output(job, host, from_line=from_line, limit=_PAGE, step=step, encoding=encoding)
         for number, _, fd, text in page["lines"]:
             if fd in fds:
                 yield Line(number, fd, text)

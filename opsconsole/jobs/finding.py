@@ -12,7 +12,8 @@ from typing import Any
 import re2  # type: ignore[import-untyped]
 
 from opsconsole.errors import FieldError, Invalid
-from opsconsole.jobs.output import Block, Transcript, as_text, without_escapes
+from opsconsole.jobs.output import without_escapes
+from opsconsole.jobs.transcript import Block, Transcript, as_text
 
 MAX_TEXT = 500
 # One expression's compiled form may take this much memory; RE2 refuses what would need more.

@@ -15,13 +15,14 @@ from opsconsole.inventory.service import in_parts
 from opsconsole.jobs.differing import Difference, difference
 from opsconsole.jobs.gather import Finished, Group, gather
 from opsconsole.jobs.models import HostRun, Job, OutputChunk
-from opsconsole.jobs.output import Chunk, Line, display
+from opsconsole.jobs.output import Chunk, display
 from opsconsole.jobs.queries import invalid_query, iso
 from opsconsole.jobs.results import transcript, transcript_of
 from opsconsole.jobs.similarity import Mode, Own, masked, normalised
 from opsconsole.jobs.spread import spread
 from opsconsole.jobs.states import TERMINAL, Reason, RunState
 from opsconsole.jobs.targets import may_see
+from opsconsole.jobs.transcript import Line
 
 _HEAD_CHARS = 200
 _GROUP_HOSTS = 50

@@ -1,13 +1,10 @@
 """Output of one run: bounded while it arrives, bytes until somebody reads it as text. Pure."""
 
-import codecs
 import hashlib
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import islice
 
 from opsconsole.jobs.steps import Step, StepFacts, StepState
 
@@ -250,134 +247,3 @@ def display(data: bytes) -> str:
 def without_escapes(text: str) -> str:
     """Returns ``text`` without terminal sequences: colours, cursor moves, titles, links, clipboard writes."""
     return _ESCAPES.sub("", text)
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """Line ``number`` (from 1) of a run's output, ``at_ms`` after the start; ``text`` may hold control characters."""
-
-    number: int
-    at_ms: int
-    fd: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Whole lines of one stream that follow each other, numbered from ``first`` on; the last has no line end."""
-
-    first: int
-    fd: int
-    data: bytes
-
-
-class Transcript:
-    """The kept output of one run as numbered lines, of which only those asked for are ever assembled.
-
-    A line belongs to the stream it was written on; its number counts lines of both streams in the order they ended.
-    After the ``gap`` (start, length in bytes) numbers continue so that the last one is ``total_lines``. Invalid UTF-8
-    is shown as ``‹xNN›``. An unfinished line counts only when the run has ``finished``. ``chunks`` come in the order of
-    their offsets.
-    """
-
-    def __init__(self, chunks: Iterable[Chunk], *, gap: tuple[int, int], total_lines: int, finished: bool) -> None:
-        kept = list(chunks)
-        self._finished = finished
-        self._gap = gap[1] > 0
-        self._head = [chunk for chunk in kept if not self._gap or chunk.offset < gap[0]]
-        self._tail = kept[len(self._head) :]
-        self._head_lines = _count(self._head, finished and not self._gap)
-        self._tail_lines = _count(self._tail, finished)
-        self._tail_first = max(total_lines - self._tail_lines, self._head_lines) + 1
-        self.last = self._tail_first + self._tail_lines - 1 if self._tail_lines else self._head_lines
-
-    def page(self, from_line: int, limit: int) -> list[Line]:
-        """Returns at most ``limit`` lines from number ``from_line``; a negative one counts kept lines from the end."""
-        return list(islice(self._lines(self._place(from_line)), limit))
-
-    def blocks(self) -> Iterator[Block]:
-        """Yields the kept lines many at a time, as bytes, to be searched: of each stream what ended together."""
-        yield from _blocks(self._head, self._finished and not self._gap, 1)
-        yield from _blocks(self._tail, self._finished, self._tail_first)
-
-    def _place(self, from_line: int) -> int:
-        """Returns how many kept lines come before ``from_line``."""
-        if from_line < 0:
-            return max(self._head_lines + self._tail_lines + from_line, 0)
-        if self._gap and from_line > self._head_lines:
-            return self._head_lines + max(from_line - self._tail_first, 0)
-        return max(from_line - 1, 0)
-
-    def _lines(self, skip: int) -> Iterator[Line]:
-        head = _assemble(self._head, self._finished and not self._gap, skip)
-        for number, line in enumerate(head, start=skip + 1):
-            yield Line(number, *line)
-        skip = max(skip - self._head_lines, 0)
-        for number, line in enumerate(_assemble(self._tail, self._finished, skip), start=self._tail_first + skip):
-            yield Line(number, *line)
-
-
-def _count(chunks: Iterable[Chunk], finished: bool) -> int:
-    ended = 0
-    unfinished: set[int] = set()
-    for chunk in chunks:
-        ended += chunk.data.count(b"\n")
-        if chunk.data.endswith(b"\n"):
-            unfinished.discard(chunk.fd)
-        elif chunk.data:
-            unfinished.add(chunk.fd)
-    return ended + len(unfinished) if finished else ended
-
-
-def _assemble(chunks: Iterable[Chunk], finished: bool, skip: int) -> Iterator[tuple[int, int, str]]:
-    """Yields the lines after the first ``skip``. Chunks that hold only skipped lines are not cut up."""
-    open_lines: dict[int, tuple[int, list[bytes]]] = {}
-    for chunk in chunks:
-        ends = chunk.data.count(b"\n")
-        if 0 < ends <= skip:
-            skip -= ends
-            open_lines.pop(chunk.fd, None)
-            complete, rest = [], chunk.data[chunk.data.rindex(b"\n") + 1 :]
-        else:
-            *complete, rest = chunk.data.split(b"\n")
-        for part in complete:
-            at_ms, pieces = open_lines.pop(chunk.fd, (chunk.at_ms, []))
-            if skip:
-                skip -= 1
-            else:
-                yield at_ms, chunk.fd, as_text(b"".join((*pieces, part)))
-        if rest:
-            at_ms, pieces = open_lines.setdefault(chunk.fd, (chunk.at_ms, []))
-            pieces.append(rest)
-    if finished:
-        for fd, (at_ms, pieces) in islice(open_lines.items(), skip, None):
-            yield at_ms, fd, as_text(b"".join(pieces))
-
-
-def _blocks(chunks: Iterable[Chunk], finished: bool, number: int) -> Iterator[Block]:
-    open_lines: dict[int, list[bytes]] = {}
-    for chunk in chunks:
-        cut = chunk.data.rfind(b"\n")
-        if cut >= 0:
-            block = Block(number, chunk.fd, b"".join((*open_lines.pop(chunk.fd, ()), chunk.data[:cut])))
-            number += block.data.count(b"\n") + 1
-            yield block
-        if rest := chunk.data[cut + 1 :]:
-            open_lines.setdefault(chunk.fd, []).append(rest)
-    if finished:
-        for at, (fd, pieces) in enumerate(open_lines.items()):
-            yield Block(number + at, fd, b"".join(pieces))
-
-
-def _show_invalid(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeDecodeError):
-        raise error
-    return "".join(f"‹x{byte:02X}›" for byte in error.object[error.start : error.end]), error.end
-
-
-codecs.register_error("opsconsole-show", _show_invalid)
-
-
-def as_text(data: bytes) -> str:
-    """Returns ``data`` decoded as UTF-8 with each undecodable byte as ``‹xNN›``; control characters stay."""
-    return data.decode("utf-8", errors="opsconsole-show")

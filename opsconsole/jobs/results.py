@@ -9,9 +9,10 @@ from sqlalchemy.orm import Session
 
 from opsconsole.errors import NotFound
 from opsconsole.jobs.models import HostRun, OutputChunk, RunStep
-from opsconsole.jobs.output import Chunk, Transcript
+from opsconsole.jobs.output import Chunk
 from opsconsole.jobs.queries import get_step, invalid_query
 from opsconsole.jobs.states import ACTIVE, RunState
+from opsconsole.jobs.transcript import Encoding, Transcript
 
 _FD_NAMES = {1: "stdout", 2: "stderr"}
 
@@ -30,22 +31,30 @@ def _chunks(session: Session, run_id: int, stream: str, step: RunStep | None = N
         yield Chunk(offset, fd, at_ms, data)
 
 
-def transcript(session: Session, run: HostRun, stream: str = "both", step: str | None = None) -> Transcript:
-    """Returns what is kept of a run's output, or of one step of it. Raises ``Invalid`` for a stream that there is not,
-    ``NotFound`` for a step that the host did not come to."""
+def transcript(
+    session: Session,
+    run: HostRun,
+    stream: str = "both",
+    step: str | None = None,
+    encoding: Encoding = Encoding.UTF8,
+) -> Transcript:
+    """Returns what is kept of a run's output, or of one step of it, as ``encoding``.
+
+    Raises ``Invalid`` for a stream that there is not, ``NotFound`` for a step that the host did not come to.
+    """
     if step is None:
-        return transcript_of(run, _chunks(session, run.id, stream))
+        return transcript_of(run, _chunks(session, run.id, stream), encoding)
     part = _part(session, run, step)
     chunks = _chunks(session, run.id, stream, part)
     finished = RunState(run.state) not in ACTIVE or part.ended_at is not None
     gap = _within((run.gap_from or 0, run.gap_bytes), part)
-    return Transcript(chunks, gap=gap, total_lines=part.lines, finished=finished)
+    return Transcript(chunks, gap=gap, total_lines=part.lines, finished=finished, encoding=encoding)
 
 
-def transcript_of(run: HostRun, chunks: Iterable[Chunk]) -> Transcript:
+def transcript_of(run: HostRun, chunks: Iterable[Chunk], encoding: Encoding = Encoding.UTF8) -> Transcript:
     """Returns the run's output of which ``chunks`` are what is kept."""
-    gap = (run.gap_from or 0, run.gap_bytes)
-    return Transcript(chunks, gap=gap, total_lines=run.lines, finished=RunState(run.state) not in ACTIVE)
+    gap, finished = (run.gap_from or 0, run.gap_bytes), RunState(run.state) not in ACTIVE
+    return Transcript(chunks, gap=gap, total_lines=run.lines, finished=finished, encoding=encoding)
 
 
 def output(
@@ -56,6 +65,7 @@ def output(
     from_line: int = 1,
     limit: int = 1000,
     step: str | None = None,
+    encoding: Encoding = Encoding.UTF8,
 ) -> dict[str, Any]:
     """Returns ``limit`` lines of a run's output from line ``from_line``, which counts from 1; a negative one counts
     from the end. With ``step`` they are that step's alone, and so are their numbers."""
@@ -65,7 +75,8 @@ def output(
     if part is not None:
         finished, total = finished or part.ended_at is not None, part.lines
         gap = _within(gap, part)
-    said = Transcript(_chunks(session, run.id, stream, part), gap=gap, total_lines=total, finished=finished)
+    chunks = _chunks(session, run.id, stream, part)
+    said = Transcript(chunks, gap=gap, total_lines=total, finished=finished, encoding=encoding)
     lines = said.page(from_line, min(max(limit, 1), 10_000))
     return {
         "i": run.i,

@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 from opsconsole.jobs import queries, results
 from opsconsole.jobs.finding import Hit, Wanted, readable
 from opsconsole.jobs.models import HostRun, Job, OutputChunk
-from opsconsole.jobs.output import Chunk, Transcript
+from opsconsole.jobs.output import Chunk
 from opsconsole.jobs.states import ACTIVE, RunState
+from opsconsole.jobs.transcript import Encoding, Transcript
 
 # Outputs are read together up to this size, or one at a time where one is larger.
 _TOGETHER_BYTES = 8 * 1024 * 1024
@@ -59,11 +60,19 @@ def search(session: Session, job: Job, wanted: Wanted, totals: Totals, go_on: Go
 
 
 def hits(
-    session: Session, run: HostRun, wanted: Wanted, *, skip: int, limit: int, go_on: GoOn, step: str | None = None
+    session: Session,
+    run: HostRun,
+    wanted: Wanted,
+    *,
+    skip: int,
+    limit: int,
+    go_on: GoOn,
+    step: str | None = None,
+    encoding: Encoding = Encoding.UTF8,
 ) -> tuple[int, list[dict[str, Any]]]:
     """Returns how many lines of a host, or of one step of it, have a hit, and ``limit`` of them after the first
     ``skip``. Raises ``TimeoutError`` when ``go_on`` says no, ``NotFound`` for a step that the host did not come to."""
-    said = results.transcript(session, run, step=step)
+    said = results.transcript(session, run, step=step, encoding=encoding)
     found: list[Hit] = []
     total = 0
     for line in wanted.lines(readable(said), go_on):

@@ -48,7 +48,7 @@ def test_a_translation_keeps_its_placeholders() -> None:
 
 # Names, examples and units: what reads the same in every language.
 NAMES = {
-    "NDJSON", "Aa",
+    "NDJSON", "Aa", "GBK",
     "opsconsole", "UTC", "cred:", "SHA-256", "live", "ms", "dc", "web prod", "web db", "dc=eu role=web", "dc=eu -old",
     "@web & @dc:eu", "web[01-20]", "web[01-20],db1", "*.example.com", "ssh-ed25519 AAAA…", "/etc/motd", "user:group",
     "/var/log/nginx/*.log", "--all 'two words'", "web[01-20] @web dc=eu\nroot@db1:2222 10.0.0.7",

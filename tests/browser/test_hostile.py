@@ -9,6 +9,7 @@ from sqlalchemy import update
 from opsconsole.jobs.launch import Order
 from opsconsole.jobs.models import HostRun
 from tests.functional.api.play import Play
+from tests.support.browser_figures import traced
 from tests.support.liveserver import LiveServer
 
 PAYLOAD = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>\"'>"
@@ -85,6 +86,52 @@ def test_a_line_of_a_million_characters_is_clipped_until_asked_for(live: LiveSer
     assert page.evaluate("() => document.querySelector('#L6').textContent.length") < 5000
     button.click()
     assert page.evaluate("() => document.querySelector('#L6').textContent.length") > 1_000_000
+
+
+def test_what_is_gbk_is_read_and_searched_as_such(live: LiveServer, page: Page, play: Callable[[int], Play]) -> None:
+    number = live.launch(Order(targets="web[1-2]", command="df"))
+    workers = play(number)
+    workers.start(0, 1)
+    for place in (0, 1):
+        workers.write(place, "磁盘空间不足 <b>\n一切正常\n".encode("gbk"))
+        workers.end(place)
+    page.goto(f"{live.url}/jobs/{number}?host=web1")
+    expect(page.locator("#L1")).to_contain_text("‹xB4›")
+    page.get_by_role("button", name="GBK").click()
+    expect(page.locator("#L1")).to_contain_text("磁盘空间不足 <b>")
+    page.locator("#find").fill("正常")
+    expect(page.locator("#hits")).to_have_text("1 of 1")
+    # Whoever prints GBK is seldom alone: the choice stays from host to host, and in the address.
+    page.get_by_role("button", name="Next ›").click()
+    expect(page.locator(".oh h2")).to_have_text("web2")
+    expect(page.locator("#L2")).to_contain_text("一切正常")
+    page.goto(f"{live.url}/jobs/{number}/h/web1?encoding=gbk")
+    expect(page.locator("#L2")).to_contain_text("一切正常")
+    harmless(page)
+
+
+# The processor time that one task of the main thread may take while hostile output is drawn, in ms. A page that hangs
+# takes seconds; the bound leaves room for a slow machine.
+LONGEST_TASK_MS = 400
+
+
+def test_hostile_output_does_not_hold_up_the_page(live: LiveServer, page: Page, play: Callable[[int], Play]) -> None:
+    number = live.launch(Order(targets="web1", command="cat /dev/urandom"))
+    workers = play(number)
+    workers.start(0)
+    floods = b"\x00" * 200_000 + b"\n", b"\x1b[" * 100_000 + b"\n", b"\x1b]8;;" + b"x" * 200_000 + b"\n"
+    overwritten = b"\r".join(b"%d%%" % at for at in range(40_000)) + b"\n"
+    marks = "\u202e\u0301".encode() * 50_000 + b"\n"
+    page.goto(f"{live.url}/jobs/{number}?host=web1")
+    expect(page.locator(".log")).to_have_text("Nothing printed yet.")
+    with traced(page) as tasks:
+        for data in (*floods, overwritten, marks, b"y" * 1_000_000 + b"\n", b"\n" * 20_000, b"the end\n"):
+            for start in range(0, len(data), 32_768):
+                workers.write(0, data[start : start + 32_768])
+        workers.end(0)
+        page.locator(".oh", has_text="exit 0").wait_for()
+        expect(page.locator(".log")).to_contain_text("the end")
+    assert tasks.longest_ms <= LONGEST_TASK_MS, tasks.cpu_ms[:10]
 
 
 def test_a_hostile_host_name_can_be_chosen_in_the_live_page(live: LiveServer, page: Page, job: int) -> None:

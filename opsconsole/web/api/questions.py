@@ -8,11 +8,13 @@ from opsconsole.accounts.permissions import Role, Scope
 from opsconsole.jobs.finding import MAX_TEXT
 from opsconsole.jobs.packing import Rows
 from opsconsole.jobs.similarity import Mode
+from opsconsole.jobs.transcript import Encoding
 from opsconsole.web.api.fields import Body, Letters, NumberOrText, Question, StepName, Text
 from opsconsole.web.exports import ExportFormat
 
 MAX_WAIT_SECONDS = 25
 HITS_OF_ONE = 100
+_ENCODING: Any = Field(Encoding.UTF8, description="How the bytes of a host are read as text; of a search with `i`.")
 
 
 class NewToken(Body):
@@ -167,6 +169,7 @@ class SearchQuery(Question):
     i: NumberOrText | None = Field(None, max_length=320, description="This host alone, by index or name.")
     skip: int = Field(0, ge=0, le=2**53, description="With `i`: leave out so many lines with a hit.")
     step: StepName | None = Field(None, description="With `i`: only what this step wrote.")
+    encoding: Encoding = _ENCODING
 
 
 class OutputQuery(Question):
@@ -176,6 +179,7 @@ class OutputQuery(Question):
     from_line: int = Field(1, ge=-(2**53), le=2**53, description="Counts from 1; a negative one from the end.")
     limit: int = Field(1000, ge=1, le=10_000)
     step: StepName | None = Field(None, description="Only what this step wrote; its lines are numbered from 1.")
+    encoding: Encoding = _ENCODING
 
 
 class RawQuery(Question):

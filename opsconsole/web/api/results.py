@@ -130,7 +130,13 @@ def output(job_id: int, host: str, query: questions.OutputQuery) -> Response:
     with read() as session:
         run = queries.get_run(session, queries.get_job(session, job_id, actor()), host)
         body = job_results.output(
-            session, run, stream=query.stream, from_line=query.from_line, limit=query.limit, step=query.step
+            session,
+            run,
+            stream=query.stream,
+            from_line=query.from_line,
+            limit=query.limit,
+            step=query.step,
+            encoding=query.encoding,
         )
     return jsonify(body)
 

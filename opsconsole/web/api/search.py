@@ -52,6 +52,7 @@ def _in_one(session: Session, run: HostRun, wanted: Wanted, query: questions.Sea
             limit=query.hits or questions.HITS_OF_ONE,
             go_on=within(_ONE_HOST_SECONDS),
             step=query.step,
+            encoding=query.encoding,
         )
     except TimeoutError:
         raise too_slow() from None

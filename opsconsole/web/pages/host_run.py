@@ -11,6 +11,7 @@ from opsconsole.inventory.host_key_policy import HostKeyPolicy
 from opsconsole.jobs import queries, results
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.states import Reason, RunState
+from opsconsole.jobs.transcript import Encoding
 from opsconsole.jobs.variables import render
 from opsconsole.jobs.what import What
 from opsconsole.web import words
@@ -51,7 +52,11 @@ def pane_context(database: Session, job: Job, run: HostRun, *, lines: bool = Tru
     steps = queries.host_steps(database, run)
     step = next((one for one in steps if lines and one["step"] == request.args.get("step")), None)
     chosen = step["step"] if step else None
-    output = results.output(database, run, from_line=first, limit=_LINES, step=chosen) if lines else None
+    asked = request.args.get("encoding")
+    encoding = Encoding(asked) if asked in set(Encoding) else Encoding.UTF8
+    output = None
+    if lines:
+        output = results.output(database, run, from_line=first, limit=_LINES, step=chosen, encoding=encoding)
     asks = run.reason in _KEY_REASONS
     offered = _offered(database, job, run) if asks or run.reason == Reason.JUMP else []
     return {
@@ -65,6 +70,7 @@ def pane_context(database: Session, job: Job, run: HostRun, *, lines: bool = Tru
         "step": chosen,
         "lines": output["total_lines"] if output and chosen else run.lines,
         "first": first,
+        "encoding": encoding.value,
         "offered": offered,
         "attempts": queries.attempts(database, job, run, actor())["attempts"],
         "look": words.look_text(row["look"]),

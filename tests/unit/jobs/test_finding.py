@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from opsconsole.errors import Invalid
 from opsconsole.jobs.finding import MAX_TEXT, Wanted, readable
-from opsconsole.jobs.output import STDERR, STDOUT, Chunk, Transcript, without_escapes
+from opsconsole.jobs.output import STDERR, STDOUT, Chunk, without_escapes
+from opsconsole.jobs.transcript import Transcript
 
 
 def said(*parts: tuple[int, bytes], gap: tuple[int, int] = (0, 0), lines: int = 0, finished: bool = True) -> Transcript:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opsconsole.jobs.output import CHUNK_BYTES, STDERR, STDOUT, BoundedOutput, Chunk, Flush, Line, Transcript, as_text
+from opsconsole.jobs.output import CHUNK_BYTES, STDERR, STDOUT, BoundedOutput, Chunk, Flush
+from opsconsole.jobs.transcript import Encoding, Line, Transcript, as_text
 
 PIECES = st.binary(min_size=0, max_size=40) | st.sampled_from([b"\n", b"line\n", b"a\nb\n", b"x" * 300])
 STEPS = st.lists(
@@ -263,3 +264,14 @@ def test_what_the_host_did_not_keep_is_counted_and_lies_in_the_gap(steps: list[t
     assert 0 <= start <= start + length <= total
     assert start + length >= last_skip
     assert sum(len(chunk.data) for chunk in store.chunks.values()) + length == total
+
+
+def test_the_same_bytes_are_read_as_gbk_and_lines_stay_lines() -> None:
+    data = "磁盘空间不足\n一切正常 ok\n".encode("gbk") + b"\xff\n"
+    chunks = [Chunk(at, STDOUT, 0, data[at : at + 5]) for at in range(0, len(data), 5)]
+    said = Transcript(chunks, gap=(0, 0), total_lines=3, finished=True, encoding=Encoding.GBK)
+    assert [line.text for line in said.page(1, 9)] == ["磁盘空间不足", "一切正常 ok", "‹xFF›"]
+    assert b"\n".join(block.data for block in said.blocks()).decode().split("\n")[0] == "磁盘空间不足"
+    plain = Transcript(chunks, gap=(0, 0), total_lines=3, finished=True)
+    assert plain.page(2, 1)[0].text.endswith(" ok")
+    assert "‹x" in plain.page(2, 1)[0].text

@@ -100,7 +100,7 @@ export function search({ input, root, log }) {
     if (event.key === "Escape") root.focus();
   });
   if (input.value) start();
-  return { step };
+  return { step, again: start };
 }
 
 /** Returns where a place of a hit is among the text nodes of its line. @param {Element} line @param {Hit} hit @param {[number, number]} span */

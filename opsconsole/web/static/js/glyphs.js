@@ -53,6 +53,13 @@ export function tile(context, letter, x, y, s, c) {
   if (letter === "u") stroke(context, c.unr, [[x + s, y, x, y + s]]);
   if (s < 8) return;
   if (letter === "f") stroke(context, c.cross, [[x + 2, y + 2, x + s - 2, y + s - 2], [x + s - 2, y + 2, x + 2, y + s - 2]]);
+  if (letter === "l") {
+    context.fillStyle = c.surface;
+    context.font = `700 ${Math.round(s * 0.8)}px sans-serif`;
+    context.textAlign = "center";
+    context.fillText("?", x + s / 2, y + s * 0.8);
+    context.textAlign = "start";
+  }
   if (letter === "x") stroke(context, c.surface, [[x + 2, y + s / 2, x + s - 2, y + s / 2]]);
 }
 

@@ -14,10 +14,10 @@ const LINE_PX = 18;
 /** @typedef {[number, number, number, string]} Line number, ms since the start, stream, text */
 
 /**
- * @param {{root: HTMLElement, url: string, step?: string, lines: number, running: boolean, line: number | null,
+ * @param {{root: HTMLElement, url: string, step?: string, encoding?: string, lines: number, running: boolean, line: number | null,
  *   onCount?: (shown: {total: number, bytes: number, stderr: number}) => void}} options
  */
-export function createLog({ root, url, step, lines, running, line, onCount }) {
+export function createLog({ root, url, step, encoding, lines, running, line, onCount }) {
   let first = 0;
   let last = 0;
   let total = lines;
@@ -34,8 +34,10 @@ export function createLog({ root, url, step, lines, running, line, onCount }) {
   const open = {};
   const newer = byId("newer");
 
+  // What every question about this output says of it.
+  const part = () => (step ? `&step=${step}` : "") + (encoding ? `&encoding=${encoding}` : "");
   /** @param {number} from @param {number} limit */
-  const page = (from, limit) => api(`${url}/output?from_line=${from}&limit=${limit}${step ? `&step=${step}` : ""}`, { signal: abort.signal });
+  const page = (from, limit) => api(`${url}/output?from_line=${from}&limit=${limit}${part()}`, { signal: abort.signal });
 
   /** @param {Line} one */
   function draw([n, ms, fd, content]) {
@@ -204,6 +206,8 @@ export function createLog({ root, url, step, lines, running, line, onCount }) {
         const before = last;
         await down().catch(() => (total = last));
         if (last === before) break;
+        // Who follows a flood reads its end: what is far behind is fetched when one goes there.
+        if (follow && total - last > WINDOW) await load(-PAGE).catch(() => {});
       }
     }
     blank();
@@ -295,8 +299,13 @@ export function createLog({ root, url, step, lines, running, line, onCount }) {
     find(asked, signal) {
       const [of, i] = url.split("/hosts/");
       asked.set("i", i);
-      if (step) asked.set("step", step);
-      return api(`${of}/search?${asked}`, { signal });
+      return api(`${of}/search?${asked}${part()}`, { signal });
+    },
+    /** Reads what is shown in another encoding, from the same lines on. @param {string} next "" for UTF-8 */
+    async read(next) {
+      encoding = next;
+      await load(first || 1);
+      if (follow) toEnd();
     },
     close() {
       closed = true;

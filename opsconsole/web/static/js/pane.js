@@ -1,5 +1,5 @@
 // The output pane of one host. Its head comes from the server as markup of our own; the output is drawn by log.js.
-import { byId } from "./dom.js";
+import { address, byId } from "./dom.js";
 import { createLog } from "./log.js";
 import { localTimes } from "./page.js";
 import { bytes, plural, t } from "./texts.js";
@@ -17,9 +17,11 @@ export function mount(pane, { line = null } = {}) {
   /** @type {ReturnType<typeof createLog> | null} */
   let log = null;
   let size = Number(facts.bytes);
+  // Hosts that print GBK are seldom alone: the choice stays in the address while one goes from host to host.
+  const encoding = new URLSearchParams(location.search).get("encoding") ?? "";
   if (facts.url) {
     log = createLog({
-      root, url: facts.url, step: facts.step, lines: Number(facts.lines), running: facts.running === "yes", line,
+      root, url: facts.url, step: facts.step, encoding, lines: Number(facts.lines), running: facts.running === "yes", line,
       onCount({ total, bytes: all, stderr }) {
         size = all;
         const sizes = [bytes(all), ...(stderr ? [t("{size} on stderr", { size: bytes(stderr) })] : [])];
@@ -46,6 +48,14 @@ export function mount(pane, { line = null } = {}) {
   follow?.setAttribute("aria-pressed", String(Boolean(log?.following)));
   follow?.addEventListener("click", () => log?.follow(!log.following));
   byId("to-last")?.addEventListener("click", () => log?.toLast());
+  const gbk = byId("gbk");
+  gbk?.setAttribute("aria-pressed", String(encoding === "gbk"));
+  gbk?.addEventListener("click", () => {
+    const on = gbk.getAttribute("aria-pressed") !== "true";
+    gbk.setAttribute("aria-pressed", String(on));
+    address({ encoding: on ? "gbk" : null });
+    log?.read(on ? "gbk" : "").then(() => finder?.again(), () => {});
+  });
   const input = /** @type {HTMLInputElement | null} */ (byId("find"));
   const finder = input && search({ input, root, log: () => log });
   localTimes(/** @type {any} */ (pane));
