@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
 from opsconsole.accounts.permissions import Actor, Permission
@@ -73,7 +73,8 @@ def list_jobs(
 
 
 def _same_targets(expression: str | None) -> list[ColumnElement[bool]]:
-    return [Job.expression == expression.strip()] if expression and expression.strip() else []
+    written = (expression or "").strip()
+    return [func.trim(Job.expression, " \t\r\n") == written] if written else []
 
 
 def _same_first_line(command: str | None) -> list[ColumnElement[bool]]:

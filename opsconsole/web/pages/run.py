@@ -1,5 +1,6 @@
 """The Run page: where, what and how on the left, what it would touch on the right."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from opsconsole.credentials.service import credentials
 from opsconsole.errors import ConfirmationRequired, Conflict, Forbidden, Invalid, NotFound, OpsconsoleError, TooLarge
 from opsconsole.files import service as files
 from opsconsole.inventory import groups as inventory
+from opsconsole.inventory.executor import Executor
 from opsconsole.jobs import control, queries
 from opsconsole.jobs.launch import Launcher, Order
 from opsconsole.jobs.saved import get_saved
@@ -29,6 +31,9 @@ from opsconsole.web.view_models import TROUBLE, wanted_letters
 _EARLIER = 5
 _FILES_OFFERED = 100
 _GROUPS_SHOWN = 8
+# So many of the newest jobs are looked through for targets to offer, so many are offered, none longer than this.
+_LATELY, _RECENT, _RECENT_CHARS = 50, 8, 100
+_ONE_GROUP = re.compile(r"@[\w.-]+")
 # A dry run of thousands of hosts is read by the API; the page shows its beginning.
 _PLAN_HOSTS = 200
 _MOST_EXPECTED_CHARS = 50_000
@@ -207,6 +212,7 @@ def _page(
         push_rows=run_files.shown(form.push),
         max_file_bytes=settings.max_file_bytes,
         **_earlier(database, form),
+        **_offers(database),
         no_password=not service.has_password(user),
         policy=settings.host_key_policy,
         allow_local=settings.allow_local,
@@ -215,6 +221,26 @@ def _page(
         plan_waves=_PLAN_WAVES,
         **more,
     )
+
+
+def _offers(database: Session) -> dict[str, Any]:
+    """Returns what targets are offered of earlier jobs: those written lately, the hosts that failed in the newest job
+    with any, and those of the newest job on one group."""
+    jobs = queries.list_jobs(database, actor(), limit=_LATELY)
+    written = [job["targets"]["expression"].strip() for job in jobs]
+    offered = []
+    failed = ((job["id"], sum(job["counts"][letter] for letter in "fkul")) for job in jobs)
+    if found := next(((job_id, count) for job_id, count in failed if count), None):
+        offered.append((f"failed:#{found[0]}", found[1]))
+    # What was only played is not the last job that hosts had (docs/host-lists.md).
+    ended = (job for job in jobs if job["finished_at"] and job["executor"] != Executor.SIMULATE)
+    on_group = next(
+        (job["targets"] for job in ended if _ONE_GROUP.fullmatch(job["targets"]["expression"].strip())), None
+    )
+    if on_group:
+        offered.append((f"last:{on_group['expression'].strip()}", on_group["count"]))
+    short = [text for text in dict.fromkeys(written) if len(text) <= _RECENT_CHARS and "\n" not in text]
+    return {"offered": offered, "recent": short[:_RECENT]}
 
 
 def _earlier(database: Session, form: RunForm) -> dict[str, Any]:

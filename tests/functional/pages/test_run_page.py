@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from opsconsole.accounts.permissions import Role
 from opsconsole.db.database import Database
 from opsconsole.inventory import hostkeys
+from opsconsole.inventory.groups import set_group
 from opsconsole.jobs.models import Job
 from tests.functional.api.play import Play
 from tests.functional.pages.people import Person
@@ -134,6 +135,23 @@ def test_hosts_that_were_unreachable_are_folded(operator: Person, play: Callable
     page = operator.text("/run?targets=web[1-3]&command=uptime")
     assert "3 were unreachable last time" in page
     assert '<div class="w mono cut">web[1-3]</div>' in page
+
+
+def test_targets_of_earlier_jobs_are_offered(operator: Person, database: Database, play: Callable[[int], Play]) -> None:
+    with database.transaction() as session:
+        set_group(session, "web", [make_host(session, f"web{n}").name for n in range(1, 4)])
+    workers = play(operator.job("@web"))
+    workers.end(0, 1)
+    workers.refuse(2, reason="refused")
+    with database.transaction() as session:
+        session.get_one(Job, 1).finished_at = START
+    operator.job(" web[1-2]")
+    page = operator.text("/run")
+    offered = re.findall(r'data-add="([^"]+)">\S+(?: <span class="sub num">(\d+))?', page)
+    assert offered == [("web[1-2]", ""), ("@web", ""), ("@web", "3"), ("failed:#1", "1"), ("last:@web", "3")]
+    alike = operator.text("/run?targets=web[1-2]&command=date")
+    assert "Earlier runs like this" in alike
+    assert ("/jobs/2" in alike, "/jobs/1" in alike) == (True, False)
 
 
 def test_hosts_whose_key_changed_are_named_with_the_way_to_decide(operator: Person, database: Database) -> None:

@@ -325,6 +325,7 @@ for (const name of ["copy-cli", "copy-curl"]) byId(name).hidden = false;
 uploads(ask);
 for (const tag of document.querySelectorAll("[data-add]")) {
   tag.addEventListener("click", () => {
+    tag.closest("details")?.removeAttribute("open");
     box.value = [box.value.trim().replace(/,$/, ""), tag.getAttribute("data-add")].filter(Boolean).join(",");
     box.dispatchEvent(new Event("input", { bubbles: true }));
     box.focus();
