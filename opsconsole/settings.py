@@ -45,6 +45,15 @@ class WorkerPool(StrEnum):
     THREADS = "threads"
 
 
+class Source(StrEnum):
+    """Where a process has a setting from; ``START`` is what the program that started here chose by itself."""
+
+    DEFAULT = "default"
+    ENVIRONMENT = "environment"
+    FILE = "file"
+    START = "start"
+
+
 def usual_data_dir() -> Path:
     """Returns the data folder of a console that was told no other."""
     base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
@@ -152,7 +161,7 @@ class Settings(BaseSettings):
         ("prod",), description="Tags of hosts in production, of whom two want their count typed: prod,env=live."
     )
     connect_timeout: float = Field(10.0, gt=0, le=300, description="Seconds to reach a host and log in.")
-    command_timeout: float = Field(300.0, ge=0, le=7 * 86400, description="Seconds; 0 means none.")
+    command_timeout: float = Field(300.0, ge=0, le=7 * 86400, description="Seconds a command may take; 0 means none.")
     kill_grace: float = Field(5.0, ge=0, le=300, description="Seconds between TERM and KILL.")
     output_head_bytes: int = Field(1024 * 1024, ge=1024, description="Kept of the start of a host's output.")
     output_tail_bytes: int = Field(1024 * 1024, ge=1024, description="Kept of the end of a host's output.")
@@ -321,6 +330,21 @@ class Settings(BaseSettings):
             ]
             names = "; ".join(f"{fault.field.rstrip('_')}: {fault.message}" for fault in faults)
             raise Invalid(f"Settings cannot be used: {names}", code="settings", errors=faults) from None
+
+    @staticmethod
+    def variable(name: str) -> str:
+        """Returns the environment variable that sets the field ``name``."""
+        return f"{_PREFIX}{name.upper()}"
+
+    def source(self, name: str) -> Source:
+        """Returns where this process has the value of the field ``name`` from."""
+        if name not in self.model_fields_set:
+            return Source.DEFAULT
+        given = {variable.upper() for variable, value in os.environ.items() if value}
+        variable = self.variable(name)
+        if variable in given:
+            return Source.ENVIRONMENT
+        return Source.FILE if f"{variable}_FILE" in given else Source.START
 
     @property
     def database(self) -> str:

@@ -37,6 +37,7 @@ class Permission(StrEnum):
     VIEW_SAVED = "view_saved"
     MANAGE_SAVED = "manage_saved"
     VIEW_AUDIT = "view_audit"
+    VIEW_SETTINGS = "view_settings"
     ADMINISTER = "administer"
 
 
@@ -60,6 +61,8 @@ _NEEDS = {
     Permission.MANAGE_SAVED: Role.ADMIN,
     # Who answers for the jobs of others sees who did what; it names no secret, but every person and address.
     Permission.VIEW_AUDIT: Role.APPROVER,
+    # What the rules are tells how to stay just below them.
+    Permission.VIEW_SETTINGS: Role.ADMIN,
     Permission.ADMINISTER: Role.ADMIN,
 }
 _ORDER = tuple(Role)
@@ -70,6 +73,7 @@ _READ_ONLY = frozenset(
         Permission.VIEW_CREDENTIALS,
         Permission.VIEW_SAVED,
         Permission.VIEW_AUDIT,
+        Permission.VIEW_SETTINGS,
     }
 )
 

@@ -54,6 +54,7 @@ _SECTIONS = {
     },
     "The console itself, on its own machine": {
         "audit": "opsconsole.cli.audit:audit",
+        "settings": "opsconsole.cli.configured:settings",
         "up": "opsconsole.cli.local:up",
         "doctor": "opsconsole.cli.local:doctor",
         "create-admin": "opsconsole.cli.people:create_admin",

@@ -106,6 +106,7 @@ def _places() -> list[tuple[str, str, Permission]]:
         ("workers", gettext("Workers"), Permission.VIEW),
         ("audit", gettext("Audit"), Permission.VIEW_AUDIT),
         ("users", gettext("People"), Permission.ADMINISTER),
+        ("settings", gettext("Settings"), Permission.VIEW_SETTINGS),
         ("me", gettext("Password and tokens"), Permission.VIEW),
         ("keyboard", gettext("Keyboard"), Permission.VIEW),
         ("stop", gettext("Emergency stop"), Permission.STOP_ALL),

@@ -53,6 +53,7 @@ PAGES = {
     "pages.saved": ["/saved"],
     "pages.saved_command": ["/saved/1"],
     "pages.search": ["/search", "/search?q=web1", "/search?q=nothing+of+the+kind"],
+    "pages.settings": ["/settings"],
     "pages.short_link": ["/j/1.web2"],
     "pages.stop": ["/stop"],
     "pages.users": ["/users"],

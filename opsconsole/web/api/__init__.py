@@ -22,6 +22,7 @@ from opsconsole.web.api import (
     results,
     saved,
     search,
+    settings,
     tokens,
     users,
 )
@@ -48,6 +49,7 @@ _FEATURES = (
     files,
     audit,
     users,
+    settings,
 )
 
 

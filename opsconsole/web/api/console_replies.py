@@ -147,6 +147,23 @@ class Users(Answer):
     users: list[User]
 
 
+class Setting(Answer):
+    """One setting; `source` is where the web process has it from: `start` means that what started it chose it."""
+
+    name: str
+    section: Literal["orders", "confirmation", "hosts", "login", "keeping", "sessions"]
+    variable: str
+    value: bool | int | float | str | list[int] | list[str] | None
+    source: Literal["default", "environment", "file", "start"]
+    meaning: str
+
+
+class Settings(Answer):
+    """What the console is set to, section by section; no secrets, no paths of keys."""
+
+    settings: list[Setting]
+
+
 class LoginLink(Answer):
     """A link that signs somebody in once; shown this once."""
 

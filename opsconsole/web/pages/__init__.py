@@ -30,6 +30,7 @@ from opsconsole.web.pages import (
     run,
     saved,
     session,
+    settings,
     users,
     workers,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "run",
     "saved",
     "session",
+    "settings",
     "users",
     "workers",
 ]

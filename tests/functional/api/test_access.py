@@ -33,6 +33,7 @@ API = {
     "api.control.rerun": Permission.RUN,
     "api.audit.list_audit": Permission.VIEW_AUDIT,
     "api.audit.export_audit": Permission.VIEW_AUDIT,
+    "api.settings.list_settings": Permission.VIEW_SETTINGS,
     "api.users.list_users": Permission.ADMINISTER,
     "api.users.add_user": Permission.ADMINISTER,
     "api.users.change_user": Permission.ADMINISTER,

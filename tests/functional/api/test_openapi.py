@@ -183,6 +183,7 @@ def test_real_answers_are_as_described(
     check(operator.get("notices"), "notices")
     check(operator.get("search?q=web"), "find")
     check(admin.get("/api/v1/audit"), "list_audit")
+    check(admin.get("/api/v1/settings"), "list_settings")
     check(admin.get("/api/v1/audit/export"), "export_audit")
     check(operator.get("jobs/1/lineage"), "job_lineage")
     check(operator.get("jobs/1/timeline"), "job_timeline")

@@ -32,6 +32,7 @@ READS = {
     Permission.VIEW_CREDENTIALS,
     Permission.VIEW_SAVED,
     Permission.VIEW_AUDIT,
+    Permission.VIEW_SETTINGS,
 }
 
 

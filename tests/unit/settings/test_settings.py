@@ -215,3 +215,13 @@ def test_tiers_and_tags_of_production_are_lists(monkeypatch: pytest.MonkeyPatch)
 def test_a_pattern_of_raw_mode_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPSCONSOLE_RAW_PROMPT", "(?<=x)$")
     assert "RE2" in refused()
+
+
+def test_each_value_says_where_it_comes_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "most").write_text("500\n")
+    monkeypatch.setenv("OPSCONSOLE_MAX_TARGETS_FILE", str(tmp_path / "most"))
+    monkeypatch.setenv("OPSCONSOLE_CONCURRENCY", "7")
+    monkeypatch.setenv("OPSCONSOLE_JUMP", "")
+    settings = Settings.load(ssh_port=2222)
+    names = ("max_targets", "concurrency", "jump", "ssh_port", "kill_grace")
+    assert [settings.source(name) for name in names] == ["file", "environment", "default", "start", "default"]
