@@ -52,6 +52,7 @@ PAGES = {
     "workers": "/workers",
     "audit": "/audit",
     "users": "/users",
+    "settings": "/settings",
     "search": "/search?q=sim00",
     "keyboard": "/keyboard",
     "account": "/me",
