@@ -162,7 +162,7 @@ class ConsoleClient:
         self,
         path: str,
         *,
-        params: Mapping[str, str] | None = None,
+        params: Mapping[str, str | list[str]] | None = None,
         headers: Mapping[str, str] | None = None,
         read_timeout: float | None = None,
     ) -> Iterator[httpx.Response]:

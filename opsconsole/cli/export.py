@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,21 @@ _SILENCE_SECONDS = 120.0
     "--found", type=click.Choice(["with", "without"]), help="Hosts with a hit for --find (usual), or without."
 )
 @click.option("--fold", is_flag=True, help="With --format hosts: one expression with ranges.")
+@click.option(
+    "--column",
+    "column",
+    multiple=True,
+    metavar="COLUMN",
+    help="Add a column made of the output: json:PATH, key:NAME, re:EXPR or table:HEADER@ROW; repeat for more.",
+)
 @edge
 def export(job: int, *, output: Path | None, **asked: Any) -> int:
     """Export what came of a JOB: rows of its hosts, their names, or an archive with what each wrote."""
     if asked["format"] in _ARCHIVES and output is None and sys.stdout.isatty():
         raise Invalid("An archive is nothing for a terminal: add -o FILE.")
-    query = {name: str(value) for name, value in asked.items() if value}
+    columns = list(asked.pop("column"))
+    query: dict[str, str | list[str]] = {name: str(value) for name, value in asked.items() if value}
+    query["column"] = columns
     with open_client(Settings.load()) as client:
         if output is None:
             _copy(client, job, query, sys.stdout.buffer)
@@ -59,7 +69,7 @@ def export(job: int, *, output: Path | None, **asked: Any) -> int:
     return ExitCode.OK
 
 
-def _copy(client: ConsoleClient, job: int, query: dict[str, str], into: Any) -> None:
+def _copy(client: ConsoleClient, job: int, query: Mapping[str, str | list[str]], into: Any) -> None:
     with client.streaming(f"jobs/{job}/export", params=query, read_timeout=_SILENCE_SECONDS) as response:
         for data in response.iter_bytes():
             into.write(data)

@@ -27,6 +27,7 @@ _SECTIONS = {
         "attach": "opsconsole.cli.remote:attach",
         "logs": "opsconsole.cli.remote:logs",
         "search": "opsconsole.cli.search:search",
+        "columns": "opsconsole.cli.columns:columns",
         "export": "opsconsole.cli.export:export",
         "timeline": "opsconsole.cli.timeline:timeline",
         "lineage": "opsconsole.cli.lineage:lineage",

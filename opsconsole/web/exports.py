@@ -8,7 +8,7 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import IO, Any
@@ -20,6 +20,8 @@ from opsconsole.hostset import fold
 from opsconsole.inventory.exports import escaped
 from opsconsole.inventory.service import in_parts
 from opsconsole.jobs import queries, results
+from opsconsole.jobs.columning import told
+from opsconsole.jobs.columns import NO_COLUMNS, Asked, Values
 from opsconsole.jobs.models import HostRun
 from opsconsole.web.archives import Names, Sent
 
@@ -27,7 +29,8 @@ _IN_MEMORY_BYTES = 1 << 20
 _PIECE = 256 * 1024
 # Logs shrink to a tenth at this level already, and a higher one would hold up the web process.
 _LEVEL = 1
-_COLUMNS = (
+# What a row has of itself; columns from output stand beside these and may not have their names.
+ROW_COLUMNS = (
     *("i", "host", "address", "port", "user", "state", "reason", "detail", "exit", "signal", "ms", "attempt"),
     *("worker", "wave", "bytes", "stderr_bytes", "lines", "last_line", "queued_at", "started_at", "finished_at"),
 )
@@ -59,7 +62,8 @@ SUFFIXES = {wanted: "txt" if wanted is ExportFormat.HOSTS else wanted.value for 
 class Export:
     """The results of a job on the hosts at ``places`` of its roster, as they stand while they are read.
 
-    The database is asked in pieces, so that nothing is held while the reader is slow.
+    ``values`` are those of the columns that are ``asked`` for, by place. The database is asked in pieces, so that
+    nothing is held while the reader is slow.
     """
 
     database: Database
@@ -67,6 +71,8 @@ class Export:
     status: dict[str, Any]
     places: list[int]
     at: datetime
+    asked: Asked = NO_COLUMNS
+    values: dict[int, Values] = field(default_factory=dict)
 
     def written(self, wanted: ExportFormat, *, folded: bool = False) -> Iterator[bytes]:
         """Yields the file in pieces. ``folded`` writes a list of hosts as one expression with ranges."""
@@ -89,7 +95,8 @@ class Export:
             with self.database.read() as session:
                 query = select(HostRun).where(HostRun.job_id == self.job_id, HostRun.i.in_(places))
                 rows = [queries.run_row(run) for run in session.scalars(query.order_by(HostRun.i))]
-            yield from rows
+            for row in rows:
+                yield row | ({"values": told(self.asked, self.values[row["i"]])} if self.asked else {})
 
     def _json(self) -> Iterator[bytes]:
         yield b'{"job":' + json.dumps(self.status).encode() + b',"hosts":[\n'
@@ -99,9 +106,10 @@ class Export:
 
     def _csv(self) -> Iterator[bytes]:
         # With the mark of UTF-8 a spreadsheet reads the names as they are.
-        yield "\ufeff".encode() + _cells(_COLUMNS)
+        yield "\ufeff".encode() + _cells((*ROW_COLUMNS, *self.asked.names))
         for row in self._rows():
-            yield _cells(_text(row[name]) for name in _COLUMNS)
+            own = [row[name] for name in ROW_COLUMNS]
+            yield _cells(_text(cell) for cell in [*own, *row.get("values", {}).values()])
 
     def _hosts(self, folded: bool) -> Iterator[bytes]:
         names = (row["host"] for row in self._rows())

@@ -1,6 +1,6 @@
 """One host of a job at a time: pages of rows, one row by its name, the host keys they showed."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
@@ -38,18 +38,26 @@ def hosts(
     limit: int = 200,
     cursor: str | None = None,
     places: Collection[int] | None = None,
+    order: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """Returns a page of host rows of those that ``filters`` describes. ``sort`` is a column with ``-`` for descending,
-    ``cursor`` what the page before gave. Raises ``Invalid`` for a value out of its list."""
+    ``cursor`` what the page before gave. With ``order`` they are the hosts at these places, in this order. Raises
+    ``Invalid`` for a value out of its list."""
     query = select(HostRun).where(*filters(session, job, states=states, q=q, places=places))
     column = _SORTABLE.get(sort.removeprefix("-"))
     if column is None:
         raise invalid_query("sort", f"Sort by one of {', '.join(_SORTABLE)}, with - before it to turn it round.")
-    total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
-    ordered = column.desc().nulls_last() if sort.startswith("-") else column.asc().nulls_last()
     offset = _offset(cursor)
     limit = min(max(limit, 1), 1000)
-    rows = session.scalars(query.order_by(ordered, HostRun.i).offset(offset).limit(limit)).all()
+    if order is None:
+        total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
+        ordered = column.desc().nulls_last() if sort.startswith("-") else column.asc().nulls_last()
+        rows = session.scalars(query.order_by(ordered, HostRun.i).offset(offset).limit(limit)).all()
+    else:
+        total, shown = len(order), order[offset : offset + limit]
+        there = session.scalars(select(HostRun).where(HostRun.job_id == job.id, HostRun.i.in_(shown)))
+        by_place = {run.i: run for run in there}
+        rows = [by_place[i] for i in shown]
     following = offset + len(rows)
     return {
         "ver": job.ver,

@@ -136,14 +136,23 @@ class FoundQuery(Question):
     found: Literal["with", "without"] = Field("with", description="`without`: only hosts that did not write it.")
 
 
+COLUMNS: Any = Field(
+    default_factory=list,
+    description="Columns made of the output, one each: `json:a.b[0]`, `key:NAME`, `re:EXPRESSION` with groups, "
+    "`table:HEADER@ROW`; `NAME=` before it names the column.",
+    max_length=32,
+)
+
+
 class HostsQuery(FoundQuery):
-    """Which hosts of a job, in which order."""
+    """Which hosts of a job, in which order; `sort` may be the name of one of the columns that are asked for."""
 
     state: Letters = ""
-    sort: Text = Field("i", max_length=20)
+    sort: Text = Field("i", max_length=80)
     q: Text = Field("", max_length=320)
     limit: int = Field(200, ge=1, le=1000)
     cursor: Text | None = Field(None, max_length=200)
+    column: list[Text] = COLUMNS
 
 
 class ExportQuery(FoundQuery):
@@ -153,6 +162,7 @@ class ExportQuery(FoundQuery):
     state: Letters = ""
     q: Text = Field("", max_length=320, description="Part of a host name, or a range or pattern: `web[18-20]`.")
     fold: bool = Field(False, description="`hosts` as one expression with ranges.")
+    column: list[Text] = COLUMNS
 
 
 class SearchQuery(Question):

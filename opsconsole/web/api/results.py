@@ -10,6 +10,7 @@ from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.api.paths import HOST, JOB
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.charts import charts
+from opsconsole.web.columns import asked_columns, column_values, hosts_page
 from opsconsole.web.exports import SUFFIXES, TYPES, Export
 from opsconsole.web.pulled import note
 from opsconsole.web.searches import found_places
@@ -60,17 +61,20 @@ def delta(job_id: int, query: questions.DeltaQuery) -> Response:
 @spec.validate(resp=answers(HTTP_200=replies.HostRows, also=(404,)), tags=_TAGS, operation_id="job_hosts")
 def hosts(job_id: int, query: questions.HostsQuery) -> Response:
     """List what came of the command on each host."""
+    asked = asked_columns(query.column)
     with read() as session:
         job = queries.get_job(session, job_id, actor())
-        page = queries.hosts(
+        found = found_places(session, job, find=query.find, re=query.re, case=query.case, found=query.found)
+        page = hosts_page(
             session,
             job,
+            asked,
             states=query.state,
             sort=query.sort,
             q=query.q,
             limit=query.limit,
             cursor=query.cursor,
-            places=found_places(session, job, find=query.find, re=query.re, case=query.case, found=query.found),
+            places=found,
         )
     return jsonify(page)
 
@@ -80,11 +84,14 @@ def hosts(job_id: int, query: questions.HostsQuery) -> Response:
 @spec.validate(resp=answers(HTTP_200=(None, "The file."), also=(404,)), tags=_TAGS, operation_id="export_job")
 def export(job_id: int, query: questions.ExportQuery) -> Response:
     """Export what came of a job as a file: the rows of its hosts, their names, or an archive with what they wrote."""
+    asked = asked_columns(query.column)
     with read() as session:
         job = queries.get_job(session, job_id, actor())
         searched = found_places(session, job, find=query.find, re=query.re, case=query.case, found=query.found)
         places = queries.places_of(session, job, states=query.state, q=query.q, places=searched)
-        made = Export(runtime().database, job_id, queries.status(session, job, now=now()), places, now())
+        values = column_values(session, job, asked) if asked else {}
+        status = queries.status(session, job, now=now())
+    made = Export(runtime().database, job_id, status, places, now(), asked, values)
     note(job_id, "job.export", format=query.format.value, hosts=len(places))
     # It goes out as it is made: a download may be larger than the memory.
     response = Response(made.written(query.format, folded=query.fold), mimetype=TYPES[query.format])
