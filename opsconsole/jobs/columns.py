@@ -204,10 +204,9 @@ def _at(document: Any, path: Sequence[str | int]) -> str | None:
     if value is None:
         return None
     for step in path:
-        if not isinstance(value, dict if isinstance(step, str) else list):
-            return None
+        held: Any = value if isinstance(value, dict if isinstance(step, str) else list) else {}
         try:
-            value = value[step]
+            value = held[step]
         except LookupError:
             return None
     return _shown(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":")))

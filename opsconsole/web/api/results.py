@@ -5,7 +5,7 @@ from flask import Blueprint, Response, jsonify, request
 from opsconsole.accounts.permissions import Permission
 from opsconsole.jobs import queries
 from opsconsole.jobs import results as job_results
-from opsconsole.web.api import history_replies, questions, replies, step_replies
+from opsconsole.web.api import history_replies, host_replies, questions, replies, step_replies
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.api.paths import HOST, JOB
 from opsconsole.web.auth import actor, requires
@@ -58,7 +58,7 @@ def delta(job_id: int, query: questions.DeltaQuery) -> Response:
 
 @blueprint.get(f"{JOB}/hosts")
 @requires(Permission.VIEW)
-@spec.validate(resp=answers(HTTP_200=replies.HostRows, also=(404,)), tags=_TAGS, operation_id="job_hosts")
+@spec.validate(resp=answers(HTTP_200=host_replies.HostRows, also=(404,)), tags=_TAGS, operation_id="job_hosts")
 def hosts(job_id: int, query: questions.HostsQuery) -> Response:
     """List what came of the command on each host."""
     asked = asked_columns(query.column)
@@ -101,7 +101,7 @@ def export(job_id: int, query: questions.ExportQuery) -> Response:
 
 @blueprint.get(HOST)
 @requires(Permission.VIEW)
-@spec.validate(resp=answers(HTTP_200=replies.HostRow, also=(404,)), tags=_TAGS, operation_id="job_host")
+@spec.validate(resp=answers(HTTP_200=host_replies.HostRow, also=(404,)), tags=_TAGS, operation_id="job_host")
 def host_run(job_id: int, host: str) -> Response:
     """Tell what came of the command on one host, named by its index or its name."""
     with read() as session:
