@@ -16,7 +16,8 @@ from typing import Any
 import re2  # type: ignore[import-untyped]
 
 from opsconsole.errors import FieldError, Invalid
-from opsconsole.jobs.output import as_text, without_escapes
+from opsconsole.jobs.output import without_escapes
+from opsconsole.jobs.transcript import as_text
 
 # Of an output so much is read, from its beginning.
 READ_BYTES = 256 * 1024
