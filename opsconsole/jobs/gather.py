@@ -55,10 +55,10 @@ def gather(runs: Iterable[Finished], mode: Mode = Mode.EXACT) -> list[Group]:
     """
     groups: dict[tuple[object, ...], Group] = {}
     for run in runs:
-        key = (run.state, run.reason, run.exit_status, run.exit_signal, run.alike)
+        key = _key(run)
         group = groups.get(key)
         if group is None:
-            group = groups[key] = Group(_id(mode, key), run.state, run.reason, run.exit_status, run.exit_signal)
+            group = groups[key] = Group(name_of(run, mode), run.state, run.reason, run.exit_status, run.exit_signal)
         group.members.append(run)
     found = list(groups.values())
     reference = _reference(found)
@@ -87,6 +87,11 @@ def _rank(group: Group) -> tuple[int, int, int]:
     return kind, -len(group.members), group.members[0].i
 
 
-def _id(mode: Mode, key: tuple[object, ...]) -> str:
-    text = "\0".join([mode.value, *("" if part is None else str(part) for part in key)])
+def _key(run: Finished) -> tuple[object, ...]:
+    return run.state, run.reason, run.exit_status, run.exit_signal, run.alike
+
+
+def name_of(run: Finished, mode: Mode) -> str:
+    """Returns the name of the group that ``run`` is in."""
+    text = "\0".join([mode.value, *("" if part is None else str(part) for part in _key(run))])
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:_ID_CHARS]

@@ -13,7 +13,7 @@ from opsconsole.errors import NotFound
 from opsconsole.hostset import STATES_HINT, fold, state_letters
 from opsconsole.inventory.service import in_parts
 from opsconsole.jobs.differing import Difference, difference
-from opsconsole.jobs.gather import Finished, Group, gather
+from opsconsole.jobs.gather import Finished, Group, gather, name_of
 from opsconsole.jobs.models import HostRun, Job, OutputChunk
 from opsconsole.jobs.output import Chunk, display
 from opsconsole.jobs.queries import invalid_query, iso
@@ -163,6 +163,24 @@ def _chunks_at(session: Session, places: dict[int, int]) -> dict[int, bytes]:
     query = select(OutputChunk.host_run_id, OutputChunk.data).where(or_(*either))
     rows = session.execute(query)
     return {row.host_run_id: row.data for row in rows}
+
+
+def company(session: Session, run: HostRun, mode: Mode) -> tuple[str, int]:
+    """Returns the name of the group of a host that has ended, and how many hosts are in it; counted by the database,
+    as a page asks for it with every host that is looked at."""
+    column = _ALIKE[mode]
+    exact, alike = session.execute(select(_ALIKE[Mode.EXACT], column).where(HostRun.id == run.id)).one()
+    state, ran = RunState(run.state), run.output_digest is not None
+    one = Finished(run.i, run.host, state, run.reason, run.exit_status, run.exit_signal, ran, exact, alike)
+    query = select(func.count()).where(
+        HostRun.job_id == run.job_id,
+        HostRun.state == run.state,
+        HostRun.reason.is_not_distinct_from(run.reason),
+        HostRun.exit_status.is_not_distinct_from(run.exit_status),
+        HostRun.exit_signal.is_not_distinct_from(run.exit_signal),
+        column.is_not_distinct_from(alike),
+    )
+    return name_of(one, mode), session.scalar(query) or 0
 
 
 def find(session: Session, job: Job, g: str, mode: Mode) -> Group:

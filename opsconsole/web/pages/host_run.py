@@ -8,8 +8,9 @@ from sqlalchemy.orm import Session
 from opsconsole.accounts.permissions import Permission
 from opsconsole.inventory import hostkeys
 from opsconsole.inventory.host_key_policy import HostKeyPolicy
-from opsconsole.jobs import queries, results
+from opsconsole.jobs import grouping, queries, results
 from opsconsole.jobs.models import HostRun, Job
+from opsconsole.jobs.similarity import Mode
 from opsconsole.jobs.states import Reason, RunState
 from opsconsole.jobs.transcript import Encoding
 from opsconsole.jobs.variables import render
@@ -65,6 +66,8 @@ def pane_context(database: Session, job: Job, run: HostRun, *, lines: bool = Tru
         "row": row,
         "letter": state.letter,
         "active": not state.terminal,
+        "company": grouping.company(database, run, Mode.SIMILAR) if state.terminal else None,
+        "waited_ms": _waited_ms(run),
         "output": output,
         "steps": steps,
         "step": chosen,
@@ -81,6 +84,13 @@ def pane_context(database: Session, job: Job, run: HostRun, *, lines: bool = Tru
         "may_run": actor().may(Permission.RUN),
         "may_trust": actor().may(Permission.TRUST_HOST_KEYS),
     }
+
+
+def _waited_ms(run: HostRun) -> int | None:
+    """Returns how long the host stood in the queue until a worker took it, in ms."""
+    if run.queued_at is None or run.claimed_at is None:
+        return None
+    return max(int((run.claimed_at - run.queued_at).total_seconds() * 1000), 0)
 
 
 def _command_on(job: Job, run: HostRun) -> str:

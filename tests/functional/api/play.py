@@ -77,7 +77,8 @@ class Play:
             transitions.apply(session, self._changes(session, places, state, facts), self.clock.now())
 
     def _times(self, state: RunState) -> dict[str, Any]:
-        column = {RunState.CONNECTING: "claimed_at", RunState.RUNNING: "started_at"}.get(state)
+        stamps = {RunState.QUEUED: "queued_at", RunState.CONNECTING: "claimed_at", RunState.RUNNING: "started_at"}
+        column = stamps.get(state)
         return {column: self.clock.now()} if column else {}
 
     def _changes(self, session: Any, places: Any, state: RunState, values: dict[str, Any]) -> list[transitions.Change]:

@@ -71,6 +71,13 @@ def test_a_group_has_a_page_that_needs_no_script(operator: Person, play: Players
     most, odd = re.findall(rf'class="grp"[^>]*href="(/jobs/{job}/g/[0-9a-f]{{12}}\?mode=similar)"', listed)
     assert "<ins>+ &lt;b&gt;odd&lt;/b&gt;</ins>" in listed
     assert "3 variants" in listed
+    # Each of its hosts names the company it is in; the one alone says nothing of others, and both can be compared.
+    said = operator.text(f"/jobs/{job}/h/web1")
+    assert re.search(rf'<a href="{re.escape(most)}">same as 2 other hosts</a>', said)
+    assert "Waited in the queue" in said
+    alone = operator.text(f"/jobs/{job}/h/web4")
+    assert "same as" not in alone
+    assert f'href="{odd}#differs">Compare</a>' in alone
     page = operator.text(most)
     assert "took ‹duration›" in page
     assert "web[1-3]" in page

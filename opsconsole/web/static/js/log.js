@@ -28,6 +28,9 @@ export function createLog({ root, url, step, encoding, lines, running, line, onC
   let cut = null;
   let busy = false;
   let closed = false;
+  /** The first and the last of the lines that the address names. */
+  let marked = [line ?? 0, Number(line && /-L(\d{1,9})$/.exec(location.hash)?.[1]) || (line ?? 0)];
+  const started = Date.parse(root.dataset.started ?? "");
   const abort = new AbortController();
   const partial = el("div", { class: "ln", hidden: true }, el("a"), el("b"), el("span"));
   /** @type {Record<number, string>} */
@@ -46,8 +49,18 @@ export function createLog({ root, url, step, encoding, lines, running, line, onC
     render(body, clipped ? content.slice(0, CLIP) : content);
     if (clipped) body.append(rest(body, content));
     const when = el("time", { text: `${(ms / 1000).toFixed(2)} s` });
+    if (started) when.title = new Date(started + ms).toLocaleTimeString();
     body.prepend(when);
-    return el("div", { class: `ln${fd === 2 ? " e" : ""}`, id: `L${n}` }, el("a", { href: `#L${n}`, text: n }), el("b"), body);
+    return el("div", { class: `ln${fd === 2 ? " e" : ""}${isMarked(n) ? " hl" : ""}`, id: `L${n}` }, el("a", { href: `#L${n}`, text: n }), el("b"), body);
+  }
+
+  /** @param {number} n */
+  const isMarked = (n) => n > 0 && n >= marked[0] && n <= marked[1];
+
+  /** @param {number} from @param {number} to */
+  function mark(from, to) {
+    marked = [from, to];
+    for (const node of root.querySelectorAll(".ln")) node.classList.toggle("hl", isMarked(Number(node.id.slice(1))));
   }
 
   /** @param {HTMLElement} body @param {string} content */
@@ -240,6 +253,15 @@ export function createLog({ root, url, step, encoding, lines, running, line, onC
     if (root.scrollTop < NEAR_PX) up().catch(() => {});
     if (root.scrollHeight - root.scrollTop - root.clientHeight < NEAR_PX) down().catch(() => {});
   }, listen);
+  // A click on a number is the link to its line; with Shift it is the link to all from the line before.
+  root.addEventListener("click", (event) => {
+    const n = Number(/** @type {HTMLElement} */ (event.target).closest(".ln > a")?.textContent);
+    if (!n || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    const from = (event.shiftKey && marked[0]) || n;
+    mark(Math.min(from, n), Math.max(from, n));
+    history.replaceState(history.state, "", `#L${marked[0]}` + (from === n ? "" : `-L${marked[1]}`));
+  }, { signal: abort.signal });
   newer?.addEventListener("click", () => setFollow(true), { signal: abort.signal });
 
   const ready = load(line ? Math.max(1, line - 50) : running ? -PAGE : 1).then(() => {
@@ -250,8 +272,7 @@ export function createLog({ root, url, step, encoding, lines, running, line, onC
   /** @param {number} n */
   function reveal(n) {
     const node = document.getElementById(`L${n}`);
-    for (const old of root.querySelectorAll(".hl")) old.classList.remove("hl");
-    node?.classList.add("hl");
+    if (marked[0] !== n) mark(n, n);
     settle(() => node?.scrollIntoView({ block: "center" }));
   }
 

@@ -58,6 +58,12 @@ export function mount(pane, { line = null } = {}) {
   });
   const input = /** @type {HTMLInputElement | null} */ (byId("find"));
   const finder = input && search({ input, root, log: () => log });
+  // The browser's own search sees a window of the output only; asked for a second time, it comes.
+  root.addEventListener("keydown", (event) => {
+    if (!input || event.key !== "f" || !(event.ctrlKey || event.metaKey)) return;
+    event.preventDefault();
+    input.focus();
+  });
   localTimes(/** @type {any} */ (pane));
   return { log, finder, offset: () => size, running: facts.running === "yes", letter: facts.letter };
 }
