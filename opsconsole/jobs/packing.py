@@ -71,7 +71,10 @@ def in_rows(bars: Sequence[Bar], kind: Rows, now: int) -> list[list[Bar]]:
     if kind is Rows.SLOWEST:
         chosen = sorted(last, key=lambda bar: (-bar.length(now), bar.i))[:_SLOWEST]
     else:
-        chosen = sorted((bar for bar in last if bar.letter in _TROUBLE), key=lambda bar: (bar.end or now, bar.i))
+        chosen = sorted(
+            (bar for bar in last if bar.letter in _TROUBLE),
+            key=lambda bar: (now if bar.end is None else bar.end, bar.i),
+        )
     of_host: dict[int, list[Bar]] = defaultdict(list)
     for bar in bars:
         of_host[bar.i].append(bar)

@@ -63,12 +63,13 @@ def test_failures_stand_in_the_order_of_their_ends_with_every_attempt() -> None:
         Bar(0, "u", 0, 10, attempt=1, last=False),
         Bar(1, "u", 0, 60),
         Bar(2, "o", 0, 5),
+        Bar(4, "u", 0, 0),
         # What failed at first and then went well is no failure.
         Bar(3, "u", 0, 5, attempt=1, last=False),
         Bar(3, "o", 9, 20, attempt=2),
     ]
     rows = in_rows(bars, Rows.FAILURES, 100)
-    assert [[(bar.i, bar.attempt) for bar in row] for row in rows] == [[(1, 1)], [(0, 1), (0, 2)]]
+    assert [[(bar.i, bar.attempt) for bar in row] for row in rows] == [[(4, 1)], [(1, 1)], [(0, 1), (0, 2)]]
 
 
 def test_finishes_are_counted_by_stretch_and_state_and_retries_once() -> None:

@@ -103,8 +103,11 @@ export function createTimeline(root, { job, hosts, seen, onPick }) {
     const width = step((end - start) / BINS_AT_MOST);
     const bins = Math.max(1, Math.ceil((end - start) / width));
     const search = new URLSearchParams({ rows, first: String(from), count: String(count), from_ms: String(start), to_ms: String(start + bins * width), bins: String(bins) });
-    const answer = await api(`/api/v1/jobs/${job}/timeline/bars?${search}`, { signal: asking.signal }).catch(() => null);
-    if (!answer) return;
+    const answer = await api(`/api/v1/jobs/${job}/timeline/bars?${search}`, { signal: asking.signal }).catch((error) => {
+      // Asked again while the view is open; until then nobody looks at an empty card for no reason.
+      if (error.name !== "AbortError" && !told) find("[data-note]").textContent = t("The timeline could not be fetched.");
+    });
+    if (!answer) return undefined;
     told = answer;
     toldAt = performance.now();
     known.clear();
@@ -338,7 +341,10 @@ export function createTimeline(root, { job, hosts, seen, onPick }) {
         if (drawn) look([from, Math.max(to, from + 10)]);
       };
       canvas.addEventListener("pointerup", end, { once: true });
-      canvas.addEventListener("pointercancel", end, { once: true });
+      canvas.addEventListener("pointercancel", () => {
+        drag = null;
+        end();
+      }, { once: true });
     });
     canvas.addEventListener("dblclick", () => look(null));
   }
@@ -395,8 +401,8 @@ export function createTimeline(root, { job, hosts, seen, onPick }) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
   new MutationObserver(repaint).observe(document.documentElement, { attributeFilter: ["data-theme", "data-contrast"] });
   setInterval(() => {
-    if (!shown || document.hidden || !told || told.ended) return;
-    if (seen().view.ver !== told.ver) ask();
+    if (!shown || document.hidden || told?.ended) return;
+    if (seen().view.ver !== told?.ver) ask();
     else soon();
   }, REFRESH_MS);
 
