@@ -62,6 +62,7 @@ PAGES = {
 }  # fmt: skip
 # Parts that other pages take in, and a download.
 NO_PAGES = {"pages.notices", "pages.pane", "pages.grouped", "pages.lineage", "pages.timeline", "pages.doubts",
+            "pages.columns",
             "pages.keys_notice", "pages.found",
             "pages.export_audit", "pages.export_hosts", "pages.job_file", "pages.job_zip"}  # fmt: skip
 WIDTHS = (1280, 390)

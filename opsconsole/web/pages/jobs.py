@@ -15,6 +15,7 @@ from opsconsole.jobs.states import LETTERS
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.charts import chart_table
 from opsconsole.web.moments import moment
+from opsconsole.web.pages.columns import asked_context, table_page
 from opsconsole.web.pages.host_run import pane_context
 from opsconsole.web.pages.output_groups import IN_FULL, ON_OVERVIEW, group_context
 from opsconsole.web.pages.routes import pages
@@ -68,6 +69,7 @@ def job(job_id: int) -> str:
             "logins": queries.refused_logins(database, found) if status["counts"]["u"] else [],
             "news": key_news(queries.offered_keys(database, found) if status["counts"]["u"] else []),
             "pane": _chosen(database, found),
+            **asked_context(),
             **_body(database, found, status),
         }
         return render_template("jobs/job.html", **context)
@@ -105,16 +107,8 @@ def _table(database: Session, found: Job, status: dict[str, Any]) -> dict[str, A
     troubled = ended(status["state"]) and any(status["counts"][letter] for letter in TROUBLE)
     sort = request.args.get("sort") or ("state" if troubled and not letters else "i")
     q = request.args.get("q", "").strip()
-    page = queries.hosts(
-        database,
-        found,
-        states=",".join(letters),
-        sort=sort,
-        q=q,
-        limit=_ROWS,
-        cursor=request.args.get("cursor") or None,
-    )
-    return {"rows": page["rows"], "row_total": page["total"], "following": page["next"], "sort": sort, "q": q}
+    page = table_page(database, found, states=",".join(letters), sort=sort, q=q, limit=_ROWS)
+    return {**page, "rows": page["rows"], "row_total": page["total"], "following": page["next"], "sort": sort, "q": q}
 
 
 def _chosen(database: Session, found: Job) -> dict[str, Any] | None:

@@ -1,5 +1,5 @@
 // The Hosts table of a job page: sorted and filtered by the server, drawn only where it is looked at.
-import { address, api, el, glyph } from "./dom.js";
+import { address, api, byId, el, glyph, renew } from "./dom.js";
 import { LETTER_OF } from "./store.js";
 import { duration, STATES, t } from "./texts.js";
 import { blank, virtualList } from "./vlist.js";
@@ -8,7 +8,7 @@ const PAGE = 200;
 const ROW = 28;
 
 /** @typedef {{i: number, host: string, state: string, reason: string | null, exit: number | null, signal: string | null,
- *   ms: number | null, attempt: number, worker: string | null, bytes: number, held?: boolean, last_line: string | null, done_bytes?: number | null, total_bytes?: number | null}} Row */
+ *   ms: number | null, attempt: number, worker: string | null, bytes: number, held?: boolean, last_line: string | null, done_bytes?: number | null, total_bytes?: number | null, values?: Record<string, string | null>}} Row */
 
 /** @typedef {{state: string, exit: number | null, ms: number | null, reason: string | null}} News */
 
@@ -19,6 +19,8 @@ const ROW = 28;
 export function hostsTable({ job, root, sort, href, onPick, ticked, onTick }) {
   const body = el("div", { class: "rows" });
   const head = root.querySelector(".hrow.head");
+  const columns = columnsAsked();
+  const names = [...(head?.querySelectorAll(".cells a") ?? [])].map((link) => link.getAttribute("data-sort") ?? "");
   const empty = el("p", { class: "empty", hidden: true });
   /** By their place in the order shown; where nobody has looked yet there are none. @type {Row[]} */
   let rows = [];
@@ -43,8 +45,12 @@ export function hostsTable({ job, root, sort, href, onPick, ticked, onTick }) {
     const row = rows[index];
     if (!row) return blank(ROW);
     const outcome = outcomeOf(row);
-    const link = el("a", { class: `hrow${row.i === chosen ? " on" : ""}`, href: href(row.host), "data-i": row.i },
-      glyph(row.state),
+    const link = el("a", { class: `hrow${row.i === chosen ? " on" : ""}`, href: href(row.host), "data-i": row.i }, glyph(row.state));
+    if (names.length) link.append(
+      el("span", { class: "mono cut", text: row.host }, el("span", { class: "vh", text: ` ${t(STATES[row.state])}` })),
+      el("span", { class: "cut" }, el("span", outcome)),
+      el("span", { class: "cells" }, ...names.map((name) => el("span", { class: "mono cut", text: row.values?.[name], title: row.values?.[name] }))));
+    else link.append(
       el("span", { text: t(STATES[row.state]) + (row.held && row.state === "q" ? ` ${t("(held)")}` : "") }),
       el("span", { class: "mono cut", text: row.host }),
       el("span", { class: "cut" }, el("span", outcome)),
@@ -85,6 +91,8 @@ export function hostsTable({ job, root, sort, href, onPick, ticked, onTick }) {
     const search = new URLSearchParams({ sort, limit: String(PAGE) });
     if (filter) search.set("state", [...filter].join(","));
     if (query) search.set("q", query);
+    for (const text of columns) search.append("column", text);
+    if (!begin && columns.length) renew(byId("columns"), `/jobs/${job}/columns?${search}`).catch(() => {});
     if (begin) search.set("cursor", String(begin));
     try {
       const page = await api(`/api/v1/jobs/${job}/hosts?${search}`, { signal: control.signal });
@@ -100,8 +108,10 @@ export function hostsTable({ job, root, sort, href, onPick, ticked, onTick }) {
       // That no host is in the states of the filter stands above all views.
       empty.hidden = total > 0 || !query;
       empty.textContent = t("No host fits this filter.");
-    } catch {
+    } catch (error) {
       if (control.signal.aborted) return;
+      empty.hidden = !columns.length;
+      empty.textContent = /** @type {any} */ (error).problem?.detail ?? "";
       asked.delete(begin);
       loading = null;
       return;
@@ -184,6 +194,9 @@ export function hostsTable({ job, root, sort, href, onPick, ticked, onTick }) {
     },
   };
 }
+
+/** The columns from output that the page was asked for. */
+export const columnsAsked = () => [...document.querySelectorAll("input[type=hidden][name=column]")].map((input) => /** @type {HTMLInputElement} */ (input).value);
 
 /** @param {number} count */
 const size = (count) => (count < 1000 ? `${count} B` : count < 1e6 ? `${Math.round(count / 1e3)} kB` : `${(count / 1e6).toFixed(1)} MB`);

@@ -6,7 +6,7 @@ import { address, api, byId, copy, fetchInto, renew } from "./dom.js";
 import { doubtfulRuns } from "./doubts.js";
 import { createGrid } from "./grid.js";
 import { groupList } from "./groups.js";
-import { hostsTable, outcomeOf } from "./hosts.js";
+import { columnsAsked, hostsTable, outcomeOf } from "./hosts.js";
 import { keys } from "./keys.js";
 import { offeredKeys } from "./offered.js";
 import { cover, localTimes, notices } from "./page.js";
@@ -438,7 +438,9 @@ function rerunCount() {
 // What is exported is what the filters show.
 byId("export")?.addEventListener("toggle", () => {
   for (const link of byId("export").querySelectorAll("a")) {
-    link.search = String(new URLSearchParams({ format: new URLSearchParams(link.search).get("format") ?? "", state: filter, q: query() }));
+    const search = new URLSearchParams({ format: new URLSearchParams(link.search).get("format") ?? "", state: filter, q: query() });
+    for (const text of columnsAsked()) search.append("column", text);
+    link.search = String(search);
   }
 });
 

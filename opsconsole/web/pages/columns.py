@@ -1,0 +1,49 @@
+"""Columns from output on the job page: those that its address asks for, their values and their sums."""
+
+from typing import Any
+
+from flask import render_template, request
+from sqlalchemy.orm import Session
+
+from opsconsole.accounts.permissions import Permission
+from opsconsole.errors import Invalid, Unavailable
+from opsconsole.jobs import queries
+from opsconsole.jobs.columns import NO_COLUMNS, Asked
+from opsconsole.jobs.models import Job
+from opsconsole.web.auth import actor, requires
+from opsconsole.web.columns import asked_columns, hosts_page
+from opsconsole.web.pages.routes import pages
+from opsconsole.web.unit_of_work import read
+from opsconsole.web.view_models import wanted_letters
+
+
+def asked_context() -> dict[str, Any]:
+    """Returns which columns the address asks for, or none and what is wrong with them."""
+    try:
+        return {"asked": asked_columns(request.args.getlist("column")), "column_fault": None}
+    except Invalid as error:
+        return {"asked": NO_COLUMNS, "column_fault": error}
+
+
+def table_page(database: Session, job: Job, *, states: str, sort: str, q: str, limit: int) -> dict[str, Any]:
+    """Returns a page of host rows with the columns that the address asks for; without them, and with why, where they
+    have no meaning or take too long."""
+    asked: Asked = asked_context()["asked"]
+    cursor = request.args.get("cursor") or None
+    try:
+        return hosts_page(database, job, asked, states=states, sort=sort, q=q, limit=limit, cursor=cursor)
+    except Unavailable as error:
+        sort = "i" if sort.removeprefix("-") in asked.names else sort
+        page = queries.hosts(database, job, states=states, sort=sort, q=q, limit=limit, cursor=cursor)
+        return {**page, "asked": NO_COLUMNS, "column_fault": error}
+
+
+@pages.get("/jobs/<int:job_id>/columns")
+@requires(Permission.VIEW)
+def columns(job_id: int) -> str:
+    """Returns the sums of the columns over the hosts that the filters leave, for the script of the job page."""
+    states = ",".join(wanted_letters(request.args.getlist("state")))
+    with read() as database:
+        job = queries.get_job(database, job_id, actor())
+        page = table_page(database, job, states=states, sort="i", q=request.args.get("q", "").strip(), limit=1)
+    return render_template("jobs/_columns.html", columns=page.get("columns"))
