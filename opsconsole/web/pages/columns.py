@@ -18,11 +18,14 @@ from opsconsole.web.view_models import wanted_letters
 
 
 def asked_context() -> dict[str, Any]:
-    """Returns which columns the address asks for, or none and what is wrong with them."""
-    try:
-        return {"asked": asked_columns(request.args.getlist("column")), "column_fault": None}
-    except Invalid as error:
-        return {"asked": NO_COLUMNS, "column_fault": error}
+    """Returns which columns the address asks for, as far as they have a meaning, and what is wrong with another."""
+    asked, fault = NO_COLUMNS, None
+    for text in request.args.getlist("column"):
+        try:
+            asked = asked_columns((*asked.texts, text))
+        except Invalid as error:
+            fault = error
+    return {"asked": asked, "column_fault": fault}
 
 
 def table_page(database: Session, job: Job, *, states: str, sort: str, q: str, limit: int) -> dict[str, Any]:

@@ -402,7 +402,8 @@ def test_columns_from_output_are_shown_sorted_and_passed_on(operator: Person, pl
     assert 'aria-sort="descending">load</a>' in page
     sums = operator.text(f"/jobs/{job}/columns?column=key:load&state=q&q=web")
     assert "0 of 1 hosts have a value" in sums
-    refused = operator.text(f"/jobs/{job}?view=hosts&column=re:(")
+    refused = operator.text(f"/jobs/{job}?view=hosts&column=key:load&column=re:(")
+    assert 'title="10">10</span>' in refused
     assert "This is not a regular expression. RE2 syntax" in refused
     assert "web3" in refused
     assert "load" in operator.text(f"/jobs/{job}?column=key:load")
