@@ -122,6 +122,42 @@ def test_the_way_back_from_an_error_finds_the_form_filled(live: LiveServer, page
     expect(page.locator("#go-label")).to_have_text("Run on 3 hosts")
 
 
+def test_a_draft_outlives_its_page_until_the_order_is_accepted(live: LiveServer, page: Page) -> None:
+    kept = "() => localStorage.getItem(Object.keys(localStorage).find((key) => key.startsWith('draft:')))"
+    page.fill("#targets", "web[1-3]")
+    page.fill("#command", "uptime\ndate")
+    page.select_option("#credential", "password")
+    page.fill("#password", "geheim-17")
+    page.click("text=Canary, then batches")
+    page.fill("#waves", "2")
+    page.reload()
+    line = page.locator("p.note", has_text="Your draft from ")
+    expect(line).to_be_visible()
+    expect(page.locator("#command")).to_have_value("uptime\ndate")
+    expect(page.locator("#waves")).to_have_value("2")
+    expect(page.locator("#password")).to_have_value("")
+    expect(page.locator("#go-label")).to_have_text("Run on 3 hosts")
+    assert "geheim" not in page.evaluate("() => JSON.stringify([localStorage, sessionStorage])")
+    page.goto(f"{live.url}/run?targets=db1")
+    expect(page.locator("#go-label")).to_have_text("Run on 1 host")
+    expect(page.locator("#command")).to_have_value("")
+    page.goto(f"{live.url}/run")
+    page.click("p.note >> text=Discard")
+    expect(line).to_have_count(0)
+    expect(page.locator("#targets")).to_have_value("")
+    assert page.evaluate(kept) is None
+    page.fill("#targets", "web1")
+    page.fill("#command", "uptime")
+    expect(page.locator("#go-label")).to_have_text("Run on 1 host")
+    page.click("#go")
+    page.wait_for_url(f"{live.url}/jobs/1")
+    expect(page.locator("#grid .t")).to_have_count(1)
+    page.goto(f"{live.url}/run")
+    expect(page.locator("#below")).to_contain_text("For example")
+    assert page.evaluate(kept) is None
+    expect(page.locator("#targets")).to_have_value("")
+
+
 def test_a_group_is_added_by_its_chip(live: LiveServer, page: Page) -> None:
     with live.database.transaction() as session:
         set_group(session, "db", [make_host(session, f"db{n}").name for n in range(1, 4)])

@@ -513,3 +513,9 @@ tab(shown);
 const wanted = filter;
 if (wanted) setFilter("", false);
 for (const letter of wanted) setFilter(letter, true);
+// Sent to here by the form of an order (draft.js): it was accepted, so what was written of it has served.
+const sent = sessionStorage.getItem("sent");
+if (sent && /** @type {any} */ (performance.getEntriesByType("navigation")[0])?.redirectCount) {
+  localStorage.removeItem(sent);
+  sessionStorage.removeItem("sent");
+}

@@ -332,27 +332,11 @@ for (const tag of document.querySelectorAll("[data-add]")) {
   });
 }
 
-const DRAFT = "run-draft";
-const KEPT = ["targets", "exclude", "skip_unknown", "command", "connect_timeout", "command_timeout", "user", "credential", "reason", "title", ...FIELDS, ...OF_WHAT];
 form.addEventListener("submit", (event) => {
-  const runs = event.submitter?.getAttribute("name") !== "action";
-  if (runs && !confirmed()) {
-    event.preventDefault();
-    return askFirst();
-  }
-  // Pages are not cached, so the way back from an error would find an empty form. Passwords are not kept.
-  sessionStorage.setItem(DRAFT, JSON.stringify(Object.fromEntries(KEPT.map((name) => [name, value(name)]))));
-  return undefined;
+  if (event.submitter?.getAttribute("name") === "action" || confirmed()) return;
+  event.preventDefault();
+  askFirst();
 });
-const cameBack = /** @type {PerformanceNavigationTiming} */ (performance.getEntriesByType("navigation")[0])?.type === "back_forward";
-const draft = sessionStorage.getItem(DRAFT);
-if (cameBack && draft && !box.value) {
-  for (const [name, kept] of Object.entries(JSON.parse(draft))) {
-    const field = /** @type {any} */ (form.elements.namedItem(name));
-    if (field?.type === "checkbox") field.checked = Boolean(kept);
-    else if (field) field.value = String(kept);
-  }
-}
 /** Saves what is written, once it has a name. */
 function keep() {
   byId("save").querySelector("details").open = true;
@@ -397,3 +381,4 @@ if (box.value.trim()) {
   paint(layer, tokens(box.value));
   resolve();
 } else nothing();
+import("./draft.js").then(({ keepDraft }) => keepDraft(form));
