@@ -40,7 +40,7 @@ PAGES = {
     "pages.host_run": ["/jobs/1/h/web2"],
     "pages.hosts": ["/hosts"],
     "pages.import_hosts": ["/hosts/import"],
-    "pages.job": ["/jobs/1", "/jobs/1?view=hosts", "/jobs/1?view=groups", "/jobs/1?view=timeline",
+    "pages.job": ["/jobs/1", "/jobs/1?view=hosts&column=re:.%2B", "/jobs/1?view=groups", "/jobs/1?view=timeline",
                   "/jobs/1?view=details", "/jobs/2", "/jobs/2?view=hosts", "/jobs/3"],
     "pages.jobs": ["/jobs"],
     "pages.keyboard": ["/keyboard"],
