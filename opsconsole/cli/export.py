@@ -12,6 +12,7 @@ import click
 from opsconsole.cli.client import ConsoleClient, open_client
 from opsconsole.cli.edge import edge
 from opsconsole.cli.exit_codes import ExitCode
+from opsconsole.cli.wrote import wrote_of, wrote_options
 from opsconsole.errors import Invalid
 from opsconsole.settings import Settings
 
@@ -27,12 +28,7 @@ _SILENCE_SECONDS = 120.0
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
 @click.option("--state", help="Only hosts in these states: f,k or failed,timed_out.")
 @click.option("--host", "q", help="Only hosts with this in their name, or of a range or pattern: web[18-20].")
-@click.option("--find", help="Only hosts with this TEXT in their output.")
-@click.option("-E", "--re", "re", is_flag=True, help="The text of --find is a regular expression (RE2).")
-@click.option("-s", "--case", "case", is_flag=True, help="Upper and lower case differ for --find.")
-@click.option(
-    "--found", type=click.Choice(["with", "without"]), help="Hosts with a hit for --find (usual), or without."
-)
+@wrote_options
 @click.option("--fold", is_flag=True, help="With --format hosts: one expression with ranges.")
 @click.option(
     "--column",
@@ -47,6 +43,7 @@ def export(job: int, *, output: Path | None, **asked: Any) -> int:
     if asked["format"] in _ARCHIVES and output is None and sys.stdout.isatty():
         raise Invalid("An archive is nothing for a terminal: add -o FILE.")
     columns = list(asked.pop("column"))
+    wrote_of(asked)
     query: dict[str, str | list[str]] = {name: str(value) for name, value in asked.items() if value}
     query["column"] = columns
     with open_client(Settings.load()) as client:

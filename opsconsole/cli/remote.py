@@ -27,6 +27,7 @@ from opsconsole.cli.password import RUN_AS, ask_password
 from opsconsole.cli.planning import show_plan
 from opsconsole.cli.render import job_row
 from opsconsole.cli.terminal import Terminal, harmless
+from opsconsole.cli.wrote import wrote_of, wrote_options
 from opsconsole.errors import ConfirmationRequired, Invalid
 from opsconsole.hostset import STATES_HINT, state_letters
 from opsconsole.jobs.similarity import Mode
@@ -212,6 +213,7 @@ def logs(
     help="Letters of the page (o f k u x s l) or names: failed,unreachable.",
 )
 @click.option("--host", "hosts", multiple=True, help="Only these hosts of the job: web[18-20].")
+@wrote_options
 @click.option("--yes", metavar="[=N]", help="Do not ask; with a number only if that many hosts are meant.")
 @click.option("--reason", help="Why; kept with the job.")
 @click.option("--ask-password", is_flag=True, help="Ask for the password again (or read it from stdin).")
@@ -230,6 +232,7 @@ def rerun(job: int, *, yes: str | None, reason: str | None, detach: bool, **opti
     except ValueError as error:
         raise Invalid(f"--states: {str(error)!r} is no state. Give letters or names: {STATES_HINT}.") from None
     order: Body = {"states": letters, "hosts": list(options["hosts"]) or None, "reason": reason}
+    order |= wrote_of(options)
     if options["ask_password"]:
         order["password"] = ask_password()
     if options["ask_run_as_password"]:

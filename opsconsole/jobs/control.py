@@ -4,7 +4,7 @@ Every verb may be asked again without doing more, and leaves its audit record in
 something.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -167,9 +167,16 @@ def stop(
     return done > 0
 
 
-def relaunch(session: Session, job: Job, *, letters: str, hosts: Sequence[str] | None = None) -> Order:
+def relaunch(
+    session: Session,
+    job: Job,
+    *,
+    letters: str,
+    hosts: Sequence[str] | None = None,
+    places: Collection[int] | None = None,
+) -> Order:
     """Returns the order that runs ``job``'s command again on its hosts in the states ``letters``; those are letters
-    or names, separated by commas.
+    or names, separated by commas. With ``places`` only hosts of these are meant.
 
     It aims at the frozen roster and not at the expression, so that it means the same hosts whatever has become of
     the inventory, and carries over every option. A password typed for the job is gone and must be given again.
@@ -185,7 +192,8 @@ def relaunch(session: Session, job: Job, *, letters: str, hosts: Sequence[str] |
     query = select(HostRun.host).where(HostRun.job_id == job.id, HostRun.state.in_(states)).order_by(HostRun.i)
     if hosts is not None:
         query = query.where(HostRun.i.in_(naming.places(session, job, hosts)))
-    names = list(session.scalars(query))
+    rows = session.execute(query.add_columns(HostRun.i)).all()
+    names = [host for host, i in rows if places is None or i in places]
     if not names:
         raise _invalid("states", "No host of this job is in those states.", code="no_hosts")
     kind, name = job.auth["kind"], job.auth["name"]
@@ -203,7 +211,8 @@ def relaunch(session: Session, job: Job, *, letters: str, hosts: Sequence[str] |
         launch_type=LaunchType.RELAUNCH,
         rerun_of=job.id,
         # The hosts in those states may be others by the time the same request comes again.
-        asked=f"rerun {job.id} {''.join(sorted(set(letters)))} {sorted(hosts) if hosts is not None else 'all'}",
+        asked=f"rerun {job.id} {''.join(sorted(set(letters)))} {sorted(hosts) if hosts is not None else 'all'}"
+        + ("" if places is None else f" {sorted(places)}"),
         **what.asked(),
         **{option: value for option, value in options.items() if option in Order.__dataclass_fields__},
     )

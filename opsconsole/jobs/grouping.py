@@ -1,7 +1,7 @@
 """The output groups of a job: which there are, who is in one, how it departs from others, how its hosts vary."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -50,8 +50,8 @@ def alike_column(mode: Mode) -> Any:
     return _ALIKE[mode]
 
 
-def gathered(session: Session, job: Job, mode: Mode) -> list[Group]:
-    """Returns the groups of the job's hosts that have ended."""
+def gathered(session: Session, job: Job, mode: Mode, places: Collection[int] | None = None) -> list[Group]:
+    """Returns the groups of the job's hosts that have ended; with ``places`` only of hosts of these."""
     exact = _ALIKE[Mode.EXACT]
     query = select(
         HostRun.i,
@@ -69,6 +69,7 @@ def gathered(session: Session, job: Job, mode: Mode) -> list[Group]:
         (
             Finished(i, host, RunState(state), reason, status, signal, ran, said, alike)
             for i, host, state, reason, status, signal, ran, said, alike in rows
+            if places is None or i in places
         ),
         mode,
     )
@@ -82,9 +83,10 @@ def groups(
     states: str = "",
     limit: int = 1000,
     shorts: Shorts | None = None,
+    places: Collection[int] | None = None,
 ) -> dict[str, Any]:
-    """Returns the first ``limit`` groups of the hosts that have ended in ``states`` (letters or names), and how many
-    there are. Raises ``Invalid`` for a state that there is not.
+    """Returns the first ``limit`` groups of the hosts that have ended in ``states`` (letters or names), of ``places``
+    alone where they are given, and how many there are. Raises ``Invalid`` for a state that there is not.
 
     ``shorts`` holds the short differences found so far, for who asks again and again.
     """
@@ -92,7 +94,7 @@ def groups(
         wanted = state_letters(states)
     except ValueError:
         raise invalid_query("state", f"Name states by letters or names: {STATES_HINT}.") from None
-    everything = gathered(session, job, mode)
+    everything = gathered(session, job, mode, places)
     reference = next((group for group in everything if group.reference), None)
     found = [group for group in everything if not wanted or group.state.letter in wanted]
     shown = found[:limit]

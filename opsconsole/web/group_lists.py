@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,15 +33,17 @@ class GroupLists:
     _shorts: grouping.Shorts = field(default_factory=dict)
     _making: threading.Lock = field(default_factory=threading.Lock)
 
-    def get(self, session: Session, job: Job, mode: Mode, states: str, limit: int) -> dict[str, Any]:
+    def get(
+        self, session: Session, job: Job, mode: Mode, states: str, limit: int, places: Collection[int] | None = None
+    ) -> dict[str, Any]:
         """Returns the groups as ``grouping.groups`` does."""
-        key = (job.id, mode, states, limit)
+        key = (job.id, mode, states, limit, None if places is None else frozenset(places))
         with self._making:
             known = self._lists.get(key)
             if known is not None and (known.body["ver"] == job.ver or self._fresh(known, job)):
                 return known.body
             started = time.monotonic()
-            body = grouping.groups(session, job, mode, states=states, limit=limit, shorts=self._shorts)
+            body = grouping.groups(session, job, mode, states=states, limit=limit, shorts=self._shorts, places=places)
             ended = time.monotonic()
             if len(self._lists) >= _KEPT:
                 self._lists.clear()

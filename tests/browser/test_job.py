@@ -147,6 +147,17 @@ def test_what_the_filters_show_is_exported(live: LiveServer, page: Page, play: P
         page.click("#export a >> text=Names of the hosts")
     assert download.value.suggested_filename == f"job-{job}.txt"
     assert download.value.path().read_text() == "web1\n"
+    # Hosts by what they wrote: the same grid, table and export.
+    workers.write(1, b"a needle\n")
+    workers.end(1)
+    page.goto(f"{live.url}/jobs/{job}?find=needle&hits=with")
+    expect(page.locator("#grid .t:not(.dim)")).to_have_count(1)
+    page.click("#grid .t:not(.dim)")
+    expect(page.locator("#hits")).to_have_text("1 of 1")
+    page.keyboard.press("g")
+    page.keyboard.press("h")
+    expect(page.locator("#hosts-table .hsel")).to_have_count(1)
+    expect(page.locator("#export a").first).to_have_attribute("href", re.compile("find=needle&found=with"))
 
 
 def test_a_line_has_an_address(live: LiveServer, page: Page, play: Players) -> None:

@@ -15,6 +15,7 @@ from opsconsole.web.api.launching import made, page_of, this_time
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.api.paths import JOB
 from opsconsole.web.auth import actor, requires
+from opsconsole.web.searches import found_places
 from opsconsole.web.unit_of_work import now, read
 
 blueprint = Blueprint("control", __name__)
@@ -85,7 +86,8 @@ def rerun(job_id: int, json: order_models.Rerun) -> tuple[Response, int]:
     """Run a job's command again on its hosts in the given states. Answers the new job's status."""
     with read() as session:
         job = queries.get_job(session, job_id, actor())
-        order = control.relaunch(session, job, letters=",".join(json.states), hosts=json.hosts)
+        places = found_places(session, job, find=json.find, re=json.re, case=json.case, found=json.found)
+        order = control.relaunch(session, job, letters=",".join(json.states), hosts=json.hosts, places=places)
     job, created = orders.place(replace(order, **this_time(json)), actor())
     with read() as session:
         body = {**queries.status(session, job, now=now()), "url": page_of(job)}

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from opsconsole.jobs.finding import MAX_TEXT
 from opsconsole.web.api.fields import Body, Hosts, NumberOrText, Question, Text
 
 _NOT_YET = ("script", "template_id", "params", "notify")
@@ -189,6 +190,10 @@ class Rerun(Body):
         description='States by letter or name: `["f", "unreachable"]`.', max_length=30
     )
     hosts: Hosts = None
+    find: Text = Field("", max_length=MAX_TEXT, description="Only hosts with this in their output.")
+    re: bool = Field(False, description="`find` is a regular expression (RE2).")
+    case: bool = Field(False, description="Upper and lower case differ.")
+    found: Literal["with", "without"] = Field("with", description="`without`: only hosts that did not write it.")
     password: SecretStr | None = Field(None, max_length=1024)
     run_as_password: SecretStr | None = Field(None, max_length=1024)
     confirm: NumberOrText | None = None

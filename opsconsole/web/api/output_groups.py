@@ -8,6 +8,7 @@ from opsconsole.web.api import group_replies, questions
 from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.api.paths import JOB
 from opsconsole.web.auth import actor, requires
+from opsconsole.web.searches import found_places
 from opsconsole.web.unit_of_work import read
 
 blueprint = Blueprint("output_groups", __name__)
@@ -22,7 +23,8 @@ def groups(job_id: int, query: questions.GroupsQuery) -> Response:
     """Group the hosts that ended alike and said the same."""
     with read() as session:
         job = queries.get_job(session, job_id, actor())
-        return jsonify(grouping.groups(session, job, query.mode, states=query.state, limit=query.limit))
+        places = found_places(session, job, find=query.find, re=query.re, case=query.case, found=query.found)
+        return jsonify(grouping.groups(session, job, query.mode, states=query.state, limit=query.limit, places=places))
 
 
 @blueprint.get(_GROUP)

@@ -206,7 +206,7 @@ _MODE: Any = Field(
 )
 
 
-class GroupsQuery(Question):
+class GroupsQuery(FoundQuery):
     """How alike outputs must be to stand in one group, and which groups to tell."""
 
     mode: Mode = _MODE

@@ -12,6 +12,7 @@ from opsconsole.jobs.columns import NO_COLUMNS, Asked
 from opsconsole.jobs.models import Job
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.columns import asked_columns, hosts_page
+from opsconsole.web.pages import wrote
 from opsconsole.web.pages.routes import pages
 from opsconsole.web.unit_of_work import read
 from opsconsole.web.view_models import wanted_letters
@@ -28,16 +29,19 @@ def asked_context() -> dict[str, Any]:
     return {"asked": asked, "column_fault": fault}
 
 
-def table_page(database: Session, job: Job, *, states: str, sort: str, q: str, limit: int) -> dict[str, Any]:
-    """Returns a page of host rows with the columns that the address asks for; without them, and with why, where they
-    have no meaning or take too long."""
+def table_page(
+    database: Session, job: Job, *, states: str, sort: str, q: str, limit: int, places: set[int] | None = None
+) -> dict[str, Any]:
+    """Returns a page of host rows, of ``places`` alone where they are given, with the columns that the address asks
+    for; without them, and with why, where they have no meaning or take too long."""
     asked: Asked = asked_context()["asked"]
     cursor = request.args.get("cursor") or None
+    which: dict[str, Any] = {"states": states, "q": q, "limit": limit, "cursor": cursor, "places": places}
     try:
-        return hosts_page(database, job, asked, states=states, sort=sort, q=q, limit=limit, cursor=cursor)
+        return hosts_page(database, job, asked, sort=sort, **which)
     except Unavailable as error:
         sort = "i" if sort.removeprefix("-") in asked.names else sort
-        page = queries.hosts(database, job, states=states, sort=sort, q=q, limit=limit, cursor=cursor)
+        page = queries.hosts(database, job, sort=sort, **which)
         return {**page, "asked": NO_COLUMNS, "column_fault": error}
 
 
@@ -48,5 +52,7 @@ def columns(job_id: int) -> str:
     states = ",".join(wanted_letters(request.args.getlist("state")))
     with read() as database:
         job = queries.get_job(database, job_id, actor())
-        page = table_page(database, job, states=states, sort="i", q=request.args.get("q", "").strip(), limit=1)
+        _, places = wrote.shown(database, job, request.args)
+        q = request.args.get("q", "").strip()
+        page = table_page(database, job, states=states, sort="i", q=q, limit=1, places=places)
     return render_template("jobs/_columns.html", columns=page.get("columns"))

@@ -15,6 +15,7 @@ from opsconsole.jobs.states import LETTERS
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.charts import chart_table
 from opsconsole.web.moments import moment
+from opsconsole.web.pages import wrote
 from opsconsole.web.pages.columns import asked_context, table_page
 from opsconsole.web.pages.host_run import pane_context
 from opsconsole.web.pages.output_groups import IN_FULL, ON_OVERVIEW, group_context
@@ -70,6 +71,7 @@ def job(job_id: int) -> str:
             "news": key_news(queries.offered_keys(database, found) if status["counts"]["u"] else []),
             "pane": _chosen(database, found),
             **asked_context(),
+            "found": wrote.asked(request.args),
             **_body(database, found, status),
         }
         return render_template("jobs/job.html", **context)
@@ -107,8 +109,10 @@ def _table(database: Session, found: Job, status: dict[str, Any]) -> dict[str, A
     troubled = ended(status["state"]) and any(status["counts"][letter] for letter in TROUBLE)
     sort = request.args.get("sort") or ("state" if troubled and not letters else "i")
     q = request.args.get("q", "").strip()
-    page = table_page(database, found, states=",".join(letters), sort=sort, q=q, limit=_ROWS)
-    return {**page, "rows": page["rows"], "row_total": page["total"], "following": page["next"], "sort": sort, "q": q}
+    asked, places = wrote.shown(database, found, request.args)
+    page = table_page(database, found, states=",".join(letters), sort=sort, q=q, limit=_ROWS, places=places)
+    told = {"rows": page["rows"], "row_total": page["total"], "following": page["next"], "sort": sort, "q": q}
+    return {**page, **told, "found": asked}
 
 
 def _chosen(database: Session, found: Job) -> dict[str, Any] | None:
@@ -122,7 +126,7 @@ def rerun(job_id: int) -> Response:
     """Starts the same command on the hosts in the chosen states; what needs a word first goes to the Run page."""
     states = wanted_letters(request.form.getlist("state"))
     hosts = request.form.getlist("host")
-    return start_again(job_id, states, hosts)
+    return start_again(job_id, states, hosts, wrote.asked(request.form))
 
 
 @pages.get("/jobs/<int:job_id>/lineage")
@@ -163,12 +167,14 @@ def again(job_id: int) -> Response:
     return show_order(order)
 
 
-def start_again(job_id: int, states: str, hosts: list[str]) -> Response:
-    """Reruns a job on its hosts in ``states`` (letters), of ``hosts`` when any are named, and goes to the new job."""
+def start_again(job_id: int, states: str, hosts: list[str], asked: dict[str, Any] | None = None) -> Response:
+    """Reruns a job on its hosts in ``states`` (letters), of ``hosts`` when any are named and by what they wrote when
+    that is ``asked``, and goes to the new job."""
     with read() as database:
         found = queries.get_job(database, job_id, actor())
         try:
-            order = control.relaunch(database, found, letters=",".join(states), hosts=hosts or None)
+            places = wrote.places(database, found, asked or wrote.asked({}))
+            order = control.relaunch(database, found, letters=",".join(states), hosts=hosts or None, places=places)
         except Invalid:
             return redirect(url_for("pages.job", job_id=job_id, nothing="yes"), 303)
     try:
@@ -177,7 +183,7 @@ def start_again(job_id: int, states: str, hosts: list[str]) -> Response:
         # It wants a typed number, a password, or is no longer possible: the form says which.
         if len(hosts) > _HOSTS_IN_ADDRESS:
             return show_order(order, error)
-        values: dict[str, Any] = {"from": job_id, "state": states, "host": hosts}
+        values: dict[str, Any] = {"from": job_id, "state": states, "host": hosts, **(asked or {}).get("page", {})}
         return redirect(url_for("pages.run", **values), 303)
 
 

@@ -12,6 +12,7 @@ from opsconsole.jobs.models import Job
 from opsconsole.jobs.similarity import Mode
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.group_lists import group_lists
+from opsconsole.web.pages import wrote
 from opsconsole.web.pages.routes import pages
 from opsconsole.web.unit_of_work import read
 from opsconsole.web.view_models import wanted_letters
@@ -31,8 +32,11 @@ def asked_mode() -> Mode:
 def group_context(database: Session, job: Job, limit: int) -> dict[str, Any]:
     """Returns what the list of groups shows, for the states and the mode of the address."""
     mode = asked_mode()
-    body = group_lists().get(database, job, mode, ",".join(wanted_letters(request.args.getlist("state"))), limit)
-    return {"groups": body["groups"], "group_list": body, "mode": mode.value, "compared": _compared(body["groups"])}
+    asked, places = wrote.shown(database, job, request.args)
+    states = ",".join(wanted_letters(request.args.getlist("state")))
+    body = group_lists().get(database, job, mode, states, limit, places)
+    told = {"groups": body["groups"], "group_list": body, "compared": _compared(body["groups"])}
+    return {"found": asked, "mode": mode.value, **told}
 
 
 def _compared(groups: list[dict[str, Any]]) -> dict[str, Any] | None:

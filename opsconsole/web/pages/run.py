@@ -22,7 +22,7 @@ from opsconsole.jobs.launch import Launcher, Order
 from opsconsole.jobs.saved import get_saved
 from opsconsole.web import orders
 from opsconsole.web.auth import actor, requires
-from opsconsole.web.pages import run_files, saved
+from opsconsole.web.pages import run_files, saved, wrote
 from opsconsole.web.pages.routes import pages
 from opsconsole.web.pages.run_form import RunForm
 from opsconsole.web.unit_of_work import now, read, runtime, transaction
@@ -97,7 +97,8 @@ def repeat(database: Session, job_id: int) -> Order:
     job = queries.get_job(database, job_id, actor())
     letters = wanted_letters(request.args.getlist("state"))
     hosts = request.args.getlist("host") or None
-    return control.relaunch(database, job, letters=",".join(letters or TROUBLE), hosts=hosts)
+    places = wrote.places(database, job, wrote.asked(request.args))
+    return control.relaunch(database, job, letters=",".join(letters or TROUBLE), hosts=hosts, places=places)
 
 
 def show_order(order: Order, error: OpsconsoleError | None = None) -> Response:

@@ -387,3 +387,11 @@ def test_a_script_from_a_file_is_sent_with_what_belongs_to_it(console: FakeConso
 def test_what_cannot_be_run_asks_nothing(console: FakeConsole, call: Call, words: list[str]) -> None:
     assert call("run", "-w", "web1", *words).exit_code == 2
     assert console.asked == []
+
+
+def test_a_rerun_is_narrowed_by_what_hosts_wrote(console: FakeConsole, call: Call) -> None:
+    assert call("rerun", "7", "--find", "no space", "--found", "without", "--detach").exit_code == 0
+    body = console.to("POST", "jobs/7/rerun")[0].body
+    assert (body["find"], body["found"], "re" in body) == ("no space", "without", False)
+    refused = call("rerun", "7", "--found", "without")
+    assert (refused.exit_code, "add --find TEXT" in refused.output) == (2, True)

@@ -49,6 +49,7 @@ export function groupList({ job, root, note, few, ver, onPick, onGroup }) {
     }
     busy = true;
     const search = new URLSearchParams({ mode: asked().get("mode") ?? "", state: [...filter].join(","), few: few ? "1" : "" });
+    for (const name of ["find", "hits", "re", "case"]) if (asked().has(name)) search.set(name, asked().get(name) ?? "");
     try {
       await renew(root, `/jobs/${job}/grouped?${search}`);
       mark();

@@ -13,10 +13,10 @@ const ROW = 28;
 /** @typedef {{state: string, exit: number | null, ms: number | null, reason: string | null}} News */
 
 /**
- * @param {{job: number, root: HTMLElement, sort: string, href: (host: string) => string, onPick: (i: number) => void,
+ * @param {{job: number, root: HTMLElement, asked: URLSearchParams, sort: string, href: (host: string) => string, onPick: (i: number) => void,
  *   ticked: (i: number) => boolean, onTick: (i: number, range: boolean) => void}} options
  */
-export function hostsTable({ job, root, sort, href, onPick, ticked, onTick }) {
+export function hostsTable({ job, root, asked: found, sort, href, onPick, ticked, onTick }) {
   const body = el("div", { class: "rows" });
   const head = root.querySelector(".hrow.head");
   const columns = columnsAsked();
@@ -88,7 +88,7 @@ export function hostsTable({ job, root, sort, href, onPick, ticked, onTick }) {
     asked.add(begin);
     const control = new AbortController();
     loading = control;
-    const search = new URLSearchParams({ sort, limit: String(PAGE) });
+    const search = new URLSearchParams({ sort, limit: String(PAGE), ...Object.fromEntries(found) });
     if (filter) search.set("state", [...filter].join(","));
     if (query) search.set("q", query);
     for (const text of columns) search.append("column", text);
@@ -106,7 +106,7 @@ export function hostsTable({ job, root, sort, href, onPick, ticked, onTick }) {
       total = page.total;
       list.size(total);
       // That no host is in the states of the filter stands above all views.
-      empty.hidden = total > 0 || !query;
+      empty.hidden = total > 0 || (!query && !found.size);
       empty.textContent = t("No host fits this filter.");
     } catch (error) {
       if (control.signal.aborted) return;

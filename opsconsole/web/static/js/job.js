@@ -38,13 +38,20 @@ let grid = /** @type {import("./grid.js").Grid | null} */ (null);
 let pane = byId("pane")?.querySelector(".log") ? mount(byId("pane"), { line: lineOf(location.hash) }) : null;
 let fetching = new AbortController();
 
-const hrefOf = (/** @type {string} */ host) => `/jobs/${id}/h/${encodeURIComponent(host)}`;
-const groupOptions = { job: id, ver: () => view.ver, onPick: pick, onGroup: (/** @type {number[] | null} */ places) => grid?.only(places) };
+/** Which hosts by what they wrote: empty for all. */
+const asked = new URLSearchParams(main.dataset.found);
+/** Their places, once they are known. @type {Set<number> | null} */
+let found = null;
+/** With it an output opens at the first hit. */
+const atHit = asked.get("found") === "with" ? `?${asked}` : "";
+const hrefOf = (/** @type {string} */ host) => `/jobs/${id}/h/${encodeURIComponent(host)}${atHit}`;
+const fitting = (/** @type {number} */ i) => (!filter || filter.includes(view.grid[i])) && (found?.has(i) ?? true);
+const groupOptions = { job: id, ver: () => view.ver, onPick: pick, onGroup: (/** @type {number[] | null} */ places) => grid?.only(places ?? (found && [...found])) };
 const overviewGroups = groupList({ ...groupOptions, root: byId("groups-top"), note: byId("groups-note"), few: true });
 const allGroups = groupList({ ...groupOptions, root: byId("groups-all"), note: null, few: false });
 const choice = createChoice({ job: id, name: (i) => hosts[i], onChange: ticked, onStatus: take });
 const table = hostsTable({
-  job: id, root: byId("hosts-table"), sort: parameters.get("sort") || main.dataset.sort, href: hrefOf, onPick: pick, ticked: choice.has, onTick: choice.toggle,
+  job: id, root: byId("hosts-table"), asked, sort: parameters.get("sort") || main.dataset.sort, href: hrefOf, onPick: pick, ticked: choice.has, onTick: choice.toggle,
 });
 const doubts = doubtfulRuns(id, byId("doubts"), () => chosen >= 0 && headOnly(chosen));
 verbForms(take);
@@ -136,6 +143,7 @@ function finish() {
   newGroups = true;
   arrangeAnew();
   refreshGroups();
+  search();
   if (shown === "hosts") table.reload();
 }
 
@@ -169,7 +177,7 @@ async function openPane(i) {
   const { signal } = fetching;
   const root = byId("pane");
   try {
-    await fetchInto(root, `/jobs/${id}/pane/${i}`, signal);
+    await fetchInto(root, `/jobs/${id}/pane/${i}${atHit}`, signal);
   } catch {
     if (!signal.aborted) root.textContent = t("This host's output could not be fetched.");
     return;
@@ -248,9 +256,8 @@ function putAway() {
 function go(step, trouble = false) {
   const beside = shown === "hosts" && !trouble ? table.beside(chosen, step) : undefined;
   if (beside !== undefined) return pick(beside);
-  const wanted = trouble ? TROUBLE : filter;
   for (let i = chosen + step; i >= 0 && i < hosts.length; i += step) {
-    if (!wanted || wanted.includes(view.grid[i])) return pick(i);
+    if (trouble ? TROUBLE.includes(view.grid[i]) : fitting(i)) return pick(i);
   }
   return undefined;
 }
@@ -292,7 +299,7 @@ let chart = null;
 /** The timeline comes with its own script, which is fetched when somebody looks at it. */
 function timeline() {
   if (shown === "timeline" && hosts.length) {
-    const seen = () => ({ view, filter });
+    const seen = () => ({ view, filter, found });
     chart ??= import("./timeline.js").then(({ createTimeline }) => createTimeline(byId("chart"), { job: id, hosts, seen, onPick: pick }));
   }
   chart?.then((made) => made.show(shown === "timeline"));
@@ -363,14 +370,13 @@ byId("host-query")?.addEventListener("input", () => {
 
 byId("choose-shown")?.addEventListener("click", async () => {
   const text = query().toLowerCase();
-  if (/[[*?]/.test(text)) return choice.set(await named(text), true);
-  const fits = (/** @type {string} */ host, /** @type {number} */ i) => (!filter || filter.includes(view.grid[i])) && host.toLowerCase().includes(text);
-  return choice.set(hosts.flatMap((host, i) => (fits(host, i) ? [i] : [])), true);
+  if (/[[*?]/.test(text) || (asked.size && !found)) return choice.set(await named(text), true);
+  return choice.set(hosts.flatMap((host, i) => (fitting(i) && host.toLowerCase().includes(text) ? [i] : [])), true);
 });
 
 /** The places of the hosts in the filtered states that a range or pattern names, as the server reads it. @param {string} text */
 async function named(text) {
-  return (await rowsOf({ q: text, ...(filter ? { state: [...filter].join(",") } : {}) })).map(({ i }) => i);
+  return (await rowsOf({ q: text, ...Object.fromEntries(asked), ...(filter ? { state: [...filter].join(",") } : {}) })).map(({ i }) => i);
 }
 
 /** All rows of the job that the server finds. @param {Record<string, string>} wanted @returns {Promise<import("./hosts.js").Row[]>} */
@@ -429,7 +435,9 @@ byId("rerun-all")?.addEventListener("change", (/** @type {Event} */ event) => {
 });
 function rerunCount() {
   const picked = [...document.querySelectorAll("#rerun input[name=state]:checked")].map((box) => /** @type {HTMLInputElement} */ (box).value).join("");
-  const sum = [...picked].reduce((all, letter) => all + (view.job.counts[letter] ?? 0), 0);
+  const sum = found
+    ? [...found].filter((i) => picked.includes(view.grid[i])).length
+    : [...picked].reduce((all, letter) => all + (view.job.counts[letter] ?? 0), 0);
   byId("rerun-go").textContent = plural(sum, "Rerun on {n} host…", "Rerun on {n} hosts…");
   for (const name of ["rerun-go", "rerun-now"]) byId(name).disabled = !sum;
   byId("rerun-all").checked = sum === view.job.targets.count;
@@ -438,11 +446,26 @@ function rerunCount() {
 // What is exported is what the filters show.
 byId("export")?.addEventListener("toggle", () => {
   for (const link of byId("export").querySelectorAll("a")) {
-    const search = new URLSearchParams({ format: new URLSearchParams(link.search).get("format") ?? "", state: filter, q: query() });
+    const search = new URLSearchParams({ format: new URLSearchParams(link.search).get("format") ?? "", state: filter, q: query(), ...Object.fromEntries(asked) });
     for (const text of columnsAsked()) search.append("column", text);
     link.search = String(search);
   }
 });
+
+/** Dims the hosts that do not fit; those of a running job are looked at again when it has ended. */
+async function search() {
+  if (!asked.size) return;
+  try {
+    const { foundPlaces } = await import("./found.js");
+    found = await foundPlaces(id, asked, hosts.length);
+    byId("found-count").textContent = plural(found.size, "{n} host", "{n} hosts");
+    chart?.then((made) => made.draw());
+    if (!new URLSearchParams(location.search).has("group")) grid?.only([...found]);
+  } catch (error) {
+    byId("refused").textContent = /** @type {Error} */ (error).message;
+    byId("refused").hidden = false;
+  }
+}
 
 const perKey = Object.fromEntries([...LETTERS].map((letter, at) => [String((at + 1) % 10), () => setFilter(letter, false)]));
 keys({
@@ -507,6 +530,7 @@ if (chosen >= 0) {
   watch();
 }
 chooseFirst();
+search();
 if (parameters.get("group")) overviewGroups.only(parameters.get("group"));
 tab(shown);
 // The counters may have been used while the roster was on its way.

@@ -28,7 +28,7 @@ export const step = (least) => STEPS.find((ms) => ms >= least) ?? Math.ceil(leas
  * @typedef {[i: number, letter: string, from: number, to: number | null, attempt: number]} Bar times in ms since the job began
  * @typedef {{ver: number, until: number, ended: boolean, from: number, to: number, total: number, first: number, bars: Bar[][],
  *   finishes: Record<string, number>[], marks: {at: number, kind: string}[]}} Told as `GET /jobs/{id}/timeline/bars` says
- * @typedef {{view: import("./store.js").View, filter: string}} Seen
+ * @typedef {{view: import("./store.js").View, filter: string, found: Set<number> | null}} Seen
  */
 
 /**
@@ -149,7 +149,7 @@ export function createTimeline(root, { job, hosts, seen, onPick }) {
   function draw() {
     due = false;
     if (!told || !shown) return;
-    const { filter } = seen();
+    const { filter, found } = seen();
     const first = Math.floor(scroller.scrollTop / height());
     const last = Math.min(told.total - 1, Math.ceil((scroller.scrollTop + scroller.clientHeight) / height()));
     const above = context(head);
@@ -162,7 +162,7 @@ export function createTimeline(root, { job, hosts, seen, onPick }) {
       const bars = known.get(row);
       missing ||= !bars;
       if (bars?.length && rows !== "slots") name(below, hosts[bars[0][0]], row * height() - scroller.scrollTop);
-      for (const bar of bars ?? []) one(below, bar, row, Boolean(filter) && !filter.includes(bar[1]));
+      for (const bar of bars ?? []) one(below, bar, row, (Boolean(filter) && !filter.includes(bar[1])) || (found !== null && !found.has(bar[0])));
     }
     if (missing) ask();
     const here = known.get(cursor[0])?.[cursor[1]];
