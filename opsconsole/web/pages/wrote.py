@@ -17,7 +17,8 @@ def asked(values: Mapping[str, str]) -> dict[str, Any]:
     if not find:
         return {"page": {}, "api": {}, "error": ""}
     how = {name: "1" for name in ("re", "case") if values.get(name)}
-    hits = "without" if values.get("hits") == "without" else "with"
+    # Pieces of the page are asked for by script in the words of the API.
+    hits = "without" if "without" in {values.get("hits"), values.get("found")} else "with"
     return {"page": {"find": find, "hits": hits, **how}, "api": {"find": find, "found": hits, **how}, "error": ""}
 
 
