@@ -104,7 +104,7 @@ def new_page(browser: Browser, live: LiveServer, watch: Watch) -> Iterator[Calla
         if name is not None:
             page.goto(live.login_link(name, role))
             if not javascript:
-                page.click("button:has-text('Sign in')")
+                page.click("form[data-auto] button")
             page.wait_for_url(lambda url: "/login" not in url)
         return page
 

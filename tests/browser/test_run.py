@@ -1,4 +1,4 @@
-"""From the one-time link to a job, with and without script."""
+"""From the one-time link to a job, with and without script. Longer than 400 lines because its tests share one form."""
 
 import shlex
 from collections.abc import Callable
