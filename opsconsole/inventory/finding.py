@@ -21,5 +21,31 @@ def find_groups(session: Session, q: str, *, limit: int) -> list[str]:
     return list(session.scalars(query.order_by(_rank(HostGroup.name, wanted), HostGroup.name).limit(limit)))
 
 
+def completions(session: Session, text: str, *, limit: int) -> list[tuple[str, str]]:
+    """Returns what a name of a target expression that begins with ``text`` may become, with its kind: ``group`` and
+    ``tag`` behind an ``@`` (``@dc:`` is followed by the tag's values), else ``host``."""
+    wanted = text.strip()
+    if not wanted.startswith("@"):
+        hosts = select(Host.name).where(Host.key.startswith(wanted.lower(), autoescape=True)).order_by(Host.key)
+        return [(name, "host") for name in session.scalars(hosts.limit(limit))] if wanted else []
+    name = wanted.removeprefix("@")
+    key, colon, value = name.partition(":")
+    tags = _tags(session)
+    if colon and key in tags:
+        fitting = sorted(one for one in tags[key] if one.lower().startswith(value.lower()))
+        return [(f"@{key}:{one}", "tag") for one in fitting[:limit]]
+    keys = [(f"@{one}:", "tag") for one in sorted(tags) if one.lower().startswith(name.lower())]
+    groups = [(f"@{one}", "group") for one in find_groups(session, name, limit=limit)]
+    return (groups + keys)[:limit]
+
+
+def _tags(session: Session) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for tags in session.scalars(select(Host.tags)):
+        for key, value in (tags or {}).items():
+            found.setdefault(key, set()).add(str(value))
+    return found
+
+
 def _rank(column: InstrumentedAttribute[str], wanted: str) -> ColumnElement[int]:
     return case((column == wanted, 0), (column.istartswith(wanted, autoescape=True), 1), else_=2)

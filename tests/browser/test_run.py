@@ -7,7 +7,7 @@ from contextlib import closing
 from playwright.sync_api import Page, expect
 
 from opsconsole.accounts.permissions import Role
-from opsconsole.inventory.groups import set_group
+from opsconsole.inventory.groups import add_group, set_group
 from opsconsole.jobs.launch import Order
 from opsconsole.jobs.ledger import Outcome
 from opsconsole.jobs.models import Job, WorkerProcess
@@ -403,3 +403,37 @@ def test_a_job_of_medium_size_can_be_stopped_before_it_starts(live: LiveServer, 
     expect(page.locator("#countdown")).to_be_hidden()
     with live.database.read() as session:
         assert session.get_one(Job, 1).counts["x"] == 12
+
+
+def test_the_box_of_targets_completes_groups_tags_and_hosts(live: LiveServer, page: Page, watch: Watch) -> None:
+    # Half of an expression is none yet, and the preview says so.
+    watch.allowed.append("422")
+    administrator = live.person("admin", Role.ADMIN)
+    with live.database.transaction() as session:
+        for name, zone in (("web1", "eu-west"), ("web2", "eu-east"), ("db1", "us")):
+            make_host(session, name, tags={"dc": zone})
+        add_group(session, "web", {"hosts": ["web1", "web2"]}, actor=administrator, now=START)
+    page.goto(f"{live.url}/run")
+    box = page.locator("#targets")
+    options = page.locator("#completions [role=option]")
+    box.press_sequentially("@w")
+    expect(options).to_have_text(["@web"])
+    box.press("Tab")
+    expect(box).to_have_value("@web")
+    box.press_sequentially("&@d")
+    expect(options).to_have_text(["@dc:"])
+    box.press("Tab")
+    expect(options).to_have_text(["@dc:eu-east", "@dc:eu-west", "@dc:us"])
+    box.press("ArrowDown")
+    box.press("ArrowDown")
+    expect(box).to_have_attribute("aria-activedescendant", "completion-1")
+    box.press("Enter")
+    expect(box).to_have_value("@web&@dc:eu-west")
+    expect(page.locator("#below")).to_contain_text("1 host matches")
+    # Where nothing is offered Tab leaves the box, and Escape puts an offer away.
+    box.press_sequentially(",d")
+    expect(options).to_have_text(["db1"])
+    box.press("Escape")
+    expect(options.first).to_be_hidden()
+    box.press("Tab")
+    expect(box).not_to_be_focused()

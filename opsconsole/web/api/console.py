@@ -5,6 +5,7 @@ from dataclasses import asdict
 from flask import Blueprint, Response, jsonify
 
 from opsconsole.accounts.permissions import Permission
+from opsconsole.inventory.finding import completions
 from opsconsole.jobs import queries
 from opsconsole.jobs.notices import notices as console_notices
 from opsconsole.web import finding, orders
@@ -34,6 +35,16 @@ def find(query: questions.FindQuery) -> Response:
     with read() as session:
         found = finding.find(session, actor(), query.q, limit=query.limit)
     return jsonify(q=query.q, found=[asdict(item) for item in found])
+
+
+@blueprint.get("/complete")
+@requires(Permission.VIEW)
+@spec.validate(resp=answers(HTTP_200=console_replies.Completions), tags=_TAGS, operation_id="complete")
+def complete(query: questions.FindQuery) -> Response:
+    """Complete the beginning of a name in a target expression: a host, or behind an `@` a group or a tag."""
+    with read() as session:
+        found = completions(session, query.q, limit=query.limit)
+    return jsonify(q=query.q, found=[{"text": text, "kind": kind} for text, kind in found])
 
 
 @blueprint.get("/notices")

@@ -44,6 +44,20 @@ class Found(Answer):
     url: str
 
 
+class Completion(Answer):
+    """What the beginning of a name may become. A `tag` that ends in a colon is followed by its value."""
+
+    text: str
+    kind: Literal["host", "group", "tag"]
+
+
+class Completions(Answer):
+    """What fits best first."""
+
+    q: str
+    found: list[Completion]
+
+
 class Finds(Answer):
     """What fits best first, kind by kind."""
 

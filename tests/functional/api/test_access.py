@@ -38,6 +38,7 @@ API = {
     "api.users.add_user": Permission.ADMINISTER,
     "api.users.change_user": Permission.ADMINISTER,
     "api.users.make_login_link": Permission.ADMINISTER,
+    "api.console.complete": Permission.VIEW,
     "api.console.find": Permission.VIEW,
     "api.console.notices": Permission.VIEW,
     "api.console.queue": Permission.VIEW,

@@ -182,6 +182,7 @@ def test_real_answers_are_as_described(
     check(operator.get("queue"), "queue")
     check(operator.get("notices"), "notices")
     check(operator.get("search?q=web"), "find")
+    check(operator.get("complete?q=@w"), "complete")
     check(admin.get("/api/v1/audit"), "list_audit")
     check(admin.get("/api/v1/settings"), "list_settings")
     check(admin.get("/api/v1/audit/export"), "export_audit")

@@ -1,4 +1,7 @@
-// Paints a target expression behind its text box: groups bold, operators grey, unknown names underlined.
+// The box of a target expression: painted behind its text (groups bold, operators grey, unknown names underlined), and
+// completed under it while one types.
+import { api, el } from "./dom.js";
+import { plural } from "./texts.js";
 
 /** @typedef {{text: string, kind: "gp" | "op" | "no" | "un" | ""}} Token */
 
@@ -112,4 +115,101 @@ export function commandLine(order, usual) {
 function pushLine(words, one, folders) {
   const how = [...(one.mode ? ["--mode", quote(one.mode)] : []), ...(one.owner ? ["--owner", quote(one.owner)] : []), ...(folders ? ["--make-folders"] : [])];
   return [...words, ...how, quote(one.name), quote(one.to)].join(" ");
+}
+
+// --- completing ------------------------------------------------------------------------------------------------------
+
+const PAUSE_MS = 150;
+
+/**
+ * Returns the name that is being typed before the caret, empty for none: not within brackets or a pattern.
+ * @param {string} before what stands before the caret
+ */
+export function begun(before) {
+  const name = /[^,;&!^()\s]*$/.exec(before)?.[0] ?? "";
+  return /[[\]~*?#]/.test(name) ? "" : name;
+}
+
+/** @param {HTMLTextAreaElement} box the targets, inside of an element that is positioned */
+export function complete(box) {
+  const list = el("div", { role: "listbox", id: "completions", "aria-label": box.labels?.[0]?.textContent ?? "" });
+  const place = el("div", { class: "menu", hidden: true }, list);
+  const said = el("p", { class: "vh", role: "status" });
+  list.style.cssText = "left:0;right:auto;max-height:40vh;overflow:auto";
+  box.after(place, said);
+  box.setAttribute("aria-autocomplete", "list");
+  box.setAttribute("aria-controls", "completions");
+  let asking = new AbortController();
+  let timer = 0;
+  let at = -1;
+
+  function close() {
+    clearTimeout(timer);
+    asking.abort();
+    place.hidden = true;
+    at = -1;
+    box.removeAttribute("aria-activedescendant");
+  }
+
+  async function ask() {
+    const name = begun(box.value.slice(0, box.selectionStart));
+    if (!name) return close();
+    asking.abort();
+    asking = new AbortController();
+    const { signal } = asking;
+    const answer = await api(`/api/v1/complete?${new URLSearchParams({ q: name, limit: "12" })}`, { signal }).catch(() => null);
+    if (signal.aborted || document.activeElement !== box) return undefined;
+    const found = (answer?.found ?? []).filter((/** @type {{text: string}} */ one) => one.text !== name);
+    at = -1;
+    box.removeAttribute("aria-activedescendant");
+    list.replaceChildren(...found.map((/** @type {{text: string}} */ { text }, /** @type {number} */ i) => {
+      const item = el("div", { class: "item mono", role: "option", id: `completion-${i}`, "aria-selected": "false", text });
+      // The box keeps the focus.
+      item.addEventListener("pointerdown", (/** @type {Event} */ event) => event.preventDefault());
+      item.addEventListener("click", () => take(i));
+      return item;
+    }));
+    place.hidden = !found.length;
+    said.textContent = found.length ? plural(found.length, "{n} suggestion, Tab takes it", "{n} suggestions, Tab takes the first") : "";
+    return undefined;
+  }
+
+  /** @param {number} i */
+  function take(i) {
+    const text = list.children[i].textContent;
+    const name = begun(box.value.slice(0, box.selectionStart));
+    // Like typing, so that Ctrl+Z takes it back and the preview follows.
+    box.setRangeText(text, box.selectionStart - name.length, box.selectionStart, "end");
+    close();
+    box.dispatchEvent(new InputEvent("input", { bubbles: true }));
+  }
+
+  /** @param {number} next */
+  function choose(next) {
+    list.children[at]?.setAttribute("aria-selected", "false");
+    at = (next + list.children.length) % list.children.length;
+    const item = list.children[at];
+    item.setAttribute("aria-selected", "true");
+    item.scrollIntoView({ block: "nearest" });
+    box.setAttribute("aria-activedescendant", item.id);
+  }
+
+  const later = () => {
+    clearTimeout(timer);
+    timer = setTimeout(ask, PAUSE_MS);
+  };
+  box.addEventListener("input", later);
+  box.addEventListener("blur", close);
+  box.addEventListener("keydown", (event) => {
+    if (place.hidden || event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return;
+    const { key } = event;
+    if (key === "ArrowDown") choose(at + 1);
+    else if (key === "ArrowUp") choose(at < 0 ? -1 : at - 1);
+    else if (key === "Tab" && !event.shiftKey) take(Math.max(at, 0));
+    else if (key === "Enter" && at >= 0) take(at);
+    else if (key === "Escape") close();
+    else return;
+    event.preventDefault();
+  });
+  later();
 }

@@ -6,7 +6,7 @@ import { address, api, byId, copy, fetchInto, renew } from "./dom.js";
 import { doubtfulRuns } from "./doubts.js";
 import { createGrid } from "./grid.js";
 import { groupList } from "./groups.js";
-import { columnsAsked, hostsTable, outcomeOf } from "./hosts.js";
+import { columnsAsked, foundPlaces, hostsTable, outcomeOf } from "./hosts.js";
 import { keys } from "./keys.js";
 import { offeredKeys } from "./offered.js";
 import { cover, localTimes, notices } from "./page.js";
@@ -456,7 +456,6 @@ byId("export")?.addEventListener("toggle", () => {
 async function search() {
   if (!asked.size) return;
   try {
-    const { foundPlaces } = await import("./found.js");
     found = await foundPlaces(id, asked, hosts.length);
     byId("found-count").textContent = plural(found.size, "{n} host", "{n} hosts");
     chart?.then((made) => made.draw());
@@ -537,7 +536,7 @@ tab(shown);
 const wanted = filter;
 if (wanted) setFilter("", false);
 for (const letter of wanted) setFilter(letter, true);
-// Sent to here by the form of an order (draft.js): it was accepted, so what was written of it has served.
+// Sent to here by the form of an order (run.js): it was accepted, so what was written of it has served.
 const sent = sessionStorage.getItem("sent");
 if (sent && /** @type {any} */ (performance.getEntriesByType("navigation")[0])?.redirectCount) {
   localStorage.removeItem(sent);

@@ -1,9 +1,8 @@
 // The output pane of one host. Its head comes from the server as markup of our own; the output is drawn by log.js.
 import { address, byId } from "./dom.js";
-import { createLog } from "./log.js";
+import { createLog, search } from "./log.js";
 import { localTimes } from "./page.js";
 import { bytes, plural, t } from "./texts.js";
-import { search } from "./find.js";
 
 /**
  * Brings a pane that is in the page to life: the log, its buttons and its search.

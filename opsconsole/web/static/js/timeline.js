@@ -1,8 +1,7 @@
 // The timeline of a job: how many hosts ended when, and below it a bar for every attempt, in rows of a fixed height. Only
 // the rows that are seen are asked for and drawn, on a canvas. Longer than 400 lines because all of it draws one picture.
 import { address, api, el } from "./dom.js";
-import { outline, palette } from "./glyphs.js";
-import { hint } from "./grid.js";
+import { hint, outline, palette } from "./grid.js";
 import { TROUBLE } from "./store.js";
 import { duration, mark, number, plural, STATES, t } from "./texts.js";
 
