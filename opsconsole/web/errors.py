@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, g, jsonify, redirect, render_template, request, url_for
+from flask_babel import gettext
 from sqlalchemy.exc import DataError
 from werkzeug.exceptions import HTTPException
 from werkzeug.sansio.response import Response as SansIOResponse
@@ -14,16 +15,11 @@ from opsconsole.web.request_log import log_failure, log_refusal
 
 _PROBLEM = "application/problem+json"
 _MACHINE_PATHS = ("/api/", "/healthz", "/readyz")
-_WORDS = {
-    400: ("bad_request", "The request cannot be understood."),
-    404: ("not_found", "There is nothing at this address."),
-    405: ("method_not_allowed", "This address does not take that method."),
-    413: ("too_large", "The request is over the limit of 1 MiB."),
-    414: ("uri_too_long", "The address is too long."),
-    415: ("unsupported_media_type", "Send the body as application/json."),
-    416: ("range_not_satisfiable", "The asked range lies outside of the content."),
-    431: ("headers_too_large", "The request's headers are too large."),
-}
+
+
+def _(text: str) -> str:
+    """The library's own says nothing of what it returns."""
+    return str(gettext(text))
 
 
 def register(app: Flask) -> None:
@@ -58,7 +54,7 @@ def _on_known(error: OpsconsoleError) -> BaseResponse:
         log_refusal(error)
     if error.code == "database":
         # The driver's words name servers, ports and files: they are in the log.
-        error = Unavailable("The database does not answer. Try again in a moment.", code=error.code)
+        error = Unavailable(_("The database does not answer. Try again in a moment."), code=error.code)
     return _answer(error)
 
 
@@ -68,7 +64,7 @@ def _on_http(error: HTTPException) -> BaseResponse | SansIOResponse:
     status = error.code or 500
     if status < HTTPStatus.BAD_REQUEST:
         return error.get_response(request.environ)
-    code, detail = _WORDS.get(status, ("http_error", HTTPStatus(status).description or HTTPStatus(status).phrase))
+    code, detail = _words().get(status, ("http_error", HTTPStatus(status).description or HTTPStatus(status).phrase))
     known = OpsconsoleError(detail, code=code)
     known.status = status
     response = _answer(known)
@@ -78,15 +74,49 @@ def _on_http(error: HTTPException) -> BaseResponse | SansIOResponse:
     return response
 
 
+def _words() -> dict[int, tuple[str, str]]:
+    """Returns code and sentence by status, in the reader's language; programs are answered in English."""
+    return {
+        400: ("bad_request", _("The request cannot be understood.")),
+        404: ("not_found", _("There is nothing at this address.")),
+        405: ("method_not_allowed", _("This address does not take that method.")),
+        413: ("too_large", _("The request is over the limit of 1 MiB.")),
+        414: ("uri_too_long", _("The address is too long.")),
+        415: ("unsupported_media_type", _("Send the body as application/json.")),
+        416: ("range_not_satisfiable", _("The asked range lies outside of the content.")),
+        431: ("headers_too_large", _("The request's headers are too large.")),
+    }
+
+
+def _title(status: int) -> str:
+    """Returns the head of an error page, in the reader's language; one without words here has the English phrase."""
+    phrase = HTTPStatus(status).phrase
+    return {
+        400: _("Bad Request"),
+        401: _("Unauthorized"),
+        403: _("Forbidden"),
+        404: _("Not Found"),
+        405: _("Method Not Allowed"),
+        409: _("Conflict"),
+        422: _("Unprocessable Entity"),
+        428: _("Precondition Required"),
+        429: _("Too Many Requests"),
+        500: _("Internal Server Error"),
+        503: _("Service Unavailable"),
+    }.get(status, phrase)
+
+
 def _on_unstorable(error: DataError) -> BaseResponse:
     """A value that the database has no room for (PostgreSQL takes no NUL in a text) came in from outside."""
     log_failure(error)
-    return _answer(Invalid("The request holds a value that cannot be stored.", code="not_storable"))
+    return _answer(Invalid(_("The request holds a value that cannot be stored."), code="not_storable"))
 
 
 def _on_unexpected(error: Exception) -> BaseResponse:
     log_failure(error)
-    return _answer(OpsconsoleError("Something went wrong here. It was logged under the request's id.", code="internal"))
+    return _answer(
+        OpsconsoleError(_("Something went wrong here. It was logged under the request's id."), code="internal")
+    )
 
 
 def _for_machines() -> bool:
@@ -112,7 +142,7 @@ def _document(error: OpsconsoleError) -> Response:
 
 def _page(error: OpsconsoleError) -> Response:
     try:
-        body = render_template("errors/error.html", **problem(error))
+        body = render_template("errors/error.html", **{**problem(error), "title": _title(error.status)})
     except Exception as failure:  # noqa: BLE001  an error page that fails must not hide the error behind a second one
         log_failure(failure)
         return Response(f"{error.detail}\nRequest {g.get('request_id', '')}\n", mimetype="text/plain")

@@ -115,3 +115,12 @@ def test_a_fault_of_the_console_names_its_request_and_keeps_the_form(
     assert f'<span class="mono">{answer.headers["X-Request-ID"]}</span>' in page
     assert "Your form is kept" in page
     assert "a fault" not in page
+
+
+def test_an_address_that_is_none_is_told_in_the_language_of_the_reader(operator: Person) -> None:
+    page = operator.client.get("/nowhere?lang=zh").get_data(as_text=True)
+    assert "<h1>未找到</h1>" in page
+    assert "此地址没有内容。" in page
+    api = operator.client.get("/api/v1/nowhere", headers={"Accept-Language": "zh"})
+    assert api.json is not None
+    assert (api.json["title"], api.json["detail"]) == ("Not Found", "There is nothing at this address.")
