@@ -32,7 +32,7 @@ _OPTION_SECTIONS: Mapping[str, tuple[str, ...]] = {
     ),
     "The way to the hosts": ("jump", "connect_timeout", "retries", "retry_pause"),
     "Giving the order": (
-        *("states", "hosts", "title", "static", "notes", "replacing", "asking"),
+        *("states", "hosts", "find", "re", "case", "found", "title", "static", "notes", "replacing", "asking"),
         *("dry_run", "yes", "reason", "detach"),
     ),
     "What is shown": ("gathered", "diff", "alike", "quiet", "largest", "colour", "as_json", "follow", "stream", "step"),

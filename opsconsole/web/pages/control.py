@@ -12,6 +12,7 @@ from opsconsole.jobs import control, look, queries
 from opsconsole.jobs.models import Job
 from opsconsole.web import orders
 from opsconsole.web.auth import actor, requires
+from opsconsole.web.event_words import waits_in_words
 from opsconsole.web.pages.routes import pages
 from opsconsole.web.unit_of_work import now, read
 
@@ -74,7 +75,8 @@ def notices() -> str:
 def queue() -> str:
     """Shows which jobs wait, in which order and for what."""
     with read() as database:
-        return render_template("jobs/queue.html", **queries.queue(database, actor(), now=now()))
+        told = queries.queue(database, actor(), now=now())
+        return render_template("jobs/queue.html", waits_in_words=waits_in_words, **told)
 
 
 @pages.get("/stop")

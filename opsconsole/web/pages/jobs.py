@@ -14,6 +14,7 @@ from opsconsole.jobs.models import Job
 from opsconsole.jobs.states import LETTERS
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.charts import chart_table
+from opsconsole.web.event_words import timeline_in_words
 from opsconsole.web.moments import moment
 from opsconsole.web.pages import wrote
 from opsconsole.web.pages.columns import asked_context, table_page
@@ -84,7 +85,7 @@ def _body(database: Session, found: Job, status: dict[str, Any]) -> dict[str, An
         return _table(database, found, status)
     if shown == "details":
         lineage = queries.histories(database, found, actor())
-        return {"lineage": lineage, "timeline": queries.timeline(database, found)}
+        return {"lineage": lineage, "timeline": timeline_in_words(found, queries.timeline(database, found))}
     if shown == "timeline":
         return {"chart": chart_table(database, found)}
     if shown == "groups":
@@ -144,7 +145,8 @@ def lineage(job_id: int) -> str:
 def timeline(job_id: int) -> str:
     """Returns what happened to the job, for the script of the job page."""
     with read() as database:
-        told = queries.timeline(database, queries.get_job(database, job_id, actor()))
+        found = queries.get_job(database, job_id, actor())
+        told = timeline_in_words(found, queries.timeline(database, found))
     return render_template("jobs/_timeline.html", timeline=told)
 
 

@@ -124,3 +124,14 @@ def test_an_address_that_is_none_is_told_in_the_language_of_the_reader(operator:
     api = operator.client.get("/api/v1/nowhere", headers={"Accept-Language": "zh"})
     assert api.json is not None
     assert (api.json["title"], api.json["detail"]) == ("Not Found", "There is nothing at this address.")
+
+
+def test_a_chinese_reader_is_told_in_chinese_what_happened_and_why_it_waits(operator: Person, play: Players) -> None:
+    job = operator.job("web[1-9]", canary="1", canary_gate="manual", waves="4")
+    play(job).start(0)
+    operator.send(f"/jobs/{job}", {"wave": "1"}, to=f"/jobs/{job}/pause")
+    told = operator.text(f"/jobs/{job}/timeline?lang=zh")
+    assert f"由 {operator.user.name} 启动。" in told
+    assert "第 2 批 (4 台主机)" in told
+    assert "Launched" not in told
+    assert "已暂停" not in operator.text("/queue?lang=zh")
