@@ -36,6 +36,7 @@ PAGES = {
     "job-5000": "/jobs/2?by=dc",
     "job-hosts": "/jobs/1?view=hosts",
     "job-groups": "/jobs/3?view=groups",
+    "job-timeline": "/jobs/2?view=timeline",
     "job-details": "/jobs/1?view=details",
     "host-run": "/jobs/3/h/sim0001",
     "hosts": "/hosts",
@@ -136,7 +137,9 @@ def main() -> None:
                 "--",
                 *command.split(),
             ]
-            subprocess.run([_CONSOLE, *order], env=environment, stdout=subprocess.DEVNULL, check=False)
+            subprocess.run(
+                [_CONSOLE, *order], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
+            )
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             shoot_all(browser, link, wanted)
