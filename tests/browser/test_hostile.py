@@ -130,7 +130,8 @@ def test_hostile_output_does_not_hold_up_the_page(live: LiveServer, page: Page, 
                 workers.write(0, data[start : start + 32_768])
         workers.end(0)
         page.locator(".oh", has_text="exit 0").wait_for()
-        expect(page.locator(".log")).to_contain_text("the end")
+        # How long it takes in all is the machine's; what counts is that no task holds the page up.
+        page.get_by_text("the end").wait_for(timeout=60_000)
     assert tasks.longest_ms <= LONGEST_TASK_MS, tasks.cpu_ms[:10]
 
 
