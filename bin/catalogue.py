@@ -13,14 +13,23 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract
 from babel.messages.jslexer import Token, tokenize
 from babel.messages.pofile import write_po
+from refusals import Refusals
 
-from opsconsole.web.languages import ENGLISH, FOLDER, LANGUAGES, SCRIPT_MARK, Language, catalogue
+from opsconsole.web.languages import ENGLISH, FOLDER, KEPT_MARK, LANGUAGES, SCRIPT_MARK, Language, catalogue
 
 ROOT = Path(__file__).resolve().parents[1]
 _TEMPLATE = {"extensions": "jinja2.ext.do", "silent": "false", "encoding": "utf-8"}
 # The functions of texts.js, and which of their arguments are texts.
 _SCRIPT_FUNCTIONS = {"t": (0,), "mark": (0,), "plural": (1, 2)}
-_PLACEHOLDER = re.compile(r"%\(\w+\)s|\{\w+\}")
+_PLACEHOLDER = re.compile(r"%\(\w+\)s|\{\{|\}\}|\{\w+(?:![rsa])?(?::[^{}]*)?\}")
+# What nobody meets on a page: the command line, and what is refused before there are pages.
+_OFF_PAGES = ("opsconsole/cli/", "opsconsole/launcher/", "opsconsole/settings.py", "opsconsole/db/schema.py")
+# Where sentences are made that go into the database: they are recognised there (opsconsole/web/recalled.py).
+_KEPT = (
+    "opsconsole.ssh",
+    "opsconsole.executors",
+    *(f"opsconsole.jobs.{name}" for name in ("claims", "conntest", "fetching", "probe", "reattach", "trust")),
+)
 # Nothing here changes by itself: a date in it would be a conflict in every merge.
 _HEADER = """\
 # {name}. The words to use are in docs/translating.md; bin/i18n brings this file up to date.
@@ -37,10 +46,12 @@ Id = str | tuple[str, str]
 
 
 class Text(NamedTuple):
-    """A text of the sources: its English, a pair when it counts something, and whether a script says it."""
+    """A text of the sources: its English, a pair when it counts something, whether a script says it, and whether the
+    database keeps it."""
 
     id: Id
     script: bool
+    kept: bool = False
 
 
 def texts() -> list[Text]:
@@ -50,7 +61,19 @@ def texts() -> list[Text]:
         found += [Text(one, script=False) for one in _read(path, "jinja2.ext:babel_extract")]
     for path in _files("opsconsole/web/static/js", ".js"):
         found += [Text(one, script=True) for one in said_by(path.read_text(encoding="utf-8"))]
-    return found
+    return found + [Text(one, script=False, kept=module.startswith(_KEPT)) for module, one in refusals().found]
+
+
+def refusals() -> Refusals:
+    """Returns the sentences that the console refuses with, and which of them no catalogue can hold."""
+    paths = {path.relative_to(ROOT): path for path in _files("opsconsole", ".py")}
+    return Refusals(
+        {
+            ".".join(name.with_suffix("").parts).removesuffix(".__init__"): ast.parse(path.read_text(encoding="utf-8"))
+            for name, path in paths.items()
+            if not name.as_posix().startswith(_OFF_PAGES)
+        }
+    )
 
 
 def _files(folder: str, *suffixes: str) -> list[Path]:
@@ -122,7 +145,8 @@ def template_of(found: Sequence[Text]) -> Catalog:
     for text in found:
         if isinstance(text.id, tuple) and counted.setdefault(text.id[0], text.id) != text.id:
             raise SystemExit(f"bin/i18n: one singular with two plurals, which a catalogue cannot hold: {text.id[0]}")
-        fresh.add(text.id, auto_comments=[SCRIPT_MARK] if text.script else [])
+        marks = [mark for mark, is_so in ((SCRIPT_MARK, text.script), (KEPT_MARK, text.kept)) if is_so]
+        fresh.add(text.id, auto_comments=marks)
     return fresh
 
 

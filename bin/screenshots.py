@@ -38,8 +38,12 @@ PAGES = {
     "job-groups": "/jobs/3?view=groups",
     "job-timeline": "/jobs/2?view=timeline",
     "job-details": "/jobs/1?view=details",
+    "output-group": "/jobs/3?view=groups",
     "host-run": "/jobs/3/h/sim0001",
+    "queue": "/queue",
     "hosts": "/hosts",
+    "pick-hosts": "/run/hosts?q=sim000",
+    "new-host": "/hosts/new",
     "host": "/hosts/sim0001",
     "import": "/hosts/import",
     "groups": "/groups",
@@ -47,6 +51,7 @@ PAGES = {
     "credentials": "/credentials",
     "new-credential": "/credentials/new?kind=private_key",
     "host-keys": "/host-keys",
+    "authorities": "/host-keys/authorities",
     "new-test": "/tests",
     "saved": "/saved",
     "files": "/files",
@@ -57,7 +62,11 @@ PAGES = {
     "search": "/search?q=sim00",
     "keyboard": "/keyboard",
     "account": "/me",
+    "tokens": "/me/tokens",
+    "stop": "/stop",
 }
+# What is pressed on the page of that address, and what is seen then.
+PRESSED = {"run-confirm": ("#go", "#sure-head"), "output-group": ("#groups-all .grow a.btn", "#differs")}
 VARIANTS = {
     "1440-light": {"color_scheme": "light", "viewport": {"width": 1440, "height": 900}},
     "1440-dark": {"color_scheme": "dark", "viewport": {"width": 1440, "height": 900}},
@@ -87,14 +96,14 @@ def console(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
         program.communicate()
 
 
-def shoot(page: Page, url: str, file: Path) -> None:
-    """Goes to ``url`` and keeps what is seen, in few colours."""
+def shoot(page: Page, url: str, file: Path, pressed: tuple[str, str] | None) -> None:
+    """Goes to ``url``, presses something there and keeps what is seen, in few colours."""
     page.goto(url)
     # Live pages fetch for as long as they are open: there is no event for having drawn it all.
     page.wait_for_timeout(_SETTLED_MS)
-    if "confirm" in file.name:
-        page.click("#go")
-        page.wait_for_selector("#sure-head")
+    if pressed:
+        page.click(pressed[0])
+        page.wait_for_selector(pressed[1])
     page.screenshot(path=file)
     subprocess.run(["pngquant", "--force", "--skip-if-larger", "--output", file, "96", file], check=False)
 
@@ -111,7 +120,7 @@ def shoot_all(browser: Browser, link: str, wanted: list[str]) -> None:
         context = browser.new_context(storage_state=state, reduced_motion="reduce", **{"locale": "en-US", **how})
         page = context.new_page()
         for name in wanted:
-            shoot(page, base + PAGES[name], FOLDER / f"{name}-{variant}.png")
+            shoot(page, base + PAGES[name], FOLDER / f"{name}-{variant}.png", PRESSED.get(name))
         context.close()
 
 

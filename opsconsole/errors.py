@@ -7,12 +7,15 @@ failure (a host that refuses, a command that exits 1) is not here: it is a value
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from opsconsole.sentences import Sentence, joined
+
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
     """One faulty input: the ``field`` it came in, what is wrong, and where the reader can look or what to write.
 
-    ``column`` counts characters from 1 and is ``None`` when the whole field is meant.
+    ``column`` counts characters from 1 and is ``None`` when the whole field is meant. A ``message`` or ``hint`` with
+    values in it is a ``Sentence``.
     """
 
     field: str
@@ -21,9 +24,23 @@ class FieldError:
     column: int | None = None
     hint: str | None = None
 
+    @property
+    def told(self) -> Sentence:
+        """The message with the field before it, for the one sentence that tells of several fields."""
+        return Sentence("{field}: {message}", field=self.field, message=self.message)
+
+
+def all_of(faults: Sequence[FieldError]) -> Sentence:
+    """Returns what is wrong with several fields as one sentence."""
+    return joined("; ", [fault.told for fault in faults])
+
 
 class OpsconsoleError(Exception):
-    """Base of all errors with a code. ``detail`` is one sentence for a person; it never holds a secret."""
+    """Base of all errors with a code. ``detail`` is one sentence for a person; it never holds a secret.
+
+    ``raise NotFound("There is no job {job}.", job=job_id)``: further ``values`` fill the placeholders. The text that is
+    raised is the one that is translated, so it is never put together with an f-string (docs/patterns.md).
+    """
 
     code = "error"
     status = 500
@@ -36,9 +53,10 @@ class OpsconsoleError(Exception):
         code: str | None = None,
         errors: Sequence[FieldError] = (),
         extra: Mapping[str, object] | None = None,
+        **values: object,
     ) -> None:
-        super().__init__(detail)
-        self.detail = detail
+        self.detail: str = Sentence(detail, **values)
+        super().__init__(self.detail)
         self.code = code or type(self).code
         self.errors = tuple(errors)
         self.extra = dict(extra or {})

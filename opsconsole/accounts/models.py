@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import JSON, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from opsconsole.db.base import Base, UTCDateTime
@@ -20,6 +20,8 @@ class User(Base):
     password_hash: Mapped[str | None] = mapped_column(String(255))
     disabled_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    # How this person wants to see the pages; see ``Preferences``.
+    preferences: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class WebSession(Base):

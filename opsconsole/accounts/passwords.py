@@ -13,6 +13,7 @@ from argon2.profiles import RFC_9106_LOW_MEMORY
 
 from opsconsole.errors import FieldError, Invalid
 from opsconsole.secret import Secret
+from opsconsole.sentences import Sentence
 
 MIN_LENGTH = 12
 # Long enough for any passphrase; a bound, so that a megabyte of text is not hashed for a stranger.
@@ -62,16 +63,19 @@ def _hashed_form(password: Secret) -> bytes:
     return _normal(password)[: MAX_LENGTH + 1].encode("utf-8", "surrogatepass")
 
 
-def _problem(password: str, name: str) -> tuple[str, str] | None:
+def _problem(password: str, name: str) -> tuple[str, Sentence] | None:
     folded = password.casefold()
     if len(password) < MIN_LENGTH:
-        return "too_short", f"The password needs at least {MIN_LENGTH} characters; a few random words are good."
+        text = Sentence(
+            "The password needs at least {least} characters; a few random words are good.", least=MIN_LENGTH
+        )
+        return "too_short", text
     if len(password) > MAX_LENGTH:
-        return "too_long", f"The password may have at most {MAX_LENGTH} characters."
+        return "too_long", Sentence("The password may have at most {limit} characters.", limit=MAX_LENGTH)
     if _core(folded) in _common() or folded in _common():
-        return "too_common", "This password is on the list of the most common ones. Take another."
+        return "too_common", Sentence("This password is on the list of the most common ones. Take another.")
     if _core(folded) in {"", name.casefold()} or len(set(folded)) < _MIN_DISTINCT:
-        return "too_simple", "This password is easy to guess: mix in more words or characters."
+        return "too_simple", Sentence("This password is easy to guess: mix in more words or characters.")
     return None
 
 

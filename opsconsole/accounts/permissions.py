@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from opsconsole.accounts.preferences import UNCHOSEN, Preferences
+
 
 class Role(StrEnum):
     """What a person may do in general; each role may do all that the ones before it may."""
@@ -24,12 +26,14 @@ class Permission(StrEnum):
     """The verbs that routes and use cases ask for."""
 
     VIEW = "view"
+    CHOOSE_LOOK = "choose_look"
     RUN = "run"
     VIEW_ALL_JOBS = "view_all_jobs"
     RUN_LOCAL = "run_local"
     HIGH_PRIORITY = "high_priority"
     STOP_ALL = "stop_all"
     LIFT_HOLD = "lift_hold"
+    DRAIN_WORKERS = "drain_workers"
     TRUST_HOST_KEYS = "trust_host_keys"
     EDIT_INVENTORY = "edit_inventory"
     VIEW_CREDENTIALS = "view_credentials"
@@ -43,6 +47,8 @@ class Permission(StrEnum):
 
 _NEEDS = {
     Permission.VIEW: Role.VIEWER,
+    # How somebody's own pages look.
+    Permission.CHOOSE_LOOK: Role.VIEWER,
     Permission.RUN: Role.OPERATOR,
     # There it could read the console's own keys and secrets.
     Permission.RUN_LOCAL: Role.ADMIN,
@@ -51,6 +57,7 @@ _NEEDS = {
     # Whoever may start commands may stop them all; starting again is for those who answer for the console.
     Permission.STOP_ALL: Role.OPERATOR,
     Permission.LIFT_HOLD: Role.ADMIN,
+    Permission.DRAIN_WORKERS: Role.ADMIN,
     Permission.TRUST_HOST_KEYS: Role.ADMIN,
     Permission.EDIT_INVENTORY: Role.ADMIN,
     # That they are there, and for which hosts, is for those who use them; their secrets are for nobody.
@@ -88,6 +95,8 @@ class Actor:
     token_id: str | None = None
     scope: Scope | None = None
     address: str | None = None
+    # What pages are rendered by; known for a browser alone.
+    preferences: Preferences = UNCHOSEN
 
     def may(self, permission: Permission) -> bool:
         """Returns whether role and token scope both allow ``permission``. Tokens never administer people."""

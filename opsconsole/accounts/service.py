@@ -1,6 +1,8 @@
 """People: made, signed in, given a password, disabled. Also the front door to links, sessions and tokens."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 
 from sqlalchemy import func, select
@@ -10,6 +12,7 @@ from opsconsole.accounts import passwords, throttle
 from opsconsole.accounts.links import issue_login_link, redeem_login_link
 from opsconsole.accounts.models import User
 from opsconsole.accounts.permissions import Actor, Role
+from opsconsole.accounts.preferences import Preferences
 from opsconsole.accounts.sessions import close_session, close_sessions, open_session, session_actor
 from opsconsole.accounts.tokens import issue_token, list_tokens, live_tokens, revoke_token, token_actor
 from opsconsole.audit.record import Stranger, record
@@ -34,6 +37,7 @@ __all__ = [
     "list_users",
     "live_tokens",
     "open_session",
+    "prefer",
     "redeem_login_link",
     "revoke_token",
     "session_actor",
@@ -55,7 +59,7 @@ def create_user(session: Session, name: str, role: Role, *, now: datetime, actor
         message = "A name begins with a letter or digit and has at most 150 letters, digits and . _ @ - in it."
         raise Invalid(message, errors=[FieldError("name", message)])
     if find_user(session, cleaned) is not None:
-        raise Conflict(f"There is already somebody called {cleaned}.", code="name_taken")
+        raise Conflict("There is already somebody called {name}.", name=cleaned, code="name_taken")
     user = User(name=cleaned, role=Role(role), created_at=now)
     session.add(user)
     # The number is needed by whatever is made for this person in the same transaction.
@@ -179,6 +183,14 @@ def enable_user(session: Session, user: User, *, actor: Actor | None, now: datet
     """Lets a disabled ``user`` in again; they sign in anew."""
     user.disabled_at = None
     record(session, actor, "user.enabled", now=now, object=f"user:{user.name}")
+
+
+def prefer(session: Session, user_id: int, said: Mapping[str, str]) -> Preferences:
+    """Returns the person's preferences after ``said`` changed them. Raises ``Invalid`` for what cannot be chosen."""
+    user = session.get_one(User, user_id, with_for_update=True)
+    chosen = Preferences.stored(user.preferences).changed(said)
+    user.preferences = asdict(chosen)
+    return chosen
 
 
 def _require_another_admin(session: Session, user: User, otherwise: str) -> None:

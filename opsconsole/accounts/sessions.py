@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from opsconsole.accounts.models import User, WebSession
 from opsconsole.accounts.permissions import Actor, Role
+from opsconsole.accounts.preferences import Preferences
 from opsconsole.settings import Settings
 
 # How often "last seen" is written: each request would be a write otherwise.
@@ -45,7 +46,8 @@ def session_actor(
         return None
     if now - row.seen_at >= _TOUCH:
         row.seen_at = now
-    return Actor(row.user_id, row.user.name, Role(row.user.role), address=address)
+    chosen = Preferences.stored(row.user.preferences)
+    return Actor(row.user_id, row.user.name, Role(row.user.role), address=address, preferences=chosen)
 
 
 def close_session(session: Session, cookie: str) -> None:

@@ -48,7 +48,8 @@ def enter(session: Session, attempted: Iterable[Gate], *, now: datetime) -> None
     if waits:
         seconds = -(-max(waits) // timedelta(seconds=1))
         raise TooMany(
-            f"Too many failed attempts. Try again in {seconds} s.",
+            "Too many failed attempts. Try again in {seconds} s.",
+            seconds=seconds,
             code="too_many_logins",
             extra={"retry_after": seconds},
         )

@@ -44,6 +44,10 @@ _SECTIONS = {
         "title": "opsconsole.cli.control:title",
         "stop-all": "opsconsole.cli.control:stop_all",
         "lift": "opsconsole.cli.control:lift",
+        "workers": "opsconsole.cli.workers:workers",
+    },
+    "Yourself": {
+        "me": "opsconsole.cli.me:me",
     },
     "Hosts, and what opens them": {
         "hosts": "opsconsole.cli.hosts:hosts",

@@ -123,6 +123,8 @@ def resolve(command: tuple[str, ...], *, as_json: bool, **options: Any) -> int:
     click.echo(f"{'1 host' if preview['count'] == 1 else str(preview['count']) + ' hosts'}: {preview['folded']}")
     if preview["excluded_count"]:
         click.echo(f"left out: {preview['excluded_count']}: {preview.get('excluded', '')}")
+    if preview["table"]:
+        click.echo(f"read from a table: its column {preview['table']}")
     if preview["lines"] > 1:
         click.echo(f"lines of the list: {preview['lines']}")
     if preview["duplicates"]:

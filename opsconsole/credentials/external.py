@@ -114,13 +114,20 @@ def _read(folder: Path, name: str) -> str:
     try:
         path = (folder / name).resolve(strict=True)
         if not path.is_relative_to(folder.resolve(strict=True)):
-            raise Unavailable(f"The file {name} leads out of the folder for credentials.", code="file")
+            raise Unavailable("The file {name} leads out of the folder for credentials.", name=name, code="file")
         with path.open("rb") as handle:
             data = handle.read(_MAX_BYTES + 1)
     except OSError as error:
-        raise Unavailable(f"The file {name} cannot be read on this worker ({error.strerror}).", code="file") from None
+        raise Unavailable(
+            "The file {name} cannot be read on this worker ({reason}).",
+            name=name,
+            reason=error.strerror,
+            code="file",
+        ) from None
     if len(data) > _MAX_BYTES or not data.strip():
-        raise Unavailable(f"The file {name} on this worker is empty or too long for a credential.", code="file")
+        raise Unavailable(
+            "The file {name} on this worker is empty or too long for a credential.", name=name, code="file"
+        )
     return data.decode(errors="replace")
 
 
@@ -128,7 +135,9 @@ def _from_kv(vault: HashiCorpVault, place: Place) -> Fetched:
     fields = vault.read_secret(place.path)
     value = fields.get(place.field or "")
     if value is None:
-        raise Unavailable(f"The secret {place.path} in Vault has no field {place.field!r}.", code="vault")
+        raise Unavailable(
+            "The secret {path} in Vault has no field {name!r}.", path=place.path, name=place.field, code="vault"
+        )
     if place.holds is Holds.PASSWORD:
         return Fetched(password=value)
     certificate = fields.get("certificate")

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization.ssh import (
 from opsconsole.credentials.places import place_of
 from opsconsole.errors import FieldError, Invalid
 from opsconsole.secret import Secret
+from opsconsole.sentences import Sentence
 
 _MAX_PASSWORD = 1024
 _MAX_ANSWERS = 8
@@ -68,14 +69,19 @@ def material(kind: Kind, given: Given) -> Material:
     reader, takes = _READERS[kind]
     for name in given:
         if name not in takes:
-            raise _invalid(name, f"A credential of the kind {kind} has no {name.replace('_', ' ')}.")
+            raise _invalid(
+                name, Sentence("A credential of the kind {kind} has no {name}.", kind=kind, name=name.replace("_", " "))
+            )
     return reader(given)
 
 
 def _password(given: Given) -> Material:
     password = _needed(given, "password", "Give the password.")
     if len(password.reveal()) > _MAX_PASSWORD or "\0" in password.reveal():
-        raise _invalid("password", f"Use at most {_MAX_PASSWORD:,} characters, and no NUL byte.")
+        raise _invalid(
+            "password",
+            Sentence("Use at most {limit:,} characters, and no NUL byte.", limit=_MAX_PASSWORD),
+        )
     return Material({"password": password})
 
 
@@ -110,9 +116,15 @@ def _keyboard_interactive(given: Given) -> Material:
     )
     lines = answers(Secret(text))
     if not 1 <= len(lines) <= _MAX_ANSWERS or any(not line.reveal() for line in lines):
-        raise _invalid("answers", f"Give 1 to {_MAX_ANSWERS} answers, one a line, none of them empty.")
+        raise _invalid(
+            "answers",
+            Sentence("Give 1 to {limit} answers, one a line, none of them empty.", limit=_MAX_ANSWERS),
+        )
     if any(len(line.reveal()) > _MAX_PASSWORD or "\0" in line.reveal() for line in lines):
-        raise _invalid("answers", f"Use at most {_MAX_PASSWORD:,} characters for an answer, and no NUL byte.")
+        raise _invalid(
+            "answers",
+            Sentence("Use at most {limit:,} characters for an answer, and no NUL byte.", limit=_MAX_PASSWORD),
+        )
     return Material({"answers": Secret(text)})
 
 
@@ -139,7 +151,14 @@ def _given_key(given: Given) -> Usable:
     passphrase = given.get("passphrase")
     key = _load(text, passphrase.reveal() if passphrase is not None and passphrase.reveal() else None)
     if isinstance(key, RSAPrivateKey) and key.key_size < _LEAST_RSA_BITS:
-        raise _invalid("private_key", f"This RSA key has {key.key_size} bits; {_LEAST_RSA_BITS} are the least.")
+        raise _invalid(
+            "private_key",
+            Sentence(
+                "This RSA key has {key_size} bits; {least_rsa_bits} are the least.",
+                key_size=key.key_size,
+                least_rsa_bits=_LEAST_RSA_BITS,
+            ),
+        )
     return key
 
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from opsconsole.errors import FieldError, Invalid
+from opsconsole.sentences import Sentence, joined
 
 _PART = r"[A-Za-z0-9_@+-][A-Za-z0-9._@+-]{0,127}"
 _PATH = re.compile(rf"{_PART}(?:/{_PART}){{0,15}}")
@@ -55,18 +56,21 @@ class Place:
                 return f"Vault's signature by {self.path}/{self.role}"
 
 
+_PATH_WORDS = Sentence("Letters, digits, dots, dashes, underscores, @ and + between slashes.")
+_WANTED = {
+    Source.FILE: Sentence("Give the path of the file below the workers' folder for them (credential_files_dir)."),
+    Source.VAULT: Sentence("Give the mount and the path of the secret: secret/ops/web."),
+    Source.VAULT_SSH: Sentence("Give the mount of the SSH engine: ssh-client-signer."),
+}
+
+
 def place_of(said: Mapping[str, Any]) -> Place:
     """Returns the place that a person or a stored credential says. Raises ``Invalid`` naming the faulty field."""
     source = _one_of(Source, said, "source", None)
     holds = _one_of(Holds, said, "holds", Holds.PRIVATE_KEY)
     path = str(said.get("path") or "")
     if not _PATH.fullmatch(path) or (source is Source.VAULT and "/" not in path):
-        words = {
-            Source.FILE: "Give the path of the file below the workers' folder for them (credential_files_dir).",
-            Source.VAULT: "Give the mount and the path of the secret: secret/ops/web.",
-            Source.VAULT_SSH: "Give the mount of the SSH engine: ssh-client-signer.",
-        }
-        raise _invalid("path", f"{words[source]} Letters, digits, dots, dashes, underscores, @ and + between slashes.")
+        raise _invalid("path", joined(" ", [_WANTED[source], _PATH_WORDS]))
     field, role = said.get("field") or None, said.get("role") or None
     if source is not Source.VAULT:
         _refuse(field, "field", "Only a secret in Vault (source vault) has fields.")
@@ -83,12 +87,12 @@ def _one_of(words: type[_Word], said: Mapping[str, Any], name: str, default: _Wo
     try:
         return words(str(value))
     except ValueError:
-        raise _invalid(name, f"Choose one of {', '.join(words)}.") from None
+        raise _invalid(name, Sentence("Choose one of {words}.", words=", ".join(words))) from None
 
 
 def _named(value: Any, name: str) -> str:
     if not _NAME.fullmatch(str(value)):
-        raise _invalid(name, f"Give the {name}: letters, digits, dots, dashes and underscores.")
+        raise _invalid(name, Sentence("Give the {name}: letters, digits, dots, dashes and underscores.", name=name))
     return str(value)
 
 

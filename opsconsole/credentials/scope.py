@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from opsconsole.errors import FieldError, Invalid
 from opsconsole.hostset import GroupResolver, Resolution, evaluate
+from opsconsole.sentences import Sentence
 
 # Written out, so that nobody gets all hosts by leaving a field empty.
 EVERY_HOST = "*"
@@ -22,14 +23,22 @@ def cleaned(scope: Iterable[str], groups: GroupResolver) -> list[str]:
         message = "Say on which hosts it may be used: groups, tags or names; * for every host of the inventory."
         raise Invalid(message, errors=[FieldError("scope", message, code="empty")])
     if len(expressions) > _MOST_EXPRESSIONS or sum(map(len, expressions)) > _MOST_CHARS:
-        raise _invalid(f"At most {_MOST_EXPRESSIONS} expressions with {_MOST_CHARS:,} characters together.")
+        raise _invalid(
+            Sentence(
+                "At most {count} expressions with {limit:,} characters together.",
+                count=_MOST_EXPRESSIONS,
+                limit=_MOST_CHARS,
+            )
+        )
     for expression in expressions:
         try:
             found = _evaluate(expression, groups)
         except Invalid as error:
             if any(fault.code not in _EMPTY_NOW for fault in error.errors):
                 faults = [FieldError("scope", fault.message, fault.code, hint=fault.hint) for fault in error.errors]
-                raise Invalid(f"{expression[:100]}: {error.detail}", errors=faults) from None
+                raise Invalid(
+                    "{expression}: {fault}", expression=expression[:100], fault=error.detail, errors=faults
+                ) from None
             continue
         if any(spec.user is not None or spec.port is not None for spec in found.hosts):
             raise _invalid("Name hosts without user and port: the port is that of the inventory.")

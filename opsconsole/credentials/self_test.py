@@ -19,7 +19,9 @@ def self_test(settings: Settings, session: Session) -> None:
         own = settings.data_dir / "secret.key"
         where = "OPSCONSOLE_SECRET_KEY or OPSCONSOLE_SECRET_KEY_FILE" if settings.secret_key is not None else str(own)
         raise Unavailable(
-            "This process has another secret key than the one that sealed the secrets in its database. Every process "
-            f"needs that one: put it back from a backup ({where}) and start again.",
+            "This process has another secret key than the one that sealed the secrets in its "
+            "database. Every process needs that one: put it back from a backup ({where}) and start "
+            "again.",
+            where=where,
             code=error.code,
         ) from None

@@ -22,6 +22,7 @@ from opsconsole.credentials.vault import Sealed, Vault
 from opsconsole.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, Unavailable
 from opsconsole.hostset import GroupResolver, parse_host
 from opsconsole.secret import Secret
+from opsconsole.sentences import Sentence
 
 _MAX_NOTES = 4000
 # Sealed with every credential: which secrets it has. So none can be taken away, and the row of one without any cannot
@@ -116,7 +117,7 @@ def change_credential(
     row = get_credential(session, name)
     session.refresh(row, with_for_update=True)
     if version is not None and version != row.version:
-        message = f"Somebody changed {row.name} meanwhile. Look at it again. Nothing was changed."
+        message = Sentence("Somebody changed {name} meanwhile. Look at it again. Nothing was changed.", name=row.name)
         raise Conflict(message, code="version_changed", extra={"version": row.version})
     kept = _kept(session, vault, row, values)
     before = _facts(row)
@@ -148,7 +149,7 @@ def remove_credential(session: Session, name: str, *, version: int | None = None
     require_manager(actor)
     row = get_credential(session, name)
     if version is not None and version != row.version:
-        message = f"Somebody changed {row.name} meanwhile. Look at it again. Nothing was removed."
+        message = Sentence("Somebody changed {name} meanwhile. Look at it again. Nothing was removed.", name=row.name)
         raise Conflict(message, code="version_changed", extra={"version": row.version})
     session.execute(delete(Credential).where(Credential.id == row.id))
     record(session, actor, "credential.removed", now=now, object=f"credential:{row.name}", detail=_facts(row))
@@ -214,7 +215,7 @@ def _open(vault: Vault, head: Credential, parts: Iterable[tuple[str, Sealed, byt
 def _kept(session: Session, vault: Vault, row: Credential, values: Mapping[str, Any]) -> Material:
     """Returns the secret parts as they shall be: the given ones, else those there are, opened to be sealed anew."""
     if values.get("kind") not in {None, "", row.kind}:
-        message = f"The kind of a credential stays as it is: {row.kind}."
+        message = Sentence("The kind of a credential stays as it is: {kind}.", kind=row.kind)
         raise Invalid(message, errors=[FieldError("kind", message)])
     if values.get("secrets"):
         return material(Kind(row.kind), values["secrets"])
@@ -240,7 +241,7 @@ def _seal(session: Session, vault: Vault, row: Credential, clear: Mapping[str, S
 
 def _refuse_taken(session: Session, name: str, *, but: int = 0) -> None:
     if session.scalar(select(Credential.id).where(Credential.name == name, Credential.id != but)) is not None:
-        raise Conflict(f"There is a credential {name} already.", code="credential_exists")
+        raise Conflict("There is a credential {name} already.", name=name, code="credential_exists")
 
 
 def _facts(row: Credential) -> dict[str, Any]:
@@ -251,7 +252,7 @@ def _kind(value: Any) -> Kind:
     try:
         return Kind(str(value))
     except ValueError:
-        message = f"Choose a kind: {', '.join(Kind)}."
+        message = Sentence("Choose a kind: {kind}.", kind=", ".join(Kind))
         raise Invalid(message, errors=[FieldError("kind", message)]) from None
 
 
@@ -267,6 +268,6 @@ def _user(value: str | None) -> str | None:
 def _notes(value: str | None) -> str | None:
     cleaned = (value or "").strip()
     if len(cleaned) > _MAX_NOTES or "\0" in cleaned:
-        message = f"Use at most {_MAX_NOTES:,} characters, and no NUL byte."
+        message = Sentence("Use at most {limit:,} characters, and no NUL byte.", limit=_MAX_NOTES)
         raise Invalid(message, errors=[FieldError("notes", message)])
     return cleaned or None

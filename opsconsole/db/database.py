@@ -69,12 +69,12 @@ def _translate() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        raise Unavailable(f"The database does not answer: {_reason(error)}", code="database") from error
+        raise Unavailable("The database does not answer: {error}", error=_reason(error), code="database") from error
     except DBAPIError as error:
         # A connection that broke has more than one class of error, depending on what it was doing.
         if not error.connection_invalidated:
             raise
-        raise Unavailable(f"The database does not answer: {_reason(error)}", code="database") from error
+        raise Unavailable("The database does not answer: {error}", error=_reason(error), code="database") from error
     except PoolTimeout as error:
         raise Unavailable("The database is busy: no connection became free in time.", code="database") from error
 

@@ -34,6 +34,7 @@ from opsconsole.jobs.ports import (
 from opsconsole.jobs.raw import RawCommand, RawEnded
 from opsconsole.jobs.simulation import Simulation
 from opsconsole.jobs.states import Reason
+from opsconsole.sentences import Sentence
 
 _STATUS_OF = {"TERM": 143, "HUP": 129}
 # What is told to end takes a moment for it.
@@ -61,7 +62,7 @@ class SimulatedConnector:
         if refusal is not None:
             return refusal
         if seconds >= limits.connect:
-            text = f"Simulated: no answer within {limits.connect:g} s."
+            text = Sentence("Simulated: no answer within {connect:g} s.", connect=limits.connect)
             return Unreached(Reason.CONNECT_TIMEOUT, text, retryable=True)
         return SimulatedSession(host, self._memory, target.address, round(seconds * 1000))
 

@@ -10,6 +10,7 @@ from opsconsole.accounts.permissions import Actor, Permission
 from opsconsole.audit.record import record
 from opsconsole.errors import FieldError, Forbidden, Invalid, NotFound
 from opsconsole.files.models import JobFile, UploadedFile
+from opsconsole.sentences import Sentence
 
 _NAME_CHARS = 255
 
@@ -18,7 +19,7 @@ def cleaned_name(name: str) -> str:
     """Returns the last part of a file's name as a person sees it. Raises ``Invalid`` for one that is none."""
     last = name.replace("\\", "/").rstrip("/").rpartition("/")[2].strip()
     if not last or not last.isprintable() or len(last) > _NAME_CHARS or last in {".", ".."}:
-        message = f"Give the file a name of at most {_NAME_CHARS} printable characters."
+        message = Sentence("Give the file a name of at most {limit} printable characters.", limit=_NAME_CHARS)
         raise Invalid(message, errors=[FieldError("name", message)])
     return last
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from opsconsole.errors import Invalid, TooLarge, Unavailable
+from opsconsole.sentences import Sentence
 
 _PIECE = 256 * 1024
 # So often, in bytes, it is looked how much of the disk is left.
@@ -49,12 +50,16 @@ class Store:
             try:
                 sha256, size = self._written(source, draft, limit)
                 if expected is not None and size != expected:
-                    raise Invalid(f"Only {size:,} of {expected:,} bytes arrived.", code="cut_short")
+                    raise Invalid(
+                        "Only {size:,} of {expected:,} bytes arrived.", size=size, expected=expected, code="cut_short"
+                    )
                 self._settle(draft, sha256)
             finally:
                 draft.unlink(missing_ok=True)
         except OSError as error:
-            text = f"The console cannot store the file: {error.strerror or 'the disk does not answer'}."
+            text = Sentence(
+                "The console cannot store the file: {reason}.", reason=error.strerror or "the disk does not answer"
+            )
             raise Unavailable(text, code="disk") from error
         return sha256, size
 
@@ -64,7 +69,7 @@ class Store:
             while data := source.read(_PIECE):
                 size += len(data)
                 if size > limit:
-                    raise TooLarge(f"A file may have {limit:,} bytes at most (max_file_bytes).")
+                    raise TooLarge("A file may have {limit:,} bytes at most (max_file_bytes).", limit=limit)
                 if size >= look_at:
                     look_at = size + _LOOK_AFTER
                     self._refuse_full()

@@ -6,6 +6,7 @@ from opsconsole.hostset.folding import fold
 from opsconsole.hostset.model import EmptyInventory, GroupResolver, HostSpec, Resolution, TooMuchOutput
 from opsconsole.hostset.referring import groups_named
 from opsconsole.hostset.suggesting import suggestions
+from opsconsole.hostset.table import table
 
 __all__ = [
     "FAILED_LETTERS",
@@ -23,4 +24,5 @@ __all__ = [
     "parse_host",
     "state_letters",
     "suggestions",
+    "table",
 ]

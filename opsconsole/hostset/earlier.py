@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from opsconsole.hostset.faults import Fault, shown, shown_char
+from opsconsole.sentences import Sentence
 
 # The states of the JSON contract that count as a failure: failed, timed out, unreachable, lost.
 FAILED_LETTERS = "fkul"
@@ -111,17 +112,22 @@ def _letters(text: str, at: int) -> str:
     try:
         letters = state_letters(text.strip())
     except ValueError as error:
-        message = f"{shown(str(error))} is no state."
-        raise Fault("bad_job", message, at, f"Write letters or names: {STATES_HINT}.") from None
+        message = Sentence("{error} is no state.", error=shown(str(error)))
+        raise Fault("bad_job", message, at, Sentence("Write letters or names: {states}.", states=STATES_HINT)) from None
     if not letters:
-        raise Fault("bad_job", "A state is missing in the parentheses.", at, f"Write letters or names: {STATES_HINT}.")
+        raise Fault(
+            "bad_job",
+            "A state is missing in the parentheses.",
+            at,
+            Sentence("Write letters or names: {states}.", states=STATES_HINT),
+        )
     return letters
 
 
 def _pattern(text: str, at: int) -> str:
     for index, char in enumerate(text):
         if not char.isprintable():
-            message = f"A regular expression here cannot have {shown_char(char)} in it."
+            message = Sentence("A regular expression here cannot have {char} in it.", char=shown_char(char))
             raise Fault("bad_regex", message, at + index, "Delete the invisible character.")
     if not text:
         raise Fault("bad_regex", "There is nothing between the slashes.", at, "Write matched(/pattern/):#1041.")

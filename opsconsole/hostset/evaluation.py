@@ -9,6 +9,7 @@ from opsconsole.hostset.lexer import Kind, Token, tokens
 from opsconsole.hostset.model import GroupResolver, HostSpec, Resolution
 from opsconsole.hostset.operands import HEAVY, Operands, too_many
 from opsconsole.hostset.sets import HostMap, apply, covered_by, unite
+from opsconsole.sentences import Sentence
 
 MAX_TEXT = 256 * 1024
 MAX_DEPTH = 32
@@ -59,7 +60,7 @@ def _resolution(field: "_Field", hosts: HostMap, without: HostMap, max_hosts: in
     taken = {key: spec for key, spec in hosts.items() if covered(spec)}
     left = tuple(spec for key, spec in hosts.items() if key not in taken)
     if not left:
-        hint = f"The exclude field takes out all {len(taken):,}." if taken else _NOTHING_HINT
+        hint = Sentence("The exclude field takes out all {count:,}.", count=len(taken)) if taken else _NOTHING_HINT
         error = FieldError("targets", "The targets name no host at all.", code="no_hosts", hint=hint)
         raise Invalid(error.message, errors=[error])
     if len(left) > max_hosts:
@@ -96,7 +97,7 @@ class _Field:
         """Returns the hosts; adds what is wrong to the list of errors instead of raising."""
         try:
             if len(self.text) > MAX_TEXT:
-                message = f"The text has more than {MAX_TEXT} characters."
+                message = Sentence("The text has more than {limit} characters.", limit=MAX_TEXT)
                 raise Fault("too_long", message, MAX_TEXT, "Use ranges, or make a group of the hosts.")
             for token in tokens(self.text):
                 self._take(token)
@@ -125,16 +126,26 @@ class _Field:
             case Kind.OPEN:
                 self._check_parted(frame, token)
                 if len(self._frames) > MAX_DEPTH:
-                    raise Fault("too_deep", f"More than {MAX_DEPTH} parentheses are open.", token.at)
+                    raise Fault(
+                        "too_deep",
+                        Sentence("More than {limit} parentheses are open.", limit=MAX_DEPTH),
+                        token.at,
+                    )
                 self._frames.append(_Frame(token.at))
             case Kind.CLOSE:
                 self._close(token)
 
     def _operator(self, frame: _Frame, token: Token) -> None:
         if frame.operator is not None:
-            raise Fault("missing_operand", f"Nothing stands between {frame.operator.text} and {token.text}.", token.at)
+            raise Fault(
+                "missing_operand",
+                Sentence(
+                    "Nothing stands between {operator} and {token}.", operator=frame.operator.text, token=token.text
+                ),
+                token.at,
+            )
         if frame.hosts is None:
-            message = f"There is nothing before the {token.text}."
+            message = Sentence("There is nothing before the {token}.", token=token.text)
             hint = "The exclude field names what to leave out, without a !." if self.name == "exclude" else _LEFT_HINT
             raise Fault("leading_operator", message, token.at, hint)
         frame.operator = token
@@ -188,15 +199,20 @@ class _Field:
 
 
 def _missing_operand(operator: Token) -> Fault:
-    return Fault("missing_operand", f"There is nothing after the {operator.text}.", operator.at, "Name hosts after it.")
+    return Fault(
+        "missing_operand",
+        Sentence("There is nothing after the {operator}.", operator=operator.text),
+        operator.at,
+        "Name hosts after it.",
+    )
 
 
 def _field_error(field: str, text: str, fault: Fault) -> FieldError:
     line = text.count("\n", 0, fault.at) + 1
-    message = fault.message if line == 1 else f"Line {line}: {fault.message}"
+    message = fault.message if line == 1 else Sentence("Line {line}: {fault}", line=line, fault=fault.message)
     return FieldError(field, message, code=fault.code, column=fault.at + 1, hint=fault.hint)
 
 
 def _summary(errors: list[FieldError]) -> str:
-    more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
-    return errors[0].message + more
+    first = errors[0].message
+    return first if len(errors) == 1 else Sentence("{fault} ({count} more)", fault=first, count=len(errors) - 1)

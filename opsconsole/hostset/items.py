@@ -18,6 +18,7 @@ from opsconsole.hostset.names import (
     normal_name,
 )
 from opsconsole.hostset.ranges import COUNT_CEILING, Template, parse_template
+from opsconsole.sentences import Sentence
 
 MAX_REGEX = 200
 _IN_BRACKETS = re.compile(r"\[[^\]]*\]")
@@ -178,7 +179,7 @@ def _network(body: str, user: str | None, at: int) -> Network:
     slash = body.index("/")
     if body[:slash].endswith(":") and body.startswith("//", slash):
         host = re.split(r"[/?#]", body[slash + 2 :], maxsplit=1)[0]
-        hint = f"Write {shown(host)}." if host else None
+        hint: str | None = Sentence("Write {host}.", host=shown(host)) if host else None
         raise Fault("url", "A target is a host, not a web address.", at, hint)
     if not _NETWORK_LIKE.match(body):
         check_characters(body, at)
@@ -190,7 +191,7 @@ def _network(body: str, user: str | None, at: int) -> Network:
         return Network(ipaddress.ip_network(prefix), user, port)
     except ValueError:
         hint = _network_hint(prefix)
-        raise Fault("bad_network", f"{shown(prefix)} is not a network.", at, hint) from None
+        raise Fault("bad_network", Sentence("{prefix} is not a network.", prefix=shown(prefix)), at, hint) from None
 
 
 def _network_hint(text: str) -> str:
@@ -198,7 +199,9 @@ def _network_hint(text: str) -> str:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
         return "Write an address and a prefix length, such as 10.0.0.0/24, with no ranges in it."
-    return f"Write {network} for the network, or {text.partition('/')[0]} for the one host."
+    return Sentence(
+        "Write {network} for the network, or {text} for the one host.", network=network, text=text.partition("/")[0]
+    )
 
 
 def _wildcard(body: str, user: str | None, at: int) -> Wildcard:
@@ -206,7 +209,7 @@ def _wildcard(body: str, user: str | None, at: int) -> Wildcard:
         hint = "Give the user and the port in the job's options, or name the hosts."
         raise Fault("bad_wildcard", "A wildcard cannot carry a user or a port.", at, hint)
     if len(body) > MAX_NAME:
-        raise Fault("bad_wildcard", f"The pattern has more than {MAX_NAME} characters.", at)
+        raise Fault("bad_wildcard", Sentence("The pattern has more than {limit} characters.", limit=MAX_NAME), at)
     template = parse_template(body, at)
     for literal in template.literals:
         check_characters(literal.text, literal.at, "*?")
@@ -218,10 +221,15 @@ def _regex(text: str, at: int) -> Regex:
     if not pattern:
         raise Fault("bad_regex", "There is nothing after the ~.", at, "Write a regular expression: ~web[0-9]+")
     if len(pattern) > MAX_REGEX:
-        raise Fault("bad_regex", f"The regular expression has more than {MAX_REGEX} characters.", at, None)
+        raise Fault(
+            "bad_regex",
+            Sentence("The regular expression has more than {limit} characters.", limit=MAX_REGEX),
+            at,
+            None,
+        )
     for index, char in enumerate(pattern):
         if not char.isprintable():
-            message = f"A regular expression here cannot have {shown_char(char)} in it."
+            message = Sentence("A regular expression here cannot have {char} in it.", char=shown_char(char))
             raise Fault("bad_regex", message, at + 1 + index, "Delete the invisible character.")
     return Regex(pattern)
 
@@ -246,7 +254,7 @@ def _check_reference(text: str, at: int, extra: str = "") -> None:
     # Group names are the inventory's own and may be in any script.
     for index, char in enumerate(text):
         if not (char.isalnum() or char in "_.+-/" or char in extra):
-            message = f"A group or a tag cannot have {shown_char(char)} in its name."
+            message = Sentence("A group or a tag cannot have {char} in its name.", char=shown_char(char))
             hint = (
                 "Wildcards work on host names only: web*." if char in "*?" else "Write @name, or @key:value for a tag."
             )

@@ -7,6 +7,8 @@ from enum import Enum, auto
 
 from opsconsole.hostset.earlier import CALL, MAX_PATTERN
 from opsconsole.hostset.faults import Fault
+from opsconsole.hostset.table import table
+from opsconsole.sentences import Sentence
 
 # White space that people type or paste. Other control characters are not here, so that they are refused.
 BLANKS = " \t\r\n\u00a0\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -44,8 +46,10 @@ _PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 
 def tokens(text: str) -> Iterator[Token]:
-    """Yields the tokens in order. Raises Fault where no token can start."""
+    """Yields the tokens in order, of a table those of its hosts. Raises Fault where no token can start."""
     at = 0
+    found = table(text)
+    text = found.names if found else text
     while at < len(text):
         token, at = _next(text, at)
         if token is not None:
@@ -73,7 +77,10 @@ def _item(text: str, at: int) -> tuple[Token, int]:
     if (call := CALL.match(text, at)) is not None:
         end = call.end()
     elif text.startswith("matched(", at):
-        hint = f"Write matched(/pattern/):#1041, with at most {MAX_PATTERN} characters between the slashes."
+        hint = Sentence(
+            "Write matched(/pattern/):#1041, with at most {limit} characters between the slashes.",
+            limit=MAX_PATTERN,
+        )
         raise Fault("bad_job", "This does not name the hosts of a job.", at, hint)
     end = _end(_ITEM, text, end)
     if end < len(text) and text[end] == "[":

@@ -8,6 +8,7 @@ from typing import Any
 import re2  # type: ignore[import-untyped]
 
 from opsconsole.hostset.faults import Fault, shown
+from opsconsole.sentences import Sentence
 
 # One pattern's compiled form may take this much memory; RE2 refuses what would need more.
 _REGEX_MEMORY_BYTES = 1 << 20
@@ -47,7 +48,9 @@ def _compiled(pattern: str | bytes, written: str, at: int, *, case_sensitive: bo
     except re2.error:
         hint = "RE2 syntax: no look-around, no back-references, at most 1000 repetitions."
         hint += "" if case_sensitive else " Example: ~web[0-9]+"
-        raise Fault("bad_regex", f"{shown(written)} is not a regular expression.", at, hint) from None
+        raise Fault(
+            "bad_regex", Sentence("{written} is not a regular expression.", written=shown(written)), at, hint
+        ) from None
 
 
 def _wildcard(pattern: str) -> Callable[[str], object]:

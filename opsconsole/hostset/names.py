@@ -6,6 +6,7 @@ import re
 import idna
 
 from opsconsole.hostset.faults import Fault, ascii_twin, shown, shown_char
+from opsconsole.sentences import Sentence
 
 MAX_NAME = 253
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -46,7 +47,9 @@ def normal_name(name: str, at: int) -> str:
     if len(name) <= MAX_NAME and _NAME.fullmatch(name):
         if not _ENDS_IN_NUMBER.fullmatch(name) or _IPV4.fullmatch(name):
             return name
-        raise Fault("bad_address", f"{shown(name)} is not a full IPv4 address.", at, _address_hint(name))
+        raise Fault(
+            "bad_address", Sentence("{name} is not a full IPv4 address.", name=shown(name)), at, _address_hint(name)
+        )
     raise _bad_name(name, at)
 
 
@@ -55,7 +58,7 @@ def normal_ipv6(text: str, at: int) -> str:
     try:
         address = ipaddress.IPv6Address(text)
     except ValueError:
-        message = f"{shown(text)} is not an IPv6 address."
+        message = Sentence("{text} is not an IPv6 address.", text=shown(text))
         raise Fault("bad_address", message, at, "Write fe80::1, or with a port [fe80::1]:22.") from None
     if address.scope_id is not None and not _ZONE.fullmatch(address.scope_id):
         raise Fault("bad_address", "The zone of the IPv6 address is not an interface name.", at, "Write fe80::1%eth0.")
@@ -87,7 +90,12 @@ def check_characters(text: str, at: int, extra: str = "") -> None:
     for index, char in enumerate(text):
         if char in _NAME_CHARS or char in extra or (not char.isascii() and _is_letter(char)):
             continue
-        raise Fault("bad_character", f"A host name cannot have {shown_char(char)} in it.", at + index, _hint(char))
+        raise Fault(
+            "bad_character",
+            Sentence("A host name cannot have {char} in it.", char=shown_char(char)),
+            at + index,
+            _hint(char),
+        )
 
 
 def check_first(text: str, at: int) -> None:
@@ -105,10 +113,10 @@ def _is_letter(char: str) -> bool:
 def _hint(char: str) -> str | None:
     twin = ascii_twin(char)
     if twin is not None:
-        return f'This is the wide form; write the plain "{twin}".'
+        return Sentence('This is the wide form; write the plain "{twin}".', twin=twin)
     if not char.isprintable():
         return "Delete the invisible character; it often comes along with pasted text."
-    return _HINTS.get(char, "Host names have letters, digits, dots, dashes and underscores.")
+    return _HINTS.get(char) or "Host names have letters, digits, dots, dashes and underscores."
 
 
 def _ascii(name: str, at: int) -> str:
@@ -118,7 +126,7 @@ def _ascii(name: str, at: int) -> str:
         labels = (part if part.isascii() else idna.encode(part, uts46=True).decode("ascii") for part in name.split("."))
         return ".".join(labels)
     except (idna.IDNAError, UnicodeError):
-        message = f"{shown(name)} is not an international host name."
+        message = Sentence("{name} is not an international host name.", name=shown(name))
         raise Fault("bad_name", message, at, "Write the name as DNS has it.") from None
 
 
@@ -126,12 +134,17 @@ def _bad_name(name: str, at: int) -> Fault:
     check_first(name, at)
     check_characters(name, at)
     if len(name) > MAX_NAME:
-        return Fault("bad_name", f"The host name has more than {MAX_NAME} characters.", at, "Split the list.")
+        return Fault(
+            "bad_name",
+            Sentence("The host name has more than {limit} characters.", limit=MAX_NAME),
+            at,
+            "Split the list.",
+        )
     if any(len(label) > 63 for label in name.split(".")):
         return Fault("bad_name", "A part of the host name between dots has more than 63 characters.", at, None)
     if not name:
         return Fault("bad_name", "There is no host name here.", at, "Write a name such as web1.")
-    message = f"{shown(name)} is not a host name."
+    message = Sentence("{name} is not a host name.", name=shown(name))
     return Fault("bad_name", message, at, "No part between dots may be empty, or start or end with a dash.")
 
 

@@ -21,6 +21,7 @@ from opsconsole.hostset.items import (
 from opsconsole.hostset.matching import output_search, regex_matches, wildcard_matches
 from opsconsole.hostset.model import GroupResolver, HostSpec, TooMuchOutput
 from opsconsole.hostset.ranges import COUNT_CEILING
+from opsconsole.sentences import Sentence
 
 # All items together may name ten times the limit, so that lists with many repeats still work.
 REPEATS = 10
@@ -33,8 +34,11 @@ MAX_SUGGESTIONS = 2_000
 
 def too_many(count: int, limit: int, at: int) -> Fault:
     """Returns the fault of a set over the limit."""
-    number = f"{count:,}" if count < COUNT_CEILING else f"more than {COUNT_CEILING - 1:,}"
-    message = f"This names {number} hosts; the limit is {limit:,}."
+    if count < COUNT_CEILING:
+        message = Sentence("This names {count:,} hosts; the limit is {limit:,}.", count=count, limit=limit)
+    else:
+        most = COUNT_CEILING - 1
+        message = Sentence("This names more than {count:,} hosts; the limit is {limit:,}.", count=most, limit=limit)
     return Fault("too_many_hosts", message, at, "Name fewer hosts, or split the work into several jobs.")
 
 
@@ -86,7 +90,7 @@ class Operands:
         job = self._groups.last_job(item.job) if isinstance(item.job, str) else item.job
         if job is None:
             hint = "The targets must be written as they were then: last:@web after a job on @web."
-            message = f"No job on {shown(str(item.job))} has ended that you may see."
+            message = Sentence("No job on {job} has ended that you may see.", job=shown(str(item.job)))
             raise Fault("unknown_job", message, at, hint)
         names: Sequence[str] | None
         match item:
@@ -97,17 +101,17 @@ class Operands:
             case JobAlike():
                 names = self._groups.job_hosts_like(job, item.host)
                 if names is not None and not names:
-                    message = f"Job #{job} has no host {shown(item.host)} that has ended."
+                    message = Sentence("Job #{job} has no host {host} that has ended.", job=job, host=shown(item.host))
                     raise Fault("unknown_host", message, at, "Name a host of that job as its page does.")
         if names is None:
-            raise Fault("unknown_job", f"There is no job #{job} that you may see.", at)
+            raise Fault("unknown_job", Sentence("There is no job #{job} that you may see.", job=job), at)
         return _specs(names, at)
 
     def _matching_output(self, job: int, pattern: str, at: int) -> Sequence[str] | None:
         try:
             return self._groups.job_hosts_where(job, output_search(pattern, at))
         except TooMuchOutput:
-            message = f"Job #{job} wrote too much to be searched here."
+            message = Sentence("Job #{job} wrote too much to be searched here.", job=job)
             hint = "Pick its hosts by state, or ask grep on the hosts themselves."
             raise Fault("too_much_output", message, at, hint) from None
 
@@ -116,7 +120,13 @@ class Operands:
         self._work -= count
         if self._work < 0:
             message = "With all its repeats the expression names far more hosts than one job can have."
-            raise Fault("too_many_hosts", message, at, f"The limit is {self._max_hosts:,} hosts.", final=True)
+            raise Fault(
+                "too_many_hosts",
+                message,
+                at,
+                Sentence("The limit is {limit:,} hosts.", limit=self._max_hosts),
+                final=True,
+            )
 
     def _members(self, item: Groups, at: int) -> list[HostSpec]:
         count = item.template.count
@@ -127,7 +137,12 @@ class Operands:
         for name in item.template.expand():
             members = self._groups.group(name)
             if members is None:
-                raise Fault("unknown_group", f"There is no group {shown('@' + name)}.", at, self._did_you_mean(name))
+                raise Fault(
+                    "unknown_group",
+                    Sentence("There is no group {name}.", name=shown("@" + name)),
+                    at,
+                    self._did_you_mean(name),
+                )
             hosts.extend(_specs(members, at))
         return hosts
 
@@ -138,12 +153,14 @@ class Operands:
         # A value that no host has is as likely a slip of the pen as an unknown group; in the exclude field it would
         # leave hosts in that were meant to be out.
         if self._groups.has_tag_key(item.key):
-            message = f"No host has the tag {shown(f'{item.key}:{item.value}')}."
+            message = Sentence("No host has the tag {tag}.", tag=shown(f"{item.key}:{item.value}"))
             raise Fault("unknown_tag", message, at, "Check the value; case counts.")
         if item.value.isdecimal() and self._groups.group(item.key) is not None:
-            hint = f"Write @{item.key}; give the port in the inventory or name the hosts."
+            hint = Sentence("Write @{key}; give the port in the inventory or name the hosts.", key=item.key)
             raise Fault("unknown_tag", "A group cannot carry a port.", at, hint)
-        raise Fault("unknown_tag", f"No host has a tag {shown(item.key)}.", at, self._did_you_mean(item.key))
+        raise Fault(
+            "unknown_tag", Sentence("No host has a tag {key}.", key=shown(item.key)), at, self._did_you_mean(item.key)
+        )
 
     def _matching(self, item: Wildcard | Regex, at: int) -> list[HostSpec]:
         if self._names is None:
@@ -171,12 +188,17 @@ class Operands:
         close = difflib.get_close_matches(name.lower()[:64], by_lower, n=3, cutoff=0.6)
         if not close:
             return "Check the spelling, or make the group first."
-        return "Did you mean " + " or ".join(f"@{by_lower[match]}" for match in close) + "?"
+        names = [f"@{by_lower[match]}" for match in close]
+        if len(names) == 1:
+            return Sentence("Did you mean {name}?", name=names[0])
+        if len(names) == 2:
+            return Sentence("Did you mean {one} or {two}?", one=names[0], two=names[1])
+        return Sentence("Did you mean {one} or {two} or {three}?", one=names[0], two=names[1], three=names[2])
 
 
 _PATTERN_HINTS: dict[type, str] = {
-    Regex: "The pattern must match the whole name: ~.*web.* finds web anywhere.",
-    Wildcard: "* stands for any characters, ? for exactly one.",
+    Regex: Sentence("The pattern must match the whole name: ~.*web.* finds web anywhere."),
+    Wildcard: Sentence("* stands for any characters, ? for exactly one."),
 }
 # Names that need no closer look; most lists hold little else.
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
@@ -190,5 +212,5 @@ def _member(name: str, at: int) -> HostSpec:
     try:
         return parse_host_item(name)
     except Fault:
-        message = f"The inventory gives {shown(name)} here, which is not a host."
+        message = Sentence("The inventory gives {name} here, which is not a host.", name=shown(name))
         raise Fault("bad_member", message, at, "Mend it in the inventory.") from None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ClusterShell.RangeSet import RangeSet
 
 from opsconsole.hostset.faults import Fault, shown
+from opsconsole.sentences import Sentence
 
 # Counts above this are all the same "far too many"; stopping here keeps the numbers small.
 COUNT_CEILING = 10**12
@@ -108,18 +109,34 @@ def _parts(content: str, at: int) -> tuple[Part, ...]:
 def _part(text: str, at: int) -> Part:
     found = _PART.fullmatch(text)
     if found is None:
-        raise Fault("bad_range", f"{shown(text)} is not a range.", at, _hint(text.strip()))
+        raise Fault("bad_range", Sentence("{text} is not a range.", text=shown(text)), at, _hint(text.strip()))
     low, high, step = found[1], found[2] or found[1], found[3] or "1"
     if max(len(low), len(high), len(step)) > MAX_DIGITS:
-        raise Fault("bad_range", f"A number has more than {MAX_DIGITS} digits.", at, None)
+        raise Fault("bad_range", Sentence("A number has more than {limit} digits.", limit=MAX_DIGITS), at, None)
     if int(high) < int(low):
-        raise Fault("reversed_range", f"The range {shown(text)} runs backwards.", at, f"Write [{high}-{low}].")
+        raise Fault(
+            "reversed_range",
+            Sentence("The range {text} runs backwards.", text=shown(text)),
+            at,
+            Sentence("Write [{high}-{low}].", high=high, low=low),
+        )
     if int(step) == 0:
-        raise Fault("bad_range", "A step of 0 never ends.", at, f"Write [{low}-{high}], or a step of 1 or more.")
+        raise Fault(
+            "bad_range",
+            "A step of 0 never ends.",
+            at,
+            Sentence("Write [{low}-{high}], or a step of 1 or more.", low=low, high=high),
+        )
     if len(low) != len(high) and (_padded(low) or _padded(high)):
         width = max(len(low), len(high))
-        hint = f"Write [{low.zfill(width)}-{high.zfill(width)}] or [{int(low)}-{int(high)}]."
-        raise Fault("padding", f"The two ends of {shown(text)} are padded differently.", at, hint)
+        hint = Sentence(
+            "Write [{padded_low}-{padded_high}] or [{low}-{high}].",
+            padded_low=low.zfill(width),
+            padded_high=high.zfill(width),
+            low=int(low),
+            high=int(high),
+        )
+        raise Fault("padding", Sentence("The two ends of {text} are padded differently.", text=shown(text)), at, hint)
     return Part(int(low), int(high), int(step), len(low) if _padded(low) else 1)
 
 
@@ -130,11 +147,11 @@ def _padded(number: str) -> bool:
 def _hint(text: str) -> str:
     if found := _COLON_RANGE.fullmatch(text):
         step = f"/{found[3]}" if found[3] else ""
-        return f"Ranges are written with a dash: [{found[1]}-{found[2]}{step}]."
+        return Sentence("Ranges are written with a dash: [{low}-{high}{step}].", low=found[1], high=found[2], step=step)
     if found := _DOT_RANGE.fullmatch(text):
-        return f"Ranges are written with a dash: [{found[1]}-{found[2]}]."
+        return Sentence("Ranges are written with a dash: [{low}-{high}].", low=found[1], high=found[2])
     if found := _LETTERS.fullmatch(text):
-        return f"Ranges take numbers only; write the names out: n{found[1]},…,n{found[2]}."
+        return Sentence("Ranges take numbers only; write the names out: n{low},…,n{high}.", low=found[1], high=found[2])
     if not text:
         return "Write a number or a range between the commas: [1,3-5]."
     return "Write numbers: [1-3], [01-10], [1-9/2] or [1,5,7-9]."

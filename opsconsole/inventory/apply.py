@@ -16,6 +16,7 @@ from opsconsole.inventory.fields import GROUP_FIELDS, HOST_FIELDS
 from opsconsole.inventory.models import GroupLink, GroupMember, Host, HostGroup
 from opsconsole.inventory.plan import ADDED, CHANGED, REMOVED, GroupTarget, Plan
 from opsconsole.inventory.snapshot import Snapshot, snapshot
+from opsconsole.sentences import Sentence
 
 _ROWS = 5_000
 _IDS = 20_000
@@ -67,11 +68,14 @@ def require_usable(plan: Plan, *, skip_faulty: bool) -> None:
     """Raises ``Invalid`` (``import_faults``) when lines are faulty and may not be left out."""
     if plan.faults and not skip_faulty:
         count = len(plan.faults)
-        faults = [FieldError("content", f"Line {item.line or '?'}: {item.message}") for item in plan.faults[:20]]
+        faults = [
+            FieldError("content", Sentence("Line {line}: {fault}", line=item.line or "?", fault=item.message))
+            for item in plan.faults[:20]
+        ]
         raise Invalid(
             "1 line cannot be used. Mend it, or leave it out."
             if count == 1
-            else f"{count} lines cannot be used. Mend them, or leave them out.",
+            else Sentence("{count} lines cannot be used. Mend them, or leave them out.", count=count),
             code="import_faults",
             errors=faults,
         )

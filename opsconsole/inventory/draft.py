@@ -7,6 +7,7 @@ from typing import Any
 
 from opsconsole.errors import Invalid, TooLarge
 from opsconsole.inventory import fields
+from opsconsole.sentences import Sentence
 
 MAX_HOSTS = 50_000
 MAX_GROUPS = 5_000
@@ -71,7 +72,7 @@ class Draft:
         found = self.hosts.get(cleaned.lower())
         if found is None:
             if len(self.hosts) >= MAX_HOSTS:
-                raise TooLarge(f"An import has {MAX_HOSTS:,} hosts at most.")
+                raise TooLarge("An import has {limit:,} hosts at most.", limit=MAX_HOSTS)
             found = self.hosts[cleaned.lower()] = HostDraft(cleaned, line)
         return found
 
@@ -80,14 +81,18 @@ class Draft:
         try:
             host.values[name] = fields.clean(name, value)
         except Invalid as error:
-            self.fault(line, f"{name} of {host.name}: {error.detail}", host)
+            self.fault(
+                line, Sentence("{field} of {host}: {fault}", field=name, host=host.name, fault=error.detail), host
+            )
 
     def put_group(self, group: GroupDraft, name: str, value: Any, line: int | None) -> None:
         """Sets one field of a group, or notes what is wrong with it."""
         try:
             group.values[name] = fields.clean(name, value)
         except Invalid as error:
-            self.fault(line, f"{name} of group {group.name}: {error.detail}")
+            self.fault(
+                line, Sentence("{field} of group {group}: {fault}", field=name, group=group.name, fault=error.detail)
+            )
 
     def tag(self, host: HostDraft, key: str, value: str, line: int | None) -> None:
         """Sets one tag beside those the host has, or notes what is wrong with it."""
@@ -95,7 +100,9 @@ class Draft:
             tags = host.values.setdefault("tags", {})
             tags[fields.tag_key(key)] = fields.tag_value(value)
         except Invalid as error:
-            self.fault(line, f"tag {shown(key)} of {host.name}: {error.detail}", host)
+            self.fault(
+                line, Sentence("tag {key} of {host}: {fault}", key=shown(key), host=host.name, fault=error.detail), host
+            )
 
     def group(self, name: str, line: int | None) -> GroupDraft | None:
         """Returns the draft of a group, new or known, or ``None`` after noting what is wrong with its name."""
@@ -108,10 +115,10 @@ class Draft:
         try:
             cleaned = fields.group_name(name)
         except Invalid as error:
-            self.fault(line, f"group {shown(name)}: {error.detail}", of)
+            self.fault(line, Sentence("group {name}: {fault}", name=shown(name), fault=error.detail), of)
             return None
         if len(self.groups) >= MAX_GROUPS:
-            raise TooLarge(f"An import has {MAX_GROUPS:,} groups at most.")
+            raise TooLarge("An import has {limit:,} groups at most.", limit=MAX_GROUPS)
         return self.groups.setdefault(cleaned, GroupDraft(cleaned, line))
 
     def put_into(self, groups: Iterable[str], host: HostDraft, line: int | None) -> None:

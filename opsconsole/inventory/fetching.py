@@ -81,16 +81,16 @@ def _run(argv: list[str], timeout: float) -> bytes:
             start_new_session=True,
         )
     except OSError as error:
-        raise Unavailable(f"The program cannot be started: {error.strerror}.", code="source") from None
+        raise Unavailable("The program cannot be started: {reason}.", reason=error.strerror, code="source") from None
     try:
         content = _gathered(process, timeout)
         status = process.wait(timeout=timeout)
     except subprocess.TimeoutExpired:
-        raise Unavailable(f"The program did not end within {timeout:g} s.", code="source") from None
+        raise Unavailable("The program did not end within {timeout:g} s.", timeout=timeout, code="source") from None
     finally:
         _end(process)
     if status != 0:
-        raise Unavailable(f"The program ended with status {status}.", code="source")
+        raise Unavailable("The program ended with status {status}.", status=status, code="source")
     return content
 
 
@@ -133,14 +133,16 @@ def _read(url: str, timeout: float) -> bytes:
     try:
         with client, client.stream("GET", url, headers={"Accept": "application/json"}) as response:
             if response.status_code != httpx.codes.OK:
-                raise Unavailable(f"The address answered {response.status_code}.", code="source")
+                raise Unavailable(
+                    "The address answered {status_code}.", status_code=response.status_code, code="source"
+                )
             for part in response.iter_bytes():
                 size += len(part)
                 if size > MAX_BYTES:
                     raise Unavailable("The address answered more than 8 MiB.", code="source")
                 if time.monotonic() > deadline:
-                    raise Unavailable(f"The address took longer than {timeout:g} s.", code="source")
+                    raise Unavailable("The address took longer than {timeout:g} s.", timeout=timeout, code="source")
                 parts.append(part)
     except httpx.HTTPError as error:
-        raise Unavailable(f"The address cannot be read ({type(error).__name__}).", code="source") from None
+        raise Unavailable("The address cannot be read ({name}).", name=type(error).__name__, code="source") from None
     return b"".join(parts)

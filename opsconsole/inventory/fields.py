@@ -8,6 +8,7 @@ from opsconsole.hostset import HostSpec, parse_host
 from opsconsole.inventory.executor import Executor
 from opsconsole.inventory.host_key_policy import HostKeyPolicy
 from opsconsole.inventory.profile import Profile
+from opsconsole.sentences import Sentence
 
 # Marks that a group or a tag may have in a target expression beside letters and digits.
 _MARKS = "_.+-/"
@@ -88,7 +89,7 @@ def tags_of_text(text: str) -> dict[str, str]:
     for part in text.replace(",", " ").replace(";", " ").split():
         key, equals, value = part.partition("=")
         if not equals:
-            raise _invalid("tags", f"Write tags as key=value; {part[:60]!r} has no value.")
+            raise _invalid("tags", Sentence("Write tags as key=value; {part!r} has no value.", part=part[:60]))
         tags[key] = value
     return _tags(tags)
 
@@ -99,7 +100,7 @@ def _tags(value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise _invalid("tags", "Tags are keys with values.")
     if len(value) > _MAX_TAGS:
-        raise _invalid("tags", f"A host has {_MAX_TAGS} tags at most.")
+        raise _invalid("tags", Sentence("A host has {limit} tags at most.", limit=_MAX_TAGS))
     return {tag_key(str(key)): tag_value(str(item)) for key, item in value.items()}
 
 
@@ -135,7 +136,9 @@ def _credential(value: Any) -> str:
 def _jump(value: Any) -> str:
     hops = [part for part in str(value).split(",") if part.strip()]
     if len(hops) > MAX_HOPS:
-        raise _invalid("jump", f"At most {MAX_HOPS} jump hosts stand between the console and a host.")
+        raise _invalid(
+            "jump", Sentence("At most {limit} jump hosts stand between the console and a host.", limit=MAX_HOPS)
+        )
     labels = [_host(hop, "jump").label for hop in hops]
     if any(label.lower() == "none" for label in labels):
         if len(labels) > 1:
@@ -148,21 +151,21 @@ def _profile(value: Any) -> str:
     try:
         return Profile(str(value)).value
     except ValueError:
-        raise _invalid("profile", f"Choose {', '.join(Profile)}.") from None
+        raise _invalid("profile", Sentence("Choose {choices}.", choices=", ".join(Profile))) from None
 
 
 def _host_key_policy(value: Any) -> str:
     try:
         return HostKeyPolicy(str(value)).value
     except ValueError:
-        raise _invalid("host_key_policy", f"Choose {', '.join(HostKeyPolicy)}.") from None
+        raise _invalid("host_key_policy", Sentence("Choose {choices}.", choices=", ".join(HostKeyPolicy))) from None
 
 
 def _executor(value: Any) -> str:
     try:
         return Executor(str(value)).value
     except ValueError:
-        raise _invalid("executor", f"Choose {', '.join(Executor)}.") from None
+        raise _invalid("executor", Sentence("Choose {choices}.", choices=", ".join(Executor))) from None
 
 
 def _frozen(value: Any) -> bool:
@@ -178,7 +181,7 @@ def _text(field: str, most: int) -> Callable[[Any], str]:
     def checked(value: Any) -> str:
         text = str(value)
         if len(text) > most or "\0" in text:
-            raise _invalid(field, f"Use at most {most:,} characters, and no NUL byte.")
+            raise _invalid(field, Sentence("Use at most {limit:,} characters, and no NUL byte.", limit=most))
         return text
 
     return checked
@@ -199,7 +202,10 @@ def _is_word(text: str, marks: str) -> bool:
 def _word(text: str, field: str, marks: str) -> str:
     cleaned = text.strip()
     if not _is_word(cleaned, marks):
-        raise _invalid(field, f"Use 1 to {_MAX_WORD} letters, digits and {' '.join(marks)} here.")
+        raise _invalid(
+            field,
+            Sentence("Use 1 to {limit} letters, digits and {marks} here.", limit=_MAX_WORD, marks=" ".join(marks)),
+        )
     return cleaned
 
 

@@ -17,6 +17,7 @@ from opsconsole.inventory.apply import lock, require_editor
 from opsconsole.inventory.models import GroupLink, GroupMember, Host, HostGroup
 from opsconsole.inventory.plan import path_between
 from opsconsole.inventory.service import in_parts, locate, require_version, unknown_hosts
+from opsconsole.sentences import Sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def add_group(session: Session, name: str, values: Mapping[str, Any], *, actor: 
     lock(session)
     cleaned = fields.group_name(name)
     if session.scalar(select(HostGroup.id).where(HostGroup.name == cleaned)) is not None:
-        raise Conflict(f"There is a group {cleaned} already.", code="group_exists")
+        raise Conflict("There is a group {name} already.", name=cleaned, code="group_exists")
     group = HostGroup(name=cleaned, version=1)
     session.add(group)
     session.flush()  # What is in it points to the group's number.
@@ -101,7 +102,7 @@ def change_group(
     if renamed is not None and fields.group_name(renamed) != group.name:
         cleaned = fields.group_name(renamed)
         if session.scalar(select(HostGroup.id).where(HostGroup.name == cleaned)) is not None:
-            raise Conflict(f"There is a group {cleaned} already.", code="group_exists")
+            raise Conflict("There is a group {name} already.", name=cleaned, code="group_exists")
         group.name = told["name"] = cleaned
     group.version += 1
     record(session, actor, "group.changed", now=now, object=f"group:{name}", detail=told)
@@ -235,12 +236,14 @@ def _set_children(session: Session, group: HostGroup, names: Sequence[str]) -> l
         ids.update((name, number) for name, number in session.execute(query))
     unknown = [name for name in wanted if name not in ids]
     if unknown:
-        raise _invalid(f"There is no group {', '.join(unknown[:5])}.", "unknown_group")
+        raise _invalid(Sentence("There is no group {names}.", names=", ".join(unknown[:5])), "unknown_group")
     below = children_of(session)
     for name in wanted:
         path = path_between(name, group.name, lambda at: below.get(at, ()))
         if path is not None:
-            raise _invalid(f"A group cannot be inside of itself: {' > '.join((group.name, *path))}.", "cycle")
+            raise _invalid(
+                Sentence("A group cannot be inside of itself: {way}.", way=" > ".join((group.name, *path))), "cycle"
+            )
     session.execute(delete(GroupLink).where(GroupLink.parent_id == group.id))
     session.add_all(
         GroupLink(parent_id=group.id, child_id=ids[name], position=position) for position, name in enumerate(wanted)

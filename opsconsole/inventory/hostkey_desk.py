@@ -140,7 +140,7 @@ def _named(stored: Sequence[HostKey], ref: KeyRef) -> HostKey:
     key = next((row for row in stored if row.fingerprint == ref.fingerprint), None)
     if key is None:
         name = dialled_name(ref.address, ref.port)
-        raise NotFound(f"{name[:200]} has not shown a key with that fingerprint.", code="host_key_not_found")
+        raise NotFound("{name} has not shown a key with that fingerprint.", name=name[:200], code="host_key_not_found")
     return key
 
 

@@ -29,6 +29,7 @@ from opsconsole.inventory.known_hosts import (
 )
 from opsconsole.inventory.plan import ADDED, REMOVED, Change, FieldChange, Plan, compare
 from opsconsole.inventory.snapshot import Snapshot, snapshot
+from opsconsole.sentences import Sentence
 
 _SSH_PORT = 22
 _MOST_FAULTS = 100
@@ -53,7 +54,7 @@ class Import:
             raise Invalid("This names no host at all, so nothing is removed either.", code="nothing_to_import")
         plan = compare(draft, before, prune=self.prune, key_files=self.key_files)
         if not draft.hosts and not draft.groups and not draft.faults:
-            plan.notices["No host and no group is named here."] = 1
+            plan.notices[Sentence("No host and no group is named here.")] = 1
         return plan
 
 
@@ -121,7 +122,7 @@ def _look_at_keys(session: Session, wanted: Import, actor: Actor) -> _Keys:
     hashed = [entry for entry in entries(text) if any(name.startswith("|1|") for name in entry.patterns)]
     unknown = sum(1 for entry in hashed if not any(entry.matches(*place) for place in places))
     if unknown:
-        plan.notices["Lines with a hashed name that no host of the inventory has are passed over."] = unknown
+        plan.notices[Sentence("Lines with a hashed name that no host of the inventory has are passed over.")] = unknown
     return _Keys(plan, text, against)
 
 
@@ -149,9 +150,9 @@ def _add_new_keys(
                 plan.changes.append(_key_change(ADDED, place, key, beside=here.trusted))
                 further += bool(here.trusted)
     if further:
-        plan.notices["Hosts that have a trusted key are given one of another kind beside it."] = further
+        plan.notices[Sentence("Hosts that have a trusted key are given one of another kind beside it.")] = further
     if stay_revoked:
-        plan.notices["Keys that are revoked here stay revoked."] = stay_revoked
+        plan.notices[Sentence("Keys that are revoked here stay revoked.")] = stay_revoked
     return frozenset(against)
 
 
@@ -159,8 +160,14 @@ def _conflict(text: str, place: hostkeys.Address, key: KnownKey, other: KnownKey
     line = next((one.line for one in entries(text) if one.key == key and one.matches(*place)), None)
     return Fault(
         line,
-        f"{dialled_name(*place)} has another trusted {key.algorithm} key, {fingerprint(other)}; this one, "
-        f"{fingerprint(key)}, is not taken over. If the host's key was changed, revoke or remove the old one first.",
+        Sentence(
+            "{host} has another trusted {algorithm} key, {other}; this one, {key}, is not taken "
+            "over. If the host's key was changed, revoke or remove the old one first.",
+            host=dialled_name(*place),
+            algorithm=key.algorithm,
+            other=fingerprint(other),
+            key=fingerprint(key),
+        ),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from opsconsole.hostset import fold
 from opsconsole.inventory.draft import Draft, Fault, GroupDraft, HostDraft
 from opsconsole.inventory.snapshot import GroupState, HostState, Snapshot
+from opsconsole.sentences import Sentence
 
 ADDED, CHANGED, REMOVED = "added", "changed", "removed"
 _EMPTY_GROUP = GroupState(0, "", 0, None)
@@ -108,7 +109,7 @@ def _leave_to_people(draft: Draft, plan: Plan) -> None:
     for values in (*of_hosts, *of_groups):
         for name in _NOT_OF_SOURCES:
             if values.pop(name, None) is not None:
-                text = f"The {name} is not taken from a source; people say it."
+                text = Sentence("The {name} is not taken from a source; people say it.", name=name)
                 plan.notices[text] = plan.notices.get(text, 0) + 1
 
 
@@ -122,14 +123,27 @@ def _keep_to_own_groups(draft: Draft, before: Snapshot, plan: Plan, source_id: i
     people = {key for key, host in before.hosts.items() if host.source_id != source_id}
     for name, group in draft.groups.items():
         if name in others:
-            text = f"Group {name} is not this source's, and no source changes a group of people or of another source."
-            plan.faults.append(Fault(group.line, f"{text} Rename one of the two, or remove the group."))
+            message = Sentence(
+                "Group {name} is not this source's, and no source changes a group of people or of another source. "
+                "Rename one of the two, or remove the group.",
+                name=name,
+            )
+            plan.faults.append(Fault(group.line, message))
         for child in group.children:
             if child in others:
-                plan.faults.append(Fault(group.line, f"Group {name} is to hold {child}, which is not this source's."))
+                plan.faults.append(
+                    Fault(
+                        group.line,
+                        Sentence(
+                            "Group {name} is to hold {child}, which is not this source's.", name=name, child=child
+                        ),
+                    )
+                )
         if group.values.get("jump") and (held := _below(draft, name) & people):
-            text = (
-                f"Group {name} says jump hosts and holds hosts that are not this source's: {fold(sorted(held))[:200]}."
+            text = Sentence(
+                "Group {name} says jump hosts and holds hosts that are not this source's: {hosts}.",
+                name=name,
+                hosts=fold(sorted(held))[:200],
             )
             plan.faults.append(Fault(group.line, text))
 
@@ -155,7 +169,9 @@ def _name_credentials(draft: Draft, plan: Plan, key_files: Mapping[str, str]) ->
         if name is not None:
             host.values["credential"] = name
         else:
-            text = f"Key file {host.identity[:200]} is no credential of this console (setting key_files)."
+            text = Sentence(
+                "Key file {path} is no credential of this console (setting key_files).", path=host.identity[:200]
+            )
             plan.notices[text] = plan.notices.get(text, 0) + 1
 
 
@@ -168,8 +184,10 @@ def _compare_hosts(draft: Draft, before: Snapshot, plan: Plan, *, prune: bool, s
         elif old.source_id != source_id:
             differs = next(_differences(old.values, host.values), None)
             if differs is not None:
-                owner = "a source" if old.source_id is not None else "people"
-                text = f"Hosts kept up by {owner} keep their own values."
+                if old.source_id is not None:
+                    text = Sentence("Hosts kept up by a source keep their own values.")
+                else:
+                    text = Sentence("Hosts kept up by people keep their own values.")
                 plan.notices[text] = plan.notices.get(text, 0) + 1
         else:
             _compare_host(old, host, plan)
@@ -239,7 +257,14 @@ def _group_targets(
 def _target(group: GroupDraft, old: GroupState | None, *, exact: bool, known: Iterable[str], plan: Plan) -> GroupTarget:
     for child, line in list(group.children.items()):
         if child not in known:
-            plan.faults.append(Fault(line, f"Group {group.name} is to hold the group {child}, which does not exist."))
+            plan.faults.append(
+                Fault(
+                    line,
+                    Sentence(
+                        "Group {name} is to hold the group {child}, which does not exist.", name=group.name, child=child
+                    ),
+                )
+            )
             del group.children[child]
     kept = _EMPTY_GROUP if exact or old is None else old
     hosts = tuple(dict.fromkeys((*kept.hosts, *group.hosts)))
@@ -268,7 +293,7 @@ def _break_cycles(targets: Mapping[str, GroupTarget], draft: Draft, before: Snap
                 built[name].append(child)
             else:
                 line = draft.groups[name].children.get(child)
-                message = f"A group cannot be inside of itself: {' > '.join((name, *path))}."
+                message = Sentence("A group cannot be inside of itself: {way}.", way=" > ".join((name, *path)))
                 plan.faults.append(Fault(line, message))
         target.children = tuple(child for child in target.children if child in built[name])
 

@@ -13,6 +13,7 @@ from opsconsole.errors import Conflict, FieldError, Invalid, NotFound
 from opsconsole.inventory import fields
 from opsconsole.inventory.apply import lock, require_editor
 from opsconsole.inventory.models import GroupMember, Host, HostGroup
+from opsconsole.sentences import Sentence
 
 # Databases limit the parameters of one statement (SQLite 32,766, PostgreSQL 65,535).
 _PARAMETERS = 20_000
@@ -62,7 +63,7 @@ def add_host(session: Session, name: str, values: Mapping[str, Any], *, actor: A
     lock(session)
     cleaned = fields.host_name(name)
     if cleaned.lower() in locate(session, [cleaned]):
-        raise Conflict(f"{cleaned} is in the inventory already.", code="host_exists")
+        raise Conflict("{name} is in the inventory already.", name=cleaned, code="host_exists")
     host = Host(key=cleaned.lower(), name=cleaned, frozen=False, tags={}, version=1, created_at=now)
     changed = _set(host, values)
     session.add(host)
@@ -230,7 +231,8 @@ def require_version(wanted: int | None, version: int, name: str) -> None:
     """Raises ``Conflict`` when somebody changed ``name`` since the version that the caller saw."""
     if wanted is not None and wanted != version:
         raise Conflict(
-            f"Somebody changed {name} meanwhile. Look at it again. Nothing was changed.",
+            "Somebody changed {name} meanwhile. Look at it again. Nothing was changed.",
+            name=name,
             code="version_changed",
             extra={"version": version},
         )
@@ -238,7 +240,7 @@ def require_version(wanted: int | None, version: int, name: str) -> None:
 
 def unknown_hosts(names: Sequence[str]) -> Invalid:
     """Returns the error for names that no host has."""
-    message = f"Not in the inventory: {', '.join(map(repr, names[:10]))}"
+    message = Sentence("Not in the inventory: {hosts}", hosts=", ".join(map(repr, names[:10])))
     return Invalid(message, errors=[FieldError("hosts", message, code="unknown_hosts")])
 
 
@@ -256,7 +258,7 @@ def _rename(session: Session, host: Host, name: str) -> dict[str, Any]:
     if cleaned == host.name:
         return {}
     if cleaned.lower() != host.key and cleaned.lower() in locate(session, [cleaned]):
-        raise Conflict(f"{cleaned} is in the inventory already.", code="host_exists")
+        raise Conflict("{name} is in the inventory already.", name=cleaned, code="host_exists")
     host.key, host.name = cleaned.lower(), cleaned
     return {"name": cleaned}
 
@@ -266,7 +268,7 @@ def _put_into(session: Session, host: Host, names: Iterable[str]) -> list[str]:
     found = {group.name: group for group in session.scalars(select(HostGroup).where(HostGroup.name.in_(wanted)))}
     unknown = [name for name in wanted if name not in found]
     if unknown:
-        message = f"There is no group {', '.join(unknown[:5])}."
+        message = Sentence("There is no group {names}.", names=", ".join(unknown[:5]))
         raise Invalid(message, errors=[FieldError("groups", message, code="unknown_group")])
     have = {member.group_id: member for member in session.scalars(_memberships(host))}
     for group in found.values():

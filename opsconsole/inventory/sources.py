@@ -23,6 +23,7 @@ from opsconsole.inventory.importers.reading import read
 from opsconsole.inventory.models import Host, HostGroup, InventorySource
 from opsconsole.inventory.plan import compare
 from opsconsole.inventory.snapshot import snapshot
+from opsconsole.sentences import Sentence
 
 MAX_TIMEOUT_SECONDS = 300
 _MAX_ARGUMENTS = 50
@@ -90,7 +91,7 @@ def add_source(
         created_at=now,
     )
     if session.scalar(select(InventorySource.id).where(InventorySource.name == source.name)) is not None:
-        raise Conflict(f"There is a source {source.name} already.", code="source_exists")
+        raise Conflict("There is a source {name} already.", name=source.name, code="source_exists")
     session.add(source)
     session.flush()
     detail = {"argv": source.argv, "url": source.url, "interval_seconds": source.interval_seconds}
@@ -164,7 +165,7 @@ def _take(
 ) -> None:
     draft = read(Format.ANSIBLE_JSON, content)
     if draft.faults:
-        raise Invalid(f"The answer cannot be used: {draft.faults[0].message}", code="source")
+        raise Invalid("The answer cannot be used: {fault}", fault=draft.faults[0].message, code="source")
     if not draft.hosts:
         raise Unavailable("The answer names no host; the last good one stays.", code="source")
     apply.lock(session)
@@ -172,11 +173,13 @@ def _take(
     before = snapshot(session)
     plan = compare(draft, before, prune=True, source_id=source.id, key_files=key_files)
     if plan.faults:
-        raise Invalid(f"The answer cannot be used: {plan.faults[0].message}", code="source")
+        raise Invalid("The answer cannot be used: {fault}", fault=plan.faults[0].message, code="source")
     had = sum(1 for host in before.hosts.values() if host.source_id == source.id)
     gone = len(plan.removed_hosts)
     if actor is None and gone > max(_FEW, had * _MOST_GONE):
-        message = f"It would take away {gone} of its {had} hosts. Refresh it by hand if that is meant."
+        message = Sentence(
+            "It would take away {gone} of its {had} hosts. Refresh it by hand if that is meant.", gone=gone, had=had
+        )
         raise Conflict(message, code="source")
     apply.write(session, plan, now=now, source_id=source.id)
     # What was written made every row that was read before stale.

@@ -16,6 +16,7 @@ from opsconsole.inventory import fields
 from opsconsole.inventory.inherited import Inherited, inherited
 from opsconsole.inventory.models import Host
 from opsconsole.inventory.service import locate
+from opsconsole.sentences import Sentence
 
 DIRECT = "none"
 
@@ -113,7 +114,13 @@ def _way(known: _Known, name: str, chosen: str | None, default: str | None) -> W
         hops = (*front, *hops)
         on_the_way |= {hop.name.lower() for hop in front}
         if len(hops) > fields.MAX_HOPS:
-            raise _fault(f"More than {fields.MAX_HOPS} jump hosts would stand between the console and {name}.")
+            raise _fault(
+                Sentence(
+                    "More than {limit} jump hosts would stand between the console and {name}.",
+                    limit=fields.MAX_HOPS,
+                    name=name,
+                )
+            )
     return Way(hops, source)
 
 
@@ -123,7 +130,9 @@ def _cut(hops: tuple[HostSpec, ...], seen: set[str], name: str, source: str) -> 
     for place, hop in enumerate(hops):
         if hop.name.lower() in seen:
             if source == "host":
-                raise _fault(f"The way to {name} leads in a circle: it goes through {hop.name}.")
+                raise _fault(
+                    Sentence("The way to {name} leads in a circle: it goes through {hop}.", name=name, hop=hop.name)
+                )
             return hops[:place]
     return hops
 

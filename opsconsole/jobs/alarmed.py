@@ -10,10 +10,11 @@ from opsconsole.inventory.executor import Executor
 from opsconsole.inventory.hostkeys import alarmed_places
 from opsconsole.inventory.ways import Way
 from opsconsole.jobs.route import read_routes
+from opsconsole.sentences import Sentence
 from opsconsole.settings import Settings
 
 _NAMED = 100
-TEXT = (
+TEXT = Sentence(
     "Another host key than the trusted one was shown there, or at a jump host on the way. Nothing connects until an "
     "administrator decides (opsconsole host-keys list --status alarm)."
 )

@@ -18,6 +18,7 @@ from opsconsole.jobs.placing import Located
 from opsconsole.jobs.ports import Auth, Become, BecomeMethod, Secret, Unreached
 from opsconsole.jobs.states import Reason
 from opsconsole.jobs.what import RunAs, What
+from opsconsole.sentences import Sentence
 from opsconsole.settings import Settings
 
 # The name under which a job's secret is kept.
@@ -44,15 +45,24 @@ def check_stored(
         return
     kind = session.scalar(select(Credential.kind).where(Credential.name == choice.name))
     if kind not in {None, Kind.PASSWORD, Kind.EXTERNAL}:
-        message = f"The credential {choice.name!r} is no password: {what.run_as_method or 'sudo'} takes nothing else."
+        message = Sentence(
+            "The credential {name!r} is no password: {run_as_method} takes nothing else.",
+            name=choice.name,
+            run_as_method=what.run_as_method or "sudo",
+        )
         raise _fault("run_as_credential", message)
     logins = Logins(session, settings, {"kind": STORED, "name": choice.name, "user": None}).of(located)
     for login, row in zip(logins, rows, strict=True):
         whose = _whose(what, row["user"])
         if login.problem is not None:
-            raise _fault("run_as_credential", f"{fold([row['host']])}: {login.problem}")
+            raise _fault(
+                "run_as_credential", Sentence("{hosts}: {problem}", hosts=fold([row["host"]]), problem=login.problem)
+            )
         if login.user not in {None, whose}:
-            raise _fault("run_as_credential", f"The credential {choice.name!r} is for the user {login.user} alone.")
+            raise _fault(
+                "run_as_credential",
+                Sentence("The credential {name!r} is for the user {user} alone.", name=choice.name, user=login.user),
+            )
 
 
 def choices(whats: Sequence[What]) -> list[Choice]:

@@ -6,6 +6,7 @@ from typing import Any
 import re2  # type: ignore[import-untyped]
 
 from opsconsole.errors import FieldError, Invalid
+from opsconsole.sentences import Sentence
 
 _MOST_CHARS = 500
 # One pattern's compiled form may take this much memory; RE2 refuses what would need more.
@@ -27,10 +28,10 @@ class CanaryMatch:
         options.never_capture = True
         try:
             if len(pattern) > _MOST_CHARS:
-                raise _fault(f"The pattern may have {_MOST_CHARS} characters.")
+                raise _fault(Sentence("The pattern may have {limit} characters.", limit=_MOST_CHARS))
             self._compiled: Any = re2.compile(b"(?m)" + pattern.encode(), options)
         except (re2.error, UnicodeEncodeError):
-            raise _fault(f"{pattern[:60]!r} is not a regular expression.") from None
+            raise _fault(Sentence("{pattern!r} is not a regular expression.", pattern=pattern[:60])) from None
 
     def found_in(self, stdout: bytes) -> bool:
         """Returns whether the output holds it."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from opsconsole.errors import FieldError
+from opsconsole.sentences import Sentence
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MODE = re.compile(r"0?[0-7]{3}|[0-7]{4}|0[0-7]{4}")
@@ -35,20 +36,23 @@ def faults(push: Sequence[Mapping[str, Any]], pull: Sequence[str]) -> Iterator[F
     if push and pull:
         yield FieldError("pull", "A job carries files to its hosts or back from them, not both.")
     if len(push) > MOST_PUSHED:
-        yield FieldError("push", f"At most {MOST_PUSHED} files in one job; put more into an archive.")
+        yield FieldError(
+            "push",
+            Sentence("At most {limit} files in one job; put more into an archive.", limit=MOST_PUSHED),
+        )
     if len(pull) > MOST_PULLED:
-        yield FieldError("pull", f"At most {MOST_PULLED} paths in one job; name their folder.")
+        yield FieldError("pull", Sentence("At most {limit} paths in one job; name their folder.", limit=MOST_PULLED))
     # Two files without a path are one thing to tell.
     yield from dict.fromkeys(fault for item in push for fault in _push_faults(item))
     targets = [item["to"] for item in push if item["to"] and not item["to"].endswith("/")]
     if len(set(targets)) < len(targets):
         twice = next(path for path in targets if targets.count(path) > 1)
-        yield FieldError("push", f"Two files would go to {twice[:100]}.")
+        yield FieldError("push", Sentence("Two files would go to {path}.", path=twice[:100]))
     for path in pull:
         if fault := _path_fault("pull", path):
             yield fault
         elif ".." in path.split("/"):
-            yield FieldError("pull", f"{path[:100]}: write the path without any '..'.")
+            yield FieldError("pull", Sentence("{path}: write the path without any '..'.", path=path[:100]))
 
 
 def _push_faults(item: Mapping[str, Any]) -> Iterator[FieldError]:
@@ -57,9 +61,13 @@ def _push_faults(item: Mapping[str, Any]) -> Iterator[FieldError]:
     if fault := _path_fault("push", item["to"]):
         yield fault
     if item.get("mode") is not None and not _MODE.fullmatch(str(item["mode"])):
-        yield FieldError("push", f"The mode {str(item['mode'])[:20]!r} is not octal digits such as 0644.")
+        yield FieldError(
+            "push", Sentence("The mode {mode!r} is not octal digits such as 0644.", mode=str(item["mode"])[:20])
+        )
     if item.get("owner") is not None and not _OWNER.fullmatch(str(item["owner"])):
-        yield FieldError("push", f"The owner {str(item['owner'])[:80]!r} is not user, user:group or :group.")
+        yield FieldError(
+            "push", Sentence("The owner {owner!r} is not user, user:group or :group.", owner=str(item["owner"])[:80])
+        )
 
 
 def _path_fault(field: str, path: str) -> FieldError | None:

@@ -42,6 +42,7 @@ from opsconsole.jobs.transfer import Transfer
 from opsconsole.jobs.trust import NO_TRUST, Place, Trust, TrustReader
 from opsconsole.jobs.variables import render
 from opsconsole.jobs.what import RunAs, What
+from opsconsole.sentences import Sentence
 from opsconsole.settings import Settings
 
 _JOBS_REMEMBERED = 64
@@ -381,7 +382,9 @@ class ClaimReader:
             auth, problem = self._hop_login(choice, step, user, stored)
             problem = trust.blocked or problem
             if problem is not None:
-                return (), Unreached(Reason.JUMP, f"Jump host {step.host}: {problem.detail}")
+                return (), Unreached(
+                    Reason.JUMP, Sentence("Jump host {host}: {what}", host=step.host, what=problem.detail)
+                )
             keys, policy = trust.known_keys, trust.host_key_policy
             hop = Hop(step.host, step.address, step.port, user, auth, keys, policy, step.profile)
             hops.append(replace(hop, authorities=trust.authorities, revoked_keys=trust.revoked_keys))
@@ -390,7 +393,11 @@ class ClaimReader:
     def _hop_login(self, choice: Choice, step: Step, user: str, stored: Stored) -> Login:
         if choice.kind == STORED and step.port != step.usual_port:
             # Anybody with an account on the jump host may listen on another port of it.
-            text = f"The credential {choice.name!r} is for port {step.usual_port} of this host alone."
+            text = Sentence(
+                "The credential {name!r} is for port {usual_port} of this host alone.",
+                name=choice.name,
+                usual_port=step.usual_port,
+            )
             return Auth(identity=f"credential {choice.name}"), Unreached(Reason.CREDENTIAL, text)
         return self._authenticator.login(choice, step.host, user, stored)
 

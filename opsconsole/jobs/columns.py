@@ -18,6 +18,7 @@ import re2  # type: ignore[import-untyped]
 from opsconsole.errors import FieldError, Invalid
 from opsconsole.jobs.output import without_escapes
 from opsconsole.jobs.transcript import as_text
+from opsconsole.sentences import Sentence
 
 # Of an output so much is read, from its beginning.
 READ_BYTES = 256 * 1024
@@ -64,14 +65,20 @@ class Asked:
         ``taken``. Raises ``Invalid``, naming the field ``column``, for what has no meaning."""
         kept = tuple(text.strip() for text in texts if text.strip())
         if len(kept) > MAX_ASKED:
-            raise _invalid(f"Ask for at most {MAX_ASKED} columns at once.")
+            raise _invalid(Sentence("Ask for at most {limit} columns at once.", limit=MAX_ASKED))
         used = set(taken)
         names: list[str] = []
         for name in (name for text in kept for name in _source(text).names):
             names.append(name if name not in used else next(n for n in _others(name) if n not in used))
             used.add(names[-1])
         if len(names) > MAX_COLUMNS:
-            raise _invalid(f"These are {len(names)} columns; at most {MAX_COLUMNS} are shown at once.")
+            raise _invalid(
+                Sentence(
+                    "These are {count} columns; at most {limit} are shown at once.",
+                    count=len(names),
+                    limit=MAX_COLUMNS,
+                )
+            )
         return cls(kept, tuple(names))
 
     def __bool__(self) -> bool:
@@ -182,7 +189,7 @@ def _path(text: str) -> tuple[str | int, ...]:
     while at < len(text):
         step = _STEP.match(text, at)
         if step is None:
-            raise _invalid(f"This path is not understood from {text[at : at + 20]!r} on.")
+            raise _invalid(Sentence("This path is not understood from {text!r} on.", text=text[at : at + 20]))
         at = step.end()
         path.append(step[1] if step[1] else int(step[2]) if step[2] else str(json.loads(step[3], strict=False)))
     return tuple(path)

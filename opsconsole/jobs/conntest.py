@@ -68,7 +68,7 @@ class ConnectionTests(Survey):
         if found.refusals:
             raise found.refusals[0]
         if len(found.rows) > MOST_HOSTS:
-            raise TooLarge(f"At most {MOST_HOSTS:,} hosts are tested at once.")
+            raise TooLarge("At most {limit:,} hosts are tested at once.", limit=MOST_HOSTS)
         batch = secrets.token_hex(8)
         asked = {
             "batch": batch,

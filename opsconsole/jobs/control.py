@@ -29,6 +29,7 @@ from opsconsole.jobs.states import (
     states_of_letters,
 )
 from opsconsole.jobs.what import What
+from opsconsole.sentences import Sentence
 
 _STARTED = (RunState.CONNECTING.value, RunState.RUNNING.value)
 _WAITING = (RunState.PENDING, RunState.QUEUED)
@@ -50,8 +51,8 @@ def pause(
     comes first, and the gate is there again when it ends. Raises ``Forbidden``, ``Conflict``
     for a job that has ended or is being stopped, or ``Invalid`` for a host or wave it does not have.
     """
-    state = _lock(session, job, actor, "pause")
-    _refuse_ended(job, state, "paused")
+    state = _lock(session, job, actor, Sentence("Your role or token may look at jobs but not pause them."))
+    _refuse_ended(job, state, Sentence("paused"))
     places = _places(session, job, hosts, wave)
     done = _begin_pause(session, job, actor, state, now) if places is None else _hold_back(session, job, places, now)
     return _done(session, actor, "job.pause", job, _told(hosts, wave), now=now, changed=done)
@@ -72,8 +73,8 @@ def resume(
     The pause of the job and the hold of its hosts are two things: ending one leaves the other. Raises ``Forbidden``,
     ``Conflict`` for a job that has ended, is being stopped or waits between two waves, or ``Invalid``.
     """
-    state = _lock(session, job, actor, "resume")
-    _refuse_ended(job, state, "resumed")
+    state = _lock(session, job, actor, Sentence("Your role or token may look at jobs but not resume them."))
+    _refuse_ended(job, state, Sentence("resumed"))
     places = _places(session, job, hosts, wave)
     if places is None and not held:
         done = _end_pause(session, job, state, now)
@@ -92,14 +93,22 @@ def proceed(session: Session, job: Job, actor: Actor, *, now: datetime, wave: in
     twice never skips a second gate. Raises ``Forbidden``, ``Invalid`` for a wave that is not in the job, or
     ``Conflict`` for one that is not reached yet and for a job that has ended, is being stopped or paused by a person.
     """
-    state = _lock(session, job, actor, "continue")
+    state = _lock(session, job, actor, Sentence("Your role or token may look at jobs but not continue them."))
     if wave is not None:
         _check_wave(job, wave)
-    _refuse_ended(job, state, "continued")
+    _refuse_ended(job, state, Sentence("continued"))
     if state is JobState.PAUSED and job.pause_reason == PauseReason.OPERATOR:
-        raise Conflict(f"Job {job.id} is paused by {job.paused_by}: resume it.", code="paused")
+        raise Conflict(
+            "Job {job} is paused by {paused_by}: resume it.", job=job.id, paused_by=job.paused_by, code="paused"
+        )
     if wave is not None and wave > job.wave:
-        raise Conflict(f"Job {job.id} has not reached wave {wave}: it is in wave {job.wave}.", code="wave_not_reached")
+        raise Conflict(
+            "Job {job} has not reached wave {wave}: it is in wave {present}.",
+            job=job.id,
+            wave=wave,
+            present=job.wave,
+            code="wave_not_reached",
+        )
     done = False
     if wave is None or wave == job.wave:
         if state is JobState.PAUSED:
@@ -129,9 +138,16 @@ def cancel(
     (``None``: as ordered), and report host by host. Cancelling what has ended changes nothing. Raises ``Forbidden``,
     or ``Invalid`` for a host or wave that is not in the job.
     """
-    state = _lock(session, job, actor, "cancel")
+    state = _lock(session, job, actor, Sentence("Your role or token may look at jobs but not cancel them."))
     if grace is not None and not 0 <= grace <= _MOST_GRACE_SECONDS:
-        raise _invalid("grace_s", f"Must lie between 0 and {_MOST_GRACE_SECONDS}, is {grace:g}.")
+        raise _invalid(
+            "grace_s",
+            Sentence(
+                "Must lie between 0 and {limit}, is {grace:g}.",
+                limit=_MOST_GRACE_SECONDS,
+                grace=grace,
+            ),
+        )
     if state.terminal:
         return job
     places = _places(session, job, hosts, wave)
@@ -185,9 +201,16 @@ def relaunch(
     try:
         letters = state_letters(letters)
     except ValueError as error:
-        raise _invalid("states", f"{str(error)[:20]!r} is no state. Give letters or names: {STATES_HINT}.") from None
+        raise _invalid(
+            "states",
+            Sentence(
+                "{word!r} is no state. Give letters or names: {states_hint}.",
+                word=str(error)[:20],
+                states_hint=STATES_HINT,
+            ),
+        ) from None
     if not letters:
-        raise _invalid("states", f"No state is given. Give letters or names: {STATES_HINT}.")
+        raise _invalid("states", Sentence("No state is given. Give letters or names: {states}.", states=STATES_HINT))
     states = [state.value for state in states_of_letters(letters)]
     query = select(HostRun.host).where(HostRun.job_id == job.id, HostRun.state.in_(states)).order_by(HostRun.i)
     if hosts is not None:
@@ -221,17 +244,17 @@ def relaunch(
 def entitle(session: Session, job: Job, actor: Actor, *, now: datetime, title: str) -> Job:
     """Gives a job another title, or the first line of its command when that is empty, and returns it. A title is for
     people: it may change after the job's end, too. Raises ``Forbidden``."""
-    _lock(session, job, actor, "rename")
+    _lock(session, job, actor, Sentence("Your role or token may look at jobs but not rename them."))
     before, job.title = job.title, title_of(title, job.command)
     session.flush()
     told = {"before": before, "after": job.title}
     return _done(session, actor, "job.title", job, told, now=now, changed=before != job.title)
 
 
-def _lock(session: Session, job: Job, actor: Actor, verb: str) -> JobState:
-    """Takes the job's lock and returns its state under it."""
+def _lock(session: Session, job: Job, actor: Actor, refusal: Sentence) -> JobState:
+    """Takes the job's lock and returns its state under it. Raises ``Forbidden`` with ``refusal``."""
     if not actor.may(Permission.RUN):
-        raise Forbidden(f"Your role or token may look at jobs but not {verb} them.")
+        raise Forbidden(refusal)
     transitions.lock_job(session, job.id)
     session.refresh(job)
     return JobState(job.state)
@@ -253,20 +276,27 @@ def _places(session: Session, job: Job, hosts: Sequence[str] | None, wave: int |
 def _check_wave(job: Job, wave: int) -> None:
     waves = len(job.plan or [{}])
     if not 0 <= wave < waves:
-        raise _invalid(
-            "wave", f"Job {job.id} has " + (f"the waves 0 to {waves - 1}." if waves > 1 else "wave 0 alone.")
-        )
+        if waves == 1:
+            raise _invalid("wave", Sentence("Job {job} has wave 0 alone.", job=job.id))
+        raise _invalid("wave", Sentence("Job {job} has the waves 0 to {last}.", job=job.id, last=waves - 1))
 
 
 def _told(hosts: Sequence[str] | None, wave: int | None) -> dict[str, Any]:
     return {"hosts": list(hosts or []), "wave": wave}
 
 
-def _refuse_ended(job: Job, state: JobState, done: str) -> None:
+def _refuse_ended(job: Job, state: JobState, done: Sentence) -> None:
     if state.terminal:
-        raise Conflict(f"Job {job.id} has ended, it cannot be {done}. Run it again instead.", code="job_ended")
+        raise Conflict(
+            "Job {job} has ended, it cannot be {done}. Run it again instead.", job=job.id, done=done, code="job_ended"
+        )
     if state is JobState.STOPPING:
-        raise Conflict(f"Job {job.id} is being stopped, it cannot be {done}. Run the rest again.", code="job_stopping")
+        raise Conflict(
+            "Job {job} is being stopped, it cannot be {done}. Run the rest again.",
+            job=job.id,
+            done=done,
+            code="job_stopping",
+        )
 
 
 def _begin_pause(session: Session, job: Job, actor: Actor, state: JobState, now: datetime) -> bool:
@@ -286,7 +316,9 @@ def _end_pause(session: Session, job: Job, state: JobState, now: datetime) -> bo
     if state is not JobState.PAUSED:
         return False
     if job.pause_reason != PauseReason.OPERATOR:
-        raise Conflict(f"Job {job.id} waits between two waves: continue it, or cancel it.", code="waits_for_continue")
+        raise Conflict(
+            "Job {job} waits between two waves: continue it, or cancel it.", job=job.id, code="waits_for_continue"
+        )
     onward: dict[str, Any] = {"pause_reason": None, "paused_by": None}
     if job.started_at is None:
         onward["started_at"] = now

@@ -41,8 +41,8 @@ class _Danger:
     words: Callable[[Sequence[str]], bool] | None = None
 
 
-def _by(what: str, signs: str, pattern: str, words: Callable[[Sequence[str]], bool] | None = None) -> _Danger:
-    return _Danger(what, re.compile(signs), re.compile(pattern), words)
+def _by(message: str, signs: str, pattern: str, words: Callable[[Sequence[str]], bool] | None = None) -> _Danger:
+    return _Danger(message, re.compile(signs), re.compile(pattern), words)
 
 
 def _whole_tree(words: Sequence[str]) -> bool:

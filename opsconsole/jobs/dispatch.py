@@ -5,16 +5,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, or_, select, update
 from sqlalchemy.orm import Session
 
 from opsconsole.db.console import Console
-from opsconsole.jobs import fairness, stages, transitions
+from opsconsole.jobs import fairness, queries, stages, transitions
 from opsconsole.jobs.admission import over_budget
 from opsconsole.jobs.choosing import Place, choose
 from opsconsole.jobs.fairness import Want
 from opsconsole.jobs.limits import NO_CAPS, Caps
-from opsconsole.jobs.models import HostRun, Job, LeaderLease, WorkerProcess
+from opsconsole.jobs.models import HostRun, Job, LeaderLease
 from opsconsole.jobs.options import RunOptions
 from opsconsole.jobs.states import JobState, RunState, StopReason
 
@@ -34,10 +34,7 @@ class Filled(NamedTuple):
 
 def live_slots(session: Session) -> int:
     """Returns how many hosts the live workers can handle at once."""
-    query = select(func.sum(WorkerProcess.slots)).where(
-        WorkerProcess.gone_at.is_(None), WorkerProcess.draining.is_(False)
-    )
-    return int(session.scalar(query) or 0)
+    return queries.offer(session).slots
 
 
 def fill(session: Session, job_ids: Collection[int], now: datetime, *, slots: int, caps: Caps = NO_CAPS) -> Filled:

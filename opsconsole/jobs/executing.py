@@ -13,6 +13,7 @@ from opsconsole.inventory.models import Host
 from opsconsole.jobs.options import RunOptions
 from opsconsole.jobs.placing import Located
 from opsconsole.jobs.what import What
+from opsconsole.sentences import Sentence
 from opsconsole.settings import Settings
 
 MIXED = "mixed"
@@ -52,14 +53,20 @@ def choose(settings: Settings, options: RunOptions, located: Sequence[Located], 
     if chosen not in {None, Executor.SIMULATE}:
         played = [item.spec.label for item, said in zip(located, own, strict=True) if said is Executor.SIMULATE]
         if played:
-            text = f"{fold(played)[:_NAMED_CHARS]} cannot be reached by {chosen}: the inventory has it as simulated."
+            text = Sentence(
+                "{hosts} cannot be reached by {chosen}: the inventory has it as simulated.",
+                hosts=fold(played)[:_NAMED_CHARS],
+                chosen=chosen,
+            )
             raise _fault("executor", text)
     found = [_of_host(said, chosen, usual) for said in own]
     if Executor.LOCAL in found and not settings.allow_local:
         raise _fault("executor", "This console runs nothing on its workers' own machines (setting allow_local).")
     if what.carries and set(found) != {Executor.SSH}:
         others = [item.spec.label for item, one in zip(located, found, strict=True) if one is not Executor.SSH]
-        text = f"Files are carried over SSH alone, which {fold(others)[:_NAMED_CHARS]} is not reached by here."
+        text = Sentence(
+            "Files are carried over SSH alone, which {hosts} is not reached by here.", hosts=fold(others)[:_NAMED_CHARS]
+        )
         raise _fault("push" if what.push else "pull", text)
     if Executor.LOCAL in found and what.raw:
         raise _fault("raw", "A raw run is for a device behind SSH; the worker's own machine is none.")

@@ -9,6 +9,7 @@ from opsconsole.jobs.carried import path_of_host
 from opsconsole.jobs.placing import Located
 from opsconsole.jobs.variables import needs_quotes, quoted_already, render, touches, used
 from opsconsole.jobs.what import What
+from opsconsole.sentences import Sentence
 
 
 def fill(
@@ -25,13 +26,15 @@ def fill(
         return [None] * len(rows)
     filled: list[dict[str, str]] = [_values(names, item, row) for item, row in zip(located, rows, strict=True)]
     for name in sorted(names):
-        _refuse(name, "has no", [row["host"] for row, values in zip(rows, filled, strict=True) if not values.get(name)])
+        _refuse_empty(name, [row["host"] for row, values in zip(rows, filled, strict=True) if not values.get(name)])
     for name, field in sorted(quoted_already(command, what).items()):
         odd = [row["host"] for row, values in zip(rows, filled, strict=True) if needs_quotes(values[name])]
         if odd:
-            message = (
-                f"The value of {{{name}}} on {fold(odd)[:200]} needs quotes, and stands inside others: "
-                f"write it outside of them, or put it into a variable of the environment."
+            message = Sentence(
+                "The value of {{{name}}} on {hosts} needs quotes, and stands inside others: write it "
+                "outside of them, or put it into a variable of the environment.",
+                name=name,
+                hosts=fold(odd)[:200],
             )
             raise Invalid(message, errors=[FieldError(field, message, code="variable_in_quotes")])
     if what.carries:
@@ -45,7 +48,11 @@ def _refuse_other_folders(
     for name in sorted(names):
         odd = [row["host"] for row, values in zip(rows, filled, strict=True) if not path_of_host(values[name])]
         if odd:
-            message = f"The value of {{{name}}} on {fold(odd)[:200]} is more than a part of one file's name."
+            message = Sentence(
+                "The value of {{{name}}} on {hosts} is more than a part of one file's name.",
+                name=name,
+                hosts=fold(odd)[:200],
+            )
             raise Invalid(message, errors=[FieldError("push", message, code="variable_in_path")])
 
 
@@ -71,7 +78,12 @@ def _values(names: frozenset[str], item: Located, row: Mapping[str, Any]) -> dic
     return {name: str(value) for name, value in known.items() if value is not None}
 
 
-def _refuse(name: str, how: str, hosts: Sequence[str]) -> None:
+def _refuse_empty(name: str, hosts: Sequence[str]) -> None:
     if hosts:
-        message = f"{fold(hosts)[:200]} {how} {name.removeprefix('tag.')!r}, which {{{name}}} stands for."
+        message = Sentence(
+            "{hosts} has no {tag!r}, which {{{name}}} stands for.",
+            hosts=fold(hosts)[:200],
+            tag=name.removeprefix("tag."),
+            name=name,
+        )
         raise Invalid(message, errors=[FieldError("command", message, code="no_value")])

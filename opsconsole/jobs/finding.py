@@ -14,6 +14,7 @@ import re2  # type: ignore[import-untyped]
 from opsconsole.errors import FieldError, Invalid
 from opsconsole.jobs.output import without_escapes
 from opsconsole.jobs.transcript import Block, Transcript, as_text
+from opsconsole.sentences import Sentence
 
 MAX_TEXT = 500
 # One expression's compiled form may take this much memory; RE2 refuses what would need more.
@@ -50,7 +51,7 @@ class Wanted:
 
     def __post_init__(self) -> None:
         if not self.text or len(self.text) > MAX_TEXT:
-            raise _invalid(f"Give a text of 1 to {MAX_TEXT} characters to search for.")
+            raise _invalid(Sentence("Give a text of 1 to {limit} characters to search for.", limit=MAX_TEXT))
         _compiled(self)
 
     def lines(self, blocks: Iterator[Block], go_on: Callable[[], bool]) -> Iterator[tuple[Block, int, int, int]]:

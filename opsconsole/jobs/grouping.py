@@ -101,7 +101,7 @@ def groups(
     heads = _heads(session, job, mode, shown[:_HEADS])
     told = [_told(group, heads.get(group.g, "")) for group in shown]
     for entry, group in zip(told[:_DIFFERENCES], shown, strict=False):
-        if reference is not None and group is not reference and group.state is RunState.SUCCEEDED:
+        if reference is not None and group is not reference and group.state is reference.state:
             entry["difference"] = _short(session, job, mode, {} if shorts is None else shorts, reference, group)
     hosts = sum(len(group.members) for group in found)
     return {"ver": job.ver, "mode": mode.value, "n": len(found), "hosts": hosts, "groups": told}
@@ -190,14 +190,14 @@ def find(session: Session, job: Job, g: str, mode: Mode) -> Group:
     for group in gathered(session, job, mode):
         if group.g == g:
             return group
-    raise NotFound(f"Job {job.id} has no group {g!r} in mode {mode.value}.", code="group")
+    raise NotFound("Job {job} has no group {g!r} in mode {mode}.", job=job.id, g=g, mode=mode.value, code="group")
 
 
 def _reference(session: Session, job: Job, mode: Mode) -> Group:
     for group in gathered(session, job, mode):
         if group.reference:
             return group
-    raise NotFound(f"No host of job {job.id} has said anything yet.", code="group")
+    raise NotFound("No host of job {job} has said anything yet.", job=job.id, code="group")
 
 
 def _run_of(session: Session, job: Job, group: Group) -> HostRun:
@@ -270,7 +270,9 @@ def compare(session: Session, job: Job, g: str, against: str, mode: Mode, actor:
             (one for one in everything if (one.reference if against == "majority" else one.g == against)), None
         )
         if theirs is None:
-            raise NotFound(f"Job {job.id} has no group {against!r} to compare with.", code="group")
+            raise NotFound(
+                "Job {job} has no group {against!r} to compare with.", job=job.id, against=against, code="group"
+            )
         other = _run_of(session, job, theirs)
         told = _told(theirs, "")
         side = {name: told[name] for name in ("g", "folded", "count", "state", "exit")} | {"job": job.id}
@@ -339,7 +341,7 @@ def _previous(session: Session, job: Job, run: HostRun, actor: Actor) -> HostRun
     for earlier, of_job in session.execute(query):
         if may_see(of_job, actor) and of_job.what == job.what:
             return earlier
-    raise NotFound(f"{run.host} was not given this command before.", code="previous")
+    raise NotFound("{host} was not given this command before.", host=run.host, code="previous")
 
 
 def varying(session: Session, job: Job, g: str, mode: Mode) -> dict[str, Any]:

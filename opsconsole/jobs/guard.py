@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from opsconsole.jobs.danger import found_in
+from opsconsole.sentences import Sentence
 
 # Below this size a share of the inventory says nothing: two of three hosts are not half a fleet.
 _SHARE_COUNTS_FROM = 100
@@ -56,7 +57,7 @@ class Risk:
     """``tier`` 0 to 3; ``confirm`` is what must be typed, ``None`` when nothing is; tier 3 also wants a reason."""
 
     tier: int
-    reasons: tuple[str, ...]
+    reasons: tuple[Sentence, ...]
     confirm: str | None
 
     @property
@@ -92,15 +93,21 @@ def assess(count: int, *, listed: int, protected: int, inventory: int, command: 
     tier = 0 if count < told_from else 1
     if count >= count_from or (protected and count > 1):
         tier = 2
-        reasons.append(f"{count} hosts" if not protected else f"{protected} production hosts")
+        reasons.append(
+            Sentence("{count} production hosts", count=protected)
+            if protected
+            else Sentence("{count} hosts", count=count)
+        )
     dangers = found_in(command) if count > 1 else ()
     over_share = listed >= _SHARE_COUNTS_FROM and listed > ceil(inventory * tiers.share)
     if count >= run_from or dangers or over_share:
         tier = 3
-        reasons.extend(dangers)
+        reasons.extend(Sentence(danger) for danger in dangers)
         if over_share:
-            share = "half" if tiers.share == _HALF else f"{tiers.share:.0%}"
-            reasons.append(f"more than {share} of the inventory")
+            if tiers.share == _HALF:
+                reasons.append(Sentence("more than half of the inventory"))
+            else:
+                reasons.append(Sentence("more than {share} of the inventory", share=f"{tiers.share:.0%}"))
     confirm = {2: str(count), 3: f"RUN {count}"}.get(tier)
     return Risk(tier, tuple(reasons), confirm)
 

@@ -123,4 +123,19 @@ class Anew:
         return replace(reader.claims(session, [before], now)[found.id], ran_seconds=ran_seconds)
 
 
-Step = TakeOver | HandOver | Rewind | Anew
+@dataclass(frozen=True, slots=True)
+class TurnedAway:
+    """A message came to a worker that takes none: its run is for the others."""
+
+    run_id: int
+
+    def write(self, session: Session, _: ClaimReader, now: datetime) -> None:
+        """Makes the run's message due again, unless somebody is changing the run."""
+        mine = select(HostRun).where(HostRun.id == self.run_id, HostRun.state == RunState.QUEUED.value)
+        # Its job's lock is not held, so waiting for the row could deadlock.
+        for run in session.scalars(mine.with_for_update(skip_locked=True)):
+            run.next_publish_at = now
+        session.flush()
+
+
+Step = TakeOver | HandOver | Rewind | Anew | TurnedAway

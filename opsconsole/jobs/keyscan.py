@@ -27,6 +27,7 @@ from opsconsole.jobs.order import Order
 from opsconsole.jobs.ports import Connector, KnownKey, Limits, Target, Unreached
 from opsconsole.jobs.survey import Survey, fault
 from opsconsole.jobs.trust import Place
+from opsconsole.sentences import Sentence
 
 # A question that nobody has answered after this long is given to another worker.
 _ASK_AGAIN_SECONDS = 90
@@ -62,7 +63,9 @@ class KeyScans(Survey):
         found = self._find(session, actor, Order(targets=targets, command="true"))
         if found.blocked(allowed=self._settings.allow_unlisted_hosts):
             unlisted = fold(spec.label for spec in found.unlisted)
-            raise fault("targets", f"Not in the inventory: {unlisted[:300]}", code="unknown_hosts")
+            raise fault(
+                "targets", Sentence("Not in the inventory: {hosts}", hosts=unlisted[:300]), code="unknown_hosts"
+            )
         ways = self._ways(session, found.located, self._options())
         policies = self._policies(session, found.located)
         return [

@@ -19,13 +19,14 @@ from opsconsole.hostset import EmptyInventory, Resolution, evaluate, fold
 from opsconsole.jobs import alarmed
 from opsconsole.jobs.arranging import tags_of
 from opsconsole.jobs.becoming import RUN_AS_SECRET
-from opsconsole.jobs.guard import COUNTDOWN_MS, COUNTDOWN_SLACK_MS, confirmed
+from opsconsole.jobs.guard import COUNTDOWN_MS, COUNTDOWN_SLACK_MS, Risk, confirmed
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.order import LaunchType, Order
 from opsconsole.jobs.states import JobState
 from opsconsole.jobs.survey import Prepared, Survey, fault
 from opsconsole.jobs.variables import render
 from opsconsole.secret import Secret
+from opsconsole.sentences import Sentence, joined
 from opsconsole.settings import Settings
 
 __all__ = ["PASSWORD_SECRET", "LaunchType", "Launcher", "Order"]
@@ -66,12 +67,7 @@ class Launcher(Survey):
         self._refuse_changed(order, prepared.found.resolution)
         risk = prepared.risk
         if not confirmed(risk, order.confirm, order.reason):
-            why = " and a reason" if risk.reason_required else ""
-            raise ConfirmationRequired(
-                f"This runs on {len(prepared.rows)} hosts ({', '.join(risk.reasons)}). "
-                f"Confirm with: {risk.confirm}{why}.",
-                extra={"risk": risk.to_json()},
-            )
+            raise _unconfirmed(risk, len(prepared.rows))
         # 4. Write it down, all in the caller's transaction.
         job = _write_job(session, order, actor, now, prepared)
         if order.watched and risk.counts_down:
@@ -105,12 +101,15 @@ class Launcher(Survey):
         ]
         reasons = [error.detail for error in prepared.refusals]
         allowed = not reasons
-        reasons += [f"{fold(names)[:300]}: {problem}" for problem, names in prepared.login_problems.items()]
+        reasons += [
+            Sentence("{hosts}: {problem}", hosts=fold(names)[:300], problem=problem)
+            for problem, names in prepared.login_problems.items()
+        ]
         changed = alarmed.alarmed(session, self._settings, prepared.rows, prepared.ways, prepared.executors.of)
         if changed:
-            reasons.append(f"{fold(changed)[:300]}: {alarmed.TEXT}")
+            reasons.append(Sentence("{hosts}: {problem}", hosts=fold(changed)[:300], problem=alarmed.TEXT))
         if session.get_one(Console, 1).held_at is not None:
-            reasons.append("The console is held: the job would wait until an admin lifts the hold.")
+            reasons.append(Sentence("The console is held: the job would wait until an admin lifts the hold."))
         return {
             "count": count,
             "digest": prepared.found.resolution.digest,
@@ -139,8 +138,9 @@ class Launcher(Survey):
         query = select(Job).where(Job.created_by_id == actor.user_id, Job.idempotency_key == key)
         job = session.scalars(query).one_or_none()
         if job is not None and job.order_digest not in {None, order.fingerprint()}:
-            message = (
-                f"This Idempotency-Key made job {job.id} of another order. Send a new order with a key of its own."
+            message = Sentence(
+                "This Idempotency-Key made job {job} of another order. Send a new order with a key of its own.",
+                job=job.id,
             )
             raise Conflict(message, code="idempotency_mismatch", extra={"job": job.id})
         return job
@@ -152,7 +152,8 @@ class Launcher(Survey):
         if same_count and same_digest and not added and not removed:
             return
         raise Conflict(
-            f"The targets changed since the preview: now {len(resolution.hosts)} hosts. Nothing was run.",
+            "The targets changed since the preview: now {count} hosts. Nothing was run.",
+            count=len(resolution.hosts),
             code="target_changed",
             extra={
                 "count": len(resolution.hosts),
@@ -268,3 +269,13 @@ def _audit(session: Session, actor: Actor, job: Job, order: Order, prepared: Pre
             "what": prepared.what.digested(),
         },
     )
+
+
+def _unconfirmed(risk: Risk, count: int) -> ConfirmationRequired:
+    reasons = joined(", ", risk.reasons)
+    if risk.reason_required:
+        text = "This runs on {count} hosts ({reasons}). Confirm with: {confirm} and a reason."
+    else:
+        text = "This runs on {count} hosts ({reasons}). Confirm with: {confirm}."
+    message = Sentence(text, count=count, reasons=reasons, confirm=risk.confirm)
+    return ConfirmationRequired(message, extra={"risk": risk.to_json()})

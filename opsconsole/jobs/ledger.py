@@ -19,7 +19,7 @@ from opsconsole.db.database import Database
 from opsconsole.db.group_commit import GroupCommit, Written
 from opsconsole.errors import Unavailable
 from opsconsole.inventory import hostkeys
-from opsconsole.jobs import attempts, contacts, dispatch, endings, handover, transitions
+from opsconsole.jobs import attempts, contacts, dispatch, drain, endings, handover, transitions
 from opsconsole.jobs.claims import Claim, ClaimReader, Delivered
 from opsconsole.jobs.contacts import Ending
 from opsconsole.jobs.delivery import FIRST_RETRY_SECONDS, MOST_RETRY_SECONDS, Delivery
@@ -188,6 +188,7 @@ class Ledger:
         with self._database.transaction() as session:
             self._tide.look(session)
             self._tide.check()
+            entries = drain.gated(session, self._reader.worker_id, entries)
             entries, published = _taken_in_turn(session, entries)
             answers, touched = _write_entries(session, entries, self._reader, now)
             if touched:

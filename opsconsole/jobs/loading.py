@@ -20,6 +20,7 @@ from opsconsole.jobs.options import RunOptions
 from opsconsole.jobs.transfer import Pull, Push, PushedFile, Transfer
 from opsconsole.jobs.variables import render
 from opsconsole.jobs.what import What
+from opsconsole.sentences import Sentence
 from opsconsole.settings import Settings
 
 
@@ -53,7 +54,9 @@ def with_files(session: Session, what: What, actor: Actor) -> What:
         if item["file"] not in known:
             called = item.get("name") or f"{item['file'][:16]}..."
             raise _fault(
-                "push", f"The file {called} is not kept here for you (any more): upload it first.", code="no_file"
+                "push",
+                Sentence("The file {called} is not kept here for you (any more): upload it first.", called=called),
+                code="no_file",
             )
     full = (carried.completed(item, known[item["file"]].name, known[item["file"]].size) for item in what.push)
     return replace(what, push=tuple(full))
@@ -65,10 +68,13 @@ def check(what: What, options: RunOptions, executors: Executors) -> None:
         return
     if options.durable:
         message = "Files are carried by the connection itself, so a job of files cannot outlive it (durable)."
-        raise _fault("durable", f"{message} A push that was cut off goes on where it was when it is run again.")
+        raise _fault(
+            "durable",
+            Sentence("{fault} A push that was cut off goes on where it was when it is run again.", fault=message),
+        )
     others = {executor.value for executor in executors.of} - {Executor.SSH.value}
     if others:
-        message = f"Files are carried over SSH alone: the executor {min(others)} carries none."
+        message = Sentence("Files are carried over SSH alone: the executor {others} carries none.", others=min(others))
         raise _fault("pull" if what.pull else "push", message)
 
 

@@ -13,6 +13,7 @@ from opsconsole.inventory.executor import Executor
 from opsconsole.inventory.inherited import Inherited, inherited
 from opsconsole.inventory.resolver import InventoryResolver
 from opsconsole.jobs.placing import Located
+from opsconsole.sentences import Sentence
 from opsconsole.settings import Settings
 
 
@@ -91,9 +92,14 @@ class Logins:
         if choice is None:
             return login
         if choice.kind == AMBIENT and not self._settings.use_ambient_keys:
-            return replace(login, problem="There is no credential for it: choose a key, a credential or a password.")
+            return replace(
+                login, problem=Sentence("There is no credential for it: choose a key, a credential or a password.")
+            )
         if choice.kind == KEY and choice.name not in self._settings.key_files:
-            return replace(login, problem=f"This console has no key file named {choice.name!r} (setting key_files).")
+            return replace(
+                login,
+                problem=Sentence("This console has no key file named {name!r} (setting key_files).", name=choice.name),
+            )
         if choice.kind == STORED:
             return self._checked_stored(login, item, stored.get(choice.name or ""))
         return login
@@ -102,15 +108,23 @@ class Logins:
         """Returns ``login``, with the problem when somebody would aim the credential where it is not for."""
         name = login.choice.name if login.choice else None
         if found is None:
-            return replace(login, problem=f"There is no credential {name!r}.")
+            return replace(login, problem=Sentence("There is no credential {name!r}.", name=name))
         row, covered = found
         if item.spec.name.lower() not in covered:
-            return replace(login, problem=f"The credential {name!r} is not for this host.")
+            return replace(login, problem=Sentence("The credential {name!r} is not for this host.", name=name))
         # Anybody with an account on the host may listen on another port of it.
         port = (item.entry.port if item.entry else None) or self._settings.ssh_port
         if item.spec.port not in {None, port}:
-            return replace(login, problem=f"The credential {name!r} is for port {port} of this host alone.")
+            return replace(
+                login,
+                problem=Sentence(
+                    "The credential {name!r} is for port {port} of this host alone.", name=name, port=port
+                ),
+            )
         asked = item.spec.user or self._auth["user"]
         if row.user is not None and asked not in {None, row.user}:
-            return replace(login, problem=f"The credential {name!r} is for the user {row.user} alone.")
+            return replace(
+                login,
+                problem=Sentence("The credential {name!r} is for the user {user} alone.", name=name, user=row.user),
+            )
         return replace(login, user=row.user)

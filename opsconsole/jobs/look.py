@@ -27,6 +27,7 @@ from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.ports import Connector, Sight, Unreached
 from opsconsole.jobs.states import TERMINAL, Reason, RunState
 from opsconsole.jobs.what import What
+from opsconsole.sentences import Sentence
 
 # A question that nobody has answered after this long is given to another worker.
 _ASK_AGAIN_SECONDS = 60
@@ -197,7 +198,9 @@ def _started_and_ended(session: Session, job: Job, hosts: Sequence[str]) -> list
     )
     wrong = [host for host, state, started_at in rows if started_at is None or RunState(state) not in TERMINAL]
     if wrong:
-        message = f"Nothing was started there, or it has not ended yet: {', '.join(wrong[:5])[:200]}"
+        message = Sentence(
+            "Nothing was started there, or it has not ended yet: {wrong}", wrong=", ".join(wrong[:5])[:200]
+        )
         raise Invalid(message, code="nothing_to_check", errors=[FieldError("hosts", message, code="nothing_to_check")])
     return places
 

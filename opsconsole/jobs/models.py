@@ -316,6 +316,19 @@ class WorkerProcess(Base):
     # Set when the process is known to have ended: by itself, by its supervisor, or by the reaper.
     gone_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     reaped_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    # Set while a person lets it take no further run; ``draining`` is that of a process that stops.
+    drained_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    drained_by: Mapped[str | None] = mapped_column(String(150))
+
+    @property
+    def machine(self) -> str:
+        """The host name of the machine it runs on."""
+        return self.name.split(":", 1)[0]
+
+    @property
+    def label(self) -> str:
+        """What it is called on its machine; a name is ``machine:label:pid``."""
+        return [*self.name.split(":"), self.name][1]
 
 
 class LeaderLease(Base):

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from opsconsole.errors import FieldError, Invalid
 from opsconsole.hostset import EmptyInventory, evaluate
 from opsconsole.jobs.models import HostRun, Job
+from opsconsole.sentences import Sentence
 
 _NAMED_AT_MOST = 5
 _SEVERAL = frozenset("[*?,;!&^~( \n")
@@ -33,7 +34,12 @@ def places(session: Session, job: Job, names: Sequence[str]) -> list[int]:
 def ambiguous(job: Job, name: str, hosts: Sequence[str]) -> Invalid:
     """Returns the error for a short name that several hosts of the job have."""
     some = ", ".join(hosts[:_NAMED_AT_MOST]) + (", ..." if len(hosts) > _NAMED_AT_MOST else "")
-    message = f"Several hosts of job {job.id} are {name[:100]}: {some[:300]}. Name one of them in full."
+    message = Sentence(
+        "Several hosts of job {job} are {name}: {some}. Name one of them in full.",
+        job=job.id,
+        name=name[:100],
+        some=some[:300],
+    )
     return Invalid(message, code="ambiguous_host", errors=[FieldError("hosts", message, code="ambiguous_host")])
 
 
@@ -90,5 +96,7 @@ class _Roster(EmptyInventory):
         return next(iter(found))
 
     def _unknown(self, names: Sequence[str]) -> Invalid:
-        message = f"Not a host of job {self._job.id}: {', '.join(names[:_NAMED_AT_MOST])[:200]}"
+        message = Sentence(
+            "Not a host of job {job}: {hosts}", job=self._job.id, hosts=", ".join(names[:_NAMED_AT_MOST])[:200]
+        )
         return Invalid(message, errors=[FieldError("hosts", message, code="unknown_hosts")])

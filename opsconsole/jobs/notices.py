@@ -14,6 +14,7 @@ from opsconsole.inventory.models import HostKey, KeyStatus
 from opsconsole.jobs.models import Job, WorkerProcess
 from opsconsole.jobs.states import BrokerFault, JobState
 from opsconsole.jobs.tide import TEXTS, Refusal
+from opsconsole.sentences import Sentence
 
 
 class Notice(TypedDict):
@@ -27,12 +28,12 @@ class Notice(TypedDict):
 _PLACES_TOLD = 3
 _OPEN = [state.value for state in JobState if not state.terminal]
 _BROKER = {
-    BrokerFault.UNREACHABLE: ("broker_unreachable", "error", "Broker unreachable"),
-    BrokerFault.FULL: ("broker_full", "error", "The broker's memory is full"),
+    BrokerFault.UNREACHABLE: ("broker_unreachable", "error", Sentence("Broker unreachable")),
+    BrokerFault.FULL: ("broker_full", "error", Sentence("The broker's memory is full")),
     BrokerFault.EVICTS: (
         "broker_evicts",
         "warning",
-        "The broker may throw messages away when its memory is full: set its maxmemory-policy to noeviction",
+        Sentence("The broker may throw messages away when its memory is full: set its maxmemory-policy to noeviction"),
     ),
 }
 
@@ -49,7 +50,7 @@ def notices(session: Session, *, dead_seconds: float) -> list[Notice]:
     found += _of_restore(Counter(Refusal(refuses) for _, refuses in alive if refuses))
     faults = [fault for fault, _ in alive]
     if not faults:
-        text = f"No worker process is alive{_waiting(session)}."
+        text = _waited(Sentence("No worker process is alive"), _waiting(session))
         found.append(Notice(code="no_workers", level="error", text=text))
     return found + _of_broker(session, faults) + _of_host_keys(session)
 
@@ -58,8 +59,12 @@ def _hold(session: Session) -> list[Notice]:
     console = session.execute(select(Console.held_at, Console.held_by, Console.held_reason)).one_or_none()
     if console is None or console.held_at is None:
         return []
-    why = f": {console.held_reason}" if console.held_reason else ""
-    text = f"Nothing starts. {console.held_by} stopped the console{why}"
+    if console.held_reason:
+        text = Sentence(
+            "Nothing starts. {name} stopped the console: {why}", name=console.held_by, why=console.held_reason
+        )
+    else:
+        text = Sentence("Nothing starts. {name} stopped the console", name=console.held_by)
     return [Notice(code="console_held", level="error", text=text)]
 
 
@@ -68,13 +73,20 @@ def _of_host_keys(session: Session) -> list[Notice]:
     places = session.execute(alarmed.order_by(HostKey.address, HostKey.port).limit(_PLACES_TOLD + 1)).all()
     if not places:
         return []
-    more = ""
+    named = ", ".join(dialled_name(address, port) for address, port in places[:_PLACES_TOLD])
     if len(places) > _PLACES_TOLD:
         count = session.scalar(select(func.count()).select_from(alarmed.subquery())) or 0
-        more = f" and {count - _PLACES_TOLD:,} more"
-    named = ", ".join(dialled_name(address, port) for address, port in places[:_PLACES_TOLD])
-    text = f"ANOTHER host key than the trusted one at {named}{more}. "
-    text += "Nothing connects there until an administrator decides."
+        text = Sentence(
+            "ANOTHER host key than the trusted one at {places} and {count:,} more. Nothing connects there until an "
+            "administrator decides.",
+            places=named,
+            count=count - _PLACES_TOLD,
+        )
+    else:
+        text = Sentence(
+            "ANOTHER host key than the trusted one at {places}. Nothing connects there until an administrator decides.",
+            places=named,
+        )
     return [Notice(code="host_keys_changed", level="error", text=text)]
 
 
@@ -92,13 +104,22 @@ def _of_broker(session: Session, faults: list[str | None]) -> list[Notice]:
     for fault, (code, level, what) in _BROKER.items():
         if told[fault]:
             # Where only some workers cannot reach it, the way there is what is broken.
-            whose = f" for {told[fault]} of {len(faults)} workers" if told[fault] < len(faults) else ""
-            waiting = "" if fault is BrokerFault.EVICTS else _waiting(session)
-            notices.append(Notice(code=code, level=level, text=f"{what}{whose}{waiting}."))
+            few = Sentence("{fault} for {some} of {all} workers", fault=what, some=told[fault], all=len(faults))
+            waiting = 0 if fault is BrokerFault.EVICTS else _waiting(session)
+            text = _waited(few if told[fault] < len(faults) else what, waiting)
+            notices.append(Notice(code=code, level=level, text=text))
     return notices
 
 
-def _waiting(session: Session) -> str:
-    """Returns how many hosts wait, as the end of a sentence; nothing when none does."""
-    count = int(session.scalar(select(func.sum(Job.n_q)).where(Job.state.in_(_OPEN))) or 0)
-    return f", {count:,} {'host waits' if count == 1 else 'hosts wait'}" if count else ""
+def _waiting(session: Session) -> int:
+    """Returns how many hosts wait."""
+    return int(session.scalar(select(func.sum(Job.n_q)).where(Job.state.in_(_OPEN))) or 0)
+
+
+def _waited(message: Sentence, count: int) -> Sentence:
+    """Returns what is wrong as a sentence, with how many hosts wait for it."""
+    if not count:
+        return Sentence("{fault}.", fault=message)
+    if count == 1:
+        return Sentence("{fault}, 1 host waits.", fault=message)
+    return Sentence("{fault}, {count:,} hosts wait.", fault=message, count=count)

@@ -6,11 +6,12 @@ from enum import StrEnum
 from math import floor
 from typing import Any, Self
 
-from opsconsole.errors import FieldError, Invalid
+from opsconsole.errors import FieldError, Invalid, all_of
 from opsconsole.inventory.executor import Executor
 from opsconsole.jobs.canary import CanaryMatch
 from opsconsole.jobs.simulation import Simulation
 from opsconsole.jobs.waves import Canary, Sequencing, Waves, parse_limit_per
+from opsconsole.sentences import Sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,9 @@ class MaxFailures:
                 return cls(count=int(cleaned))
         except ValueError:
             pass
-        message = f"Write a number of hosts such as 3, or a share such as 5%: max_failures is {text[:20]!r}."
+        message = Sentence(
+            "Write a number of hosts such as 3, or a share such as 5%: max_failures is {text!r}.", text=text[:20]
+        )
         fault = FieldError("max_failures", message)
         raise Invalid(fault.message, errors=[fault])
 
@@ -120,12 +123,16 @@ class RunOptions:
             **{name: (getattr(self, name), low, high) for name, (low, high) in SECONDS.items()},
         }
         faults = [
-            FieldError(name, f"Must lie between {low:g} and {high:g}, is {value:g}.", code="out_of_bounds")
+            FieldError(
+                name,
+                Sentence("Must lie between {low:g} and {high:g}, is {value:g}.", low=low, high=high, value=value),
+                code="out_of_bounds",
+            )
             for name, (value, low, high) in bounds.items()
             if not low <= value <= high
         ]
         if faults:
-            raise Invalid("; ".join(f"{fault.field}: {fault.message}" for fault in faults), errors=faults)
+            raise Invalid(all_of(faults), errors=faults)
         self._check_words()
         return self
 
@@ -139,7 +146,7 @@ class RunOptions:
             ("canary_gate", self.canary_gate, Gate),
         ):
             if value not in set(known):
-                message = f"{value[:20]!r} is none of {', '.join(known)}."
+                message = Sentence("{value!r} is none of {known}.", value=value[:20], known=", ".join(known))
                 raise Invalid(message, errors=[FieldError(name, message)])
         if self.waves is not None:
             Waves.parse(self.waves)
@@ -152,7 +159,9 @@ class RunOptions:
         if self.canary_match is not None:
             CanaryMatch(self.canary_match)
         if self.executor is not None and self.executor not in set(Executor):
-            message = f"{self.executor[:20]!r} is none of {', '.join(Executor)}."
+            message = Sentence(
+                "{executor!r} is none of {known}.", executor=self.executor[:20], known=", ".join(Executor)
+            )
             raise Invalid(message, errors=[FieldError("executor", message)])
         Simulation.parse(self.simulation)
 
@@ -174,7 +183,7 @@ class RunOptions:
         if self.canary is None and self.canary_match is not None:
             faults.append(FieldError("canary_match", "There is no canary whose output could be searched."))
         if faults:
-            raise Invalid("; ".join(f"{fault.field}: {fault.message}" for fault in faults), errors=faults)
+            raise Invalid(all_of(faults), errors=faults)
 
     @property
     def drawn(self) -> bool:

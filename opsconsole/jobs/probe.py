@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from opsconsole.jobs.ports import Auth, Become, KnownKey, Limits, Target
 from opsconsole.jobs.states import Reason
+from opsconsole.sentences import Sentence, joined
 
 
 class Stage(StrEnum):
@@ -79,13 +80,17 @@ _STAGES = {
 }
 # What a person does about it, where the sentence of the failure does not say so itself.
 _WAYS_OUT = {
-    Reason.DNS: "Give the host an address in the inventory, or mend the name service of the workers' machines.",
-    Reason.DENIED_NETWORK: "The setting allowed_networks decides what may be dialled.",
-    Reason.CONNECT_TIMEOUT: "Is the host up, and does a firewall let the workers through?",
-    Reason.REFUSED: "Is sshd running there, and on this port?",
-    Reason.HOST_KEY_UNKNOWN: "Compare its fingerprint and trust it on the page Host keys.",
-    Reason.HOST_KEY_CHANGED: "An administrator decides on the page Host keys; until then nothing connects to it.",
-    Reason.AUTH: "Is the public key in the account's authorized_keys, and does the account exist?",
+    Reason.DNS: Sentence(
+        "Give the host an address in the inventory, or mend the name service of the workers' machines."
+    ),
+    Reason.DENIED_NETWORK: Sentence("The setting allowed_networks decides what may be dialled."),
+    Reason.CONNECT_TIMEOUT: Sentence("Is the host up, and does a firewall let the workers through?"),
+    Reason.REFUSED: Sentence("Is sshd running there, and on this port?"),
+    Reason.HOST_KEY_UNKNOWN: Sentence("Compare its fingerprint and trust it on the page Host keys."),
+    Reason.HOST_KEY_CHANGED: Sentence(
+        "An administrator decides on the page Host keys; until then nothing connects to it."
+    ),
+    Reason.AUTH: Sentence("Is the public key in the account's authorized_keys, and does the account exist?"),
 }
 
 
@@ -96,4 +101,4 @@ def stage_of(reason: Reason) -> Stage:
 
 def advised(reason: Reason, detail: str) -> str:
     """Returns ``detail`` with what to do about it."""
-    return f"{detail} {_WAYS_OUT[reason]}" if reason in _WAYS_OUT else detail
+    return joined(" ", [detail, _WAYS_OUT[reason]]) if reason in _WAYS_OUT else detail

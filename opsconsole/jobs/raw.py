@@ -7,20 +7,20 @@ Nothing stands beside the command there that could end it or tell how it ended, 
 from dataclasses import dataclass
 
 from opsconsole.errors import FieldError
+from opsconsole.sentences import Sentence
 
-_WHY = "A raw run has no guard and no shell of ours on the host"
 # Fields of an order that need a shell on the host, or the guard beside the command.
 _NEEDS = {
-    "interpreter": "nothing reads a script there",
-    "args": "there is nobody to hand arguments to",
-    "stdin": "there is no standard input",
-    "cwd": "there is no folder to enter",
-    "umask": "there is no umask",
-    "env": "there is no environment",
-    "run_as": "there is no sudo or su",
-    "check": "there is no shell that goes through steps",
-    "verify": "there is no shell that goes through steps",
-    "durable": "nothing there keeps a command for later",
+    "interpreter": Sentence("nothing reads a script there"),
+    "args": Sentence("there is nobody to hand arguments to"),
+    "stdin": Sentence("there is no standard input"),
+    "cwd": Sentence("there is no folder to enter"),
+    "umask": Sentence("there is no umask"),
+    "env": Sentence("there is no environment"),
+    "run_as": Sentence("there is no sudo or su"),
+    "check": Sentence("there is no shell that goes through steps"),
+    "verify": Sentence("there is no shell that goes through steps"),
+    "durable": Sentence("nothing there keeps a command for later"),
 }
 
 
@@ -62,7 +62,13 @@ class RawEnded:
 def faults(command: str, asked: dict[str, object]) -> list[FieldError]:
     """Returns why a raw order cannot be obeyed; ``asked`` holds its other fields by name."""
     found = [
-        FieldError(name, f"{_WHY}: {why}. Leave {name} out.", code="not_in_raw")
+        FieldError(
+            name,
+            Sentence(
+                "A raw run has no guard and no shell of ours on the host: {why}. Leave {name} out.", why=why, name=name
+            ),
+            code="not_in_raw",
+        )
         for name, why in _NEEDS.items()
         if asked.get(name)
     ]

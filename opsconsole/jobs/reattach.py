@@ -17,6 +17,7 @@ from opsconsole.jobs.ports import (
     Stream,
     Unreached,
 )
+from opsconsole.sentences import Sentence, joined
 
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -67,7 +68,9 @@ class Reattaching:
                     return
                 self.close(keep=False)
             if time.monotonic() >= self._give_up_at:
-                yield Dropped(f"{self._detail} The host was tried again until the command's time was over.")
+                yield Dropped(
+                    joined(" ", [self._detail, Sentence("The host was tried again until the command's time was over.")])
+                )
                 return
 
     def signal(self, name: str, *, grace: float | None = None) -> None:

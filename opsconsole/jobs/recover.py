@@ -20,13 +20,25 @@ from opsconsole.jobs.transitions import Change
 MOST_ATTEMPTS = 3
 
 
-def register(session: Session, worker_id: str, *, name: str, pid: int, slots: int, version: str, now: datetime) -> None:
-    """Writes the row of a starting worker process."""
-    session.add(
-        WorkerProcess(
-            id=worker_id, name=name, pid=pid, slots=slots, version=version, started_at=now, beat_at=now, beat=1
-        )
+def register(
+    session: Session,
+    worker_id: str,
+    *,
+    name: str,
+    pid: int,
+    slots: int,
+    version: str,
+    now: datetime,
+    former_id: str | None = None,
+) -> None:
+    """Writes the row of a starting worker process, or of one that was ``former_id`` before: that one stays drained."""
+    former = session.get(WorkerProcess, former_id) if former_id is not None else None
+    worker = WorkerProcess(
+        id=worker_id, name=name, pid=pid, slots=slots, version=version, started_at=now, beat_at=now, beat=1
     )
+    if former is not None:
+        worker.drained_at, worker.drained_by = former.drained_at, former.drained_by
+    session.add(worker)
 
 
 def beat(

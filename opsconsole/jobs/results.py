@@ -101,7 +101,7 @@ def raw(session: Session, run: HostRun, stream: str = "both", step: str | None =
 def _part(session: Session, run: HostRun, step: str) -> RunStep:
     found = get_step(session, run, step)
     if found is None:
-        raise NotFound(f"{run.host} did not come to the step {step}.")
+        raise NotFound("{host} did not come to the step {step}.", host=run.host, step=step)
     return found
 
 

@@ -22,6 +22,7 @@ from opsconsole.jobs.order import CIRCUMSTANCES, Order
 from opsconsole.jobs.ports import Secret
 from opsconsole.jobs.survey import Survey
 from opsconsole.jobs.what import RunAs
+from opsconsole.sentences import Sentence
 
 _MOST = 2000
 _NAME_CHARS = 100
@@ -49,7 +50,7 @@ def get_saved(session: Session, saved_id: int) -> SavedCommand:
     """Returns one saved command. Raises ``NotFound``."""
     found = session.get(SavedCommand, saved_id)
     if found is None:
-        raise NotFound(f"There is no saved command #{saved_id}.")
+        raise NotFound("There is no saved command #{number}.", number=saved_id)
     return found
 
 
@@ -63,7 +64,7 @@ def add(
     if not actor.may(Permission.RUN):
         raise Forbidden("Your role or token may look at saved commands but not make them.")
     if (session.scalar(select(func.count()).select_from(SavedCommand)) or 0) >= _MOST:
-        raise Invalid(f"{_MOST:,} commands are saved. Remove some first.", code="too_many")
+        raise Invalid("{limit:,} commands are saved. Remove some first.", limit=_MOST, code="too_many")
     saved = SavedCommand(version=1, created_by_id=actor.user_id, created_by=actor.name, created_at=now)
     _set(session, saved, survey, order, values, actor, now)
     session.add(saved)
@@ -180,7 +181,7 @@ def _kept(order: Order) -> dict[str, Any]:
 def _name(session: Session, text: str, own: int | None) -> str:
     name = " ".join(text.split())
     if not name or len(name) > _NAME_CHARS or not name.isprintable():
-        message = f"Give it a name of at most {_NAME_CHARS} printable characters."
+        message = Sentence("Give it a name of at most {limit} printable characters.", limit=_NAME_CHARS)
         raise Invalid(message, errors=[FieldError("name", message, code="bad_name")])
     other = session.scalar(select(SavedCommand.id).where(SavedCommand.key == name.lower()))
     if other is not None and other != own:
@@ -189,16 +190,20 @@ def _name(session: Session, text: str, own: int | None) -> str:
 
 
 def _name_taken(name: str) -> Conflict:
-    message = f"There is a saved command {name} already."
+    message = Sentence("There is a saved command {name} already.", name=name)
     return Conflict(message, code="name_taken", errors=[FieldError("name", message, code="name_taken")])
 
 
 def _editable(session: Session, saved_id: int, version: int | None, actor: Actor) -> SavedCommand:
     saved = get_saved(session, saved_id)
     if not may_change(saved, actor):
-        raise Forbidden(f"{saved.name} was saved by {saved.created_by}. Only they and admins may change or remove it.")
+        raise Forbidden(
+            "{name} was saved by {created_by}. Only they and admins may change or remove it.",
+            name=saved.name,
+            created_by=saved.created_by,
+        )
     if version is not None and version != saved.version:
-        message = f"Somebody changed {saved.name} meanwhile. Look at it again. Nothing was changed."
+        message = Sentence("Somebody changed {name} meanwhile. Look at it again. Nothing was changed.", name=saved.name)
         raise Conflict(message, code="version_changed", extra={"version": saved.version})
     return saved
 

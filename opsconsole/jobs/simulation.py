@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 
 from opsconsole.errors import FieldError, Invalid
+from opsconsole.sentences import Sentence, joined
 
 _SHARES = ("failures", "unreachable", "host_keys", "hangs", "lost")
 _MOST_SECONDS = 86_400.0
@@ -55,13 +56,14 @@ class Simulation:
         Raises ``Invalid`` naming ``simulation`` for each part that has no meaning.
         """
         values: dict[str, str | float] = {}
-        faults: list[str] = []
+        faults: list[Sentence] = []
         rest = (text or "").strip()
         while rest:
             name, equals, value = rest.partition("=")
             name = name.strip()
             if not equals or name not in _NAMES:
-                faults.append(f"{rest.split()[0][:40]!r} is none of {', '.join(f'{known}=' for known in _NAMES)}.")
+                known = ", ".join(f"{name}=" for name in _NAMES)
+                faults.append(Sentence("{value!r} is none of {known}.", value=rest.split()[0][:40], known=known))
                 break
             if name == "output" and value.startswith(_TEXT):
                 # The text is all that follows.
@@ -71,13 +73,14 @@ class Simulation:
             rest = rest.strip()
             try:
                 values[name] = _value(name, word)
-            except ValueError as error:
-                faults.append(str(error))
+            except Invalid as error:
+                faults += [Sentence(fault.message) for fault in error.errors]
         shares = sum(float(values.get(name, 0.0)) for name in _SHARES)
         if shares > 100:
-            faults.append(f"{', '.join(_SHARES)} are {shares:g}% together, which is more than all hosts.")
+            text = "{names} are {shares:g}% together, which is more than all hosts."
+            faults.append(Sentence(text, names=", ".join(_SHARES), shares=shares))
         if faults:
-            raise Invalid(" ".join(faults), errors=[FieldError("simulation", fault) for fault in faults])
+            raise Invalid(joined(" ", faults), errors=[FieldError("simulation", fault) for fault in faults])
         return cls(**values)  # type: ignore[arg-type]  # Each value is of its field's kind, see _value.
 
     @property
@@ -96,14 +99,15 @@ _NAMES = tuple(item.name for item in fields(Simulation))
 
 
 def _value(name: str, word: str) -> str | float:
-    """Returns the value of one part. Raises ``ValueError`` with a sentence for people."""
+    """Returns the value of one part. Raises ``Invalid``."""
     if name == "seed":
         if not 1 <= len(word) <= _MOST_SEED_CHARS or not word.isprintable():
-            raise ValueError(f"seed= takes a word of at most {_MOST_SEED_CHARS} characters.")
+            raise _fault(Sentence("seed= takes a word of at most {limit} characters.", limit=_MOST_SEED_CHARS))
         return word
     if name == "output":
         if word not in set(Said):
-            raise ValueError(f"output= is one of {', '.join(Said)}, or text: and a text; {word[:40]!r} is not.")
+            text = "output= is one of {known}, or text: and a text; {word!r} is not."
+            raise _fault(Sentence(text, known=", ".join(Said), word=word[:40]))
         return word
     seconds = name.endswith("_seconds")
     most, unit = (_MOST_SECONDS, " seconds") if seconds else (_MOST_SPREAD, "") if name == "spread" else (100.0, "%")
@@ -113,5 +117,16 @@ def _value(name: str, word: str) -> str | float:
     except ValueError:
         number = math.nan
     if not 0 <= number <= most:
-        raise ValueError(f"{name}= takes a number from 0 to {most:g}{unit}; {word[:40]!r} is none.")
+        raise _fault(
+            Sentence(
+                "{name}= takes a number from 0 to {limit}; {word!r} is none.",
+                name=name,
+                limit=f"{most:g}{unit}",
+                word=word[:40],
+            )
+        )
     return number
+
+
+def _fault(message: str) -> Invalid:
+    return Invalid(message, errors=[FieldError("simulation", message)])

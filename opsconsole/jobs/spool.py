@@ -20,6 +20,7 @@ from opsconsole.errors import Unavailable
 from opsconsole.jobs.outcomes import Outcome, OutputFacts, Result
 from opsconsole.jobs.output import Chunk, Digests, Flush
 from opsconsole.jobs.steps import StepFacts
+from opsconsole.sentences import Sentence
 
 _log = structlog.get_logger(__name__)
 _MAGIC = b"opsconsole result 1"
@@ -68,7 +69,11 @@ class Spool:
             try:
                 self._offload(lambda: self._write(result.without_output()))
             except OSError:
-                text = f"A result cannot be kept in {self._folder}: {error.strerror or error}."
+                text = Sentence(
+                    "A result cannot be kept in {folder}: {reason}.",
+                    folder=self._folder,
+                    reason=error.strerror or error,
+                )
                 raise Unavailable(text, code="disk") from error
             return False
 

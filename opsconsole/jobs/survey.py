@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from opsconsole.accounts.permissions import Actor, Permission
 from opsconsole.credentials.choice import AMBIENT, KEY, PASSWORD, Choice
 from opsconsole.errors import FieldError, Forbidden, Invalid, OpsconsoleError, TooLarge
-from opsconsole.hostset import fold
+from opsconsole.hostset import fold, table
 from opsconsole.inventory import health
 from opsconsole.inventory.executor import Executor
 from opsconsole.inventory.inherited import inherited
@@ -30,6 +30,7 @@ from opsconsole.jobs.order import Order
 from opsconsole.jobs.placing import Located, place_hosts
 from opsconsole.jobs.states import Priority, RunState
 from opsconsole.jobs.what import What
+from opsconsole.sentences import Sentence
 from opsconsole.settings import Settings
 
 _SAMPLE = 10
@@ -104,6 +105,7 @@ class Survey:
             "excluded_count": len(resolution.excluded),
             "excluded": fold(spec.label for spec in resolution.excluded) if resolution.excluded else "",
             "duplicates": resolution.duplicates,
+            "table": pasted.heading if (pasted := table(order.targets)) else None,
             "lines": sum(bool(line.strip()) for line in order.targets.splitlines()),
             "recent_unreachable": unreachable,
             "recent_unreachable_folded": fold(unreachable) if unreachable else "",
@@ -200,11 +202,21 @@ class Survey:
             found.append(Forbidden(message, errors=[FieldError("priority", message, code="high_priority")]))
         if hosts.blocked(allowed=self._settings.allow_unlisted_hosts):
             unlisted = fold(spec.label for spec in hosts.unlisted)
-            found.append(fault("targets", f"Not in the inventory: {unlisted[:300]}", code="unknown_hosts"))
+            found.append(
+                fault(
+                    "targets",
+                    Sentence("Not in the inventory: {hosts}", hosts=unlisted[:300]),
+                    code="unknown_hosts",
+                )
+            )
         # What a host or a group says wrongly is no reason to keep the others waiting; what the person says is.
         asked = _problems([login if login.origin == "job" else None for login in logins], hosts.located)
         found += [
-            fault("credential", f"{problem} Asked for: {fold(names)[:300]}", code="out_of_scope")
+            fault(
+                "credential",
+                Sentence("{problem} Asked for: {hosts}", problem=problem, hosts=fold(names)[:300]),
+                code="out_of_scope",
+            )
             for problem, names in asked.items()
         ]
         return found
@@ -245,7 +257,7 @@ class Survey:
         size = len(command.encode(errors="surrogatepass"))
         if size > self._settings.max_command_bytes:
             limit = self._settings.max_command_bytes
-            message = f"The command has {size:,} bytes, the limit is {limit:,}."
+            message = Sentence("The command has {size:,} bytes, the limit is {limit:,}.", size=size, limit=limit)
             raise TooLarge(message, errors=[FieldError("command", message, code="too_large")])
         try:
             command.encode()
@@ -275,7 +287,7 @@ class Survey:
         if kind == AMBIENT and not self._settings.use_ambient_keys:
             raise fault("credential", "This console does not use its workers' own keys (setting use_ambient_keys).")
         if kind == KEY and name not in self._settings.key_files:
-            raise fault("credential", f"There is no key file named {name!r} (setting key_files).")
+            raise fault("credential", Sentence("There is no key file named {name!r} (setting key_files).", name=name))
         if kind == PASSWORD and order.password is None:
             raise fault("password", "Give the password: none is kept from one job to the next.", code="missing")
         if kind != PASSWORD and order.password is not None:

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from opsconsole.db.console import Console
 from opsconsole.errors import Unavailable
 from opsconsole.jobs.models import LeaderLease
+from opsconsole.sentences import Sentence
 
 LEADER = "housekeeping"
 _log = structlog.get_logger(__name__)
@@ -35,11 +36,11 @@ class Refusal(StrEnum):
 
 
 TEXTS = {
-    Refusal.RESTORED: (
+    Refusal.RESTORED: Sentence(
         "The database has gone back in time: it was restored from an older copy, or has lost its last changes. "
         "Nothing is started from it. Run: opsconsole recover --hold; then start the console again."
     ),
-    Refusal.GENERATION: (
+    Refusal.GENERATION: Sentence(
         "The database was put on hold after a restore while this worker ran. It starts nothing more; start it again."
     ),
 }

@@ -14,6 +14,7 @@ from opsconsole.inventory.host_authorities import Vouchers
 from opsconsole.inventory.known_hosts import KnownHosts
 from opsconsole.jobs.ports import Authority, HostKeyPolicy, KnownKey, Unreached
 from opsconsole.jobs.states import Reason
+from opsconsole.sentences import Sentence
 from opsconsole.settings import Settings
 
 _NO_KNOWN_HOSTS = KnownHosts("")
@@ -110,5 +111,9 @@ def _blocked(known: hostkeys.Known) -> Unreached | None:
         return None
     shown = f"{known.alarms[-1].algorithm} {hostkeys.fingerprint(known.alarms[-1])}"
     # The way out comes first: lists show the beginning.
-    text = "Nothing connects here until an administrator decides: another host key than the trusted one was shown"
-    return Unreached(Reason.HOST_KEY_CHANGED, f"{text} before, {shown}.")
+    detail = Sentence(
+        "Nothing connects here until an administrator decides: another host key than the trusted one was shown before, "
+        "{shown}.",
+        shown=shown,
+    )
+    return Unreached(Reason.HOST_KEY_CHANGED, detail)

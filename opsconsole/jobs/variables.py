@@ -14,6 +14,7 @@ from dataclasses import replace
 from opsconsole.errors import FieldError, Invalid
 from opsconsole.jobs import carried
 from opsconsole.jobs.what import What
+from opsconsole.sentences import Sentence
 
 HOST_NAMES = ("host.name", "host.address", "host.port")
 # With doubled braces a name stands for itself in single ones.
@@ -30,7 +31,11 @@ def used(command: str, what: What) -> frozenset[str]:
         for name in _names(text):
             if name.startswith("host.") and name not in HOST_NAMES:
                 known = ", ".join(f"{{{one}}}" for one in HOST_NAMES)
-                message = f"There is no variable {{{name[:60]}}}: there are {known}, {{tag.<name>}} and {{n}}."
+                message = Sentence(
+                    "There is no variable {{{name}}}: there are {known}, {{tag.<name>}} and {{n}}.",
+                    name=name[:60],
+                    known=known,
+                )
                 hint = "For braces as they are, double them: {{...}}."
                 fault = FieldError(field, message, code="unknown_variable", hint=hint)
                 raise Invalid(message, errors=[fault])

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from opsconsole.errors import FieldError, Invalid
+from opsconsole.sentences import Sentence
 
 # The plan is kept on the job's row and shown as a whole.
 MOST_WAVES = 1000
@@ -62,15 +63,22 @@ class Waves:
             found = _STEP.fullmatch(word[0])
             column = word.start() + 1
             if found is None or (found["sign"] and found["share"]):
-                raise _fault("waves", f"{word[0][:20]!r} is not the size of a wave.", column, _WAVES_HINT)
+                raise _fault(
+                    "waves", Sentence("{word!r} is not the size of a wave.", word=word[0][:20]), column, _WAVES_HINT
+                )
             sign, number = found["sign"] or found["share"], int(found["number"])
             if number == 0:
-                raise _fault("waves", f"{word[0]!r}: a wave has at least one host.", column, _WAVES_HINT)
+                raise _fault(
+                    "waves", Sentence("{word!r}: a wave has at least one host.", word=word[0]), column, _WAVES_HINT
+                )
             if sign == "%" and number > 100:
-                raise _fault("waves", f"{word[0]!r} is more than all hosts.", column, _WAVES_HINT)
+                raise _fault("waves", Sentence("{word!r} is more than all hosts.", word=word[0]), column, _WAVES_HINT)
             if not steps and sign in {"*", "+"}:
                 raise _fault(
-                    "waves", f"{word[0]!r} relates to the wave before, and this is the first.", column, _WAVES_HINT
+                    "waves",
+                    Sentence("{word!r} relates to the wave before, and this is the first.", word=word[0]),
+                    column,
+                    _WAVES_HINT,
                 )
             steps.append((sign, number))
         if not steps:
@@ -88,7 +96,7 @@ class Waves:
             rest -= sizes[-1]
             if len(sizes) > MOST_WAVES:
                 hint = "Larger waves; for one host at a time set the concurrency to 1."
-                raise _fault("waves", f"That would be more than {MOST_WAVES} waves.", None, hint)
+                raise _fault("waves", Sentence("That would be more than {limit} waves.", limit=MOST_WAVES), None, hint)
         return sizes
 
 
@@ -126,7 +134,9 @@ class Canary:
                 return cls(int(count), random=True)
             case ["each", name] if _TAG.fullmatch(name):
                 return cls(each=name)
-        raise _fault("canary", f"{text.strip()[:40]!r} does not say which hosts go first.", None, hint)
+        raise _fault(
+            "canary", Sentence("{text!r} does not say which hosts go first.", text=text.strip()[:40]), None, hint
+        )
 
     def choose(self, ranked: Sequence[int], traits: Sequence[Traits], pick: "Pick") -> list[int]:
         """Returns which of the roster's places ``ranked`` go first, in their order of starting."""
@@ -137,7 +147,10 @@ class Canary:
             chosen = _one_each(ranked, traits, self.each)
             if not chosen:
                 raise _fault(
-                    "canary", f"No host of the targets {_lacks(self.each)}.", None, "Choose another tag or a count."
+                    "canary",
+                    _lacks(self.each),
+                    None,
+                    "Choose another tag or a count.",
                 )
         return [i for i in ranked if i in chosen]
 
@@ -171,7 +184,7 @@ class Sequencing:
             case ["spread", name] if _TAG.fullmatch(name):
                 return cls(spread=name)
         hint = "Write given, random, or spread dc (in turn over the values of the tag dc)."
-        raise _fault("order", f"{text.strip()[:40]!r} is not an order of starting.", None, hint)
+        raise _fault("order", Sentence("{text!r} is not an order of starting.", text=text.strip()[:40]), None, hint)
 
     def ranked(self, traits: Sequence[Traits], pick: "Pick") -> list[int]:
         """Returns the places of the roster in the order of starting."""
@@ -185,7 +198,12 @@ class Sequencing:
             values = traits[i].values(self.spread)
             queues.setdefault(values[0] if values else None, []).append(i)
         if set(queues) == {None}:
-            raise _fault("order", f"No host of the targets {_lacks(self.spread)}.", None, "Choose another tag.")
+            raise _fault(
+                "order",
+                _lacks(self.spread),
+                None,
+                "Choose another tag.",
+            )
         turns = [(turn, number, i) for number, queue in enumerate(queues.values()) for turn, i in enumerate(queue)]
         return [i for _, _, i in sorted(turns)]
 
@@ -198,9 +216,9 @@ def parse_limit_per(text: str) -> dict[str, int]:
         name, _, number = word[0].partition("=")
         column = word.start() + 1
         if not _TAG.fullmatch(name) or not _is_count(number):
-            raise _fault("limit_per", f"{word[0][:40]!r} is not a limit.", column, hint)
+            raise _fault("limit_per", Sentence("{word!r} is not a limit.", word=word[0][:40]), column, hint)
         if name in limits:
-            raise _fault("limit_per", f"{name!r} is limited twice.", column, hint)
+            raise _fault("limit_per", Sentence("{name!r} is limited twice.", name=name), column, hint)
         limits[name] = int(number)
     if not limits:
         raise _fault("limit_per", "Write at least one limit.", None, hint)
@@ -211,7 +229,7 @@ def check_limits(names: Iterable[str], traits: Sequence[Traits]) -> None:
     """Raises ``Invalid`` for the first tag of a limit that no host has: it would limit nothing."""
     for name in names:
         if not any(host.values(name) for host in traits):
-            raise _fault("limit_per", f"No host of the targets {_lacks(name)}.", None, "Choose another tag.")
+            raise _fault("limit_per", _lacks(name), None, "Choose another tag.")
 
 
 # Takes the places and how many of them, and returns so many at random, each at most once.
@@ -256,9 +274,12 @@ def _is_count(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and int(text) > 0
 
 
-def _lacks(name: str) -> str:
-    others = {GROUP: "is in an inventory group", JUMP: "is reached through a jump host"}
-    return others.get(name, f"has a tag {name!r}")
+def _lacks(name: str) -> Sentence:
+    if name == GROUP:
+        return Sentence("No host of the targets is in an inventory group.")
+    if name == JUMP:
+        return Sentence("No host of the targets is reached through a jump host.")
+    return Sentence("No host of the targets has a tag {name!r}.", name=name)
 
 
 def _fault(field: str, message: str, column: int | None, hint: str) -> Invalid:

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
-from opsconsole.errors import FieldError, Invalid
+from opsconsole.errors import FieldError, Invalid, all_of
 from opsconsole.jobs import carried, raw
 from opsconsole.jobs.order import Order
 from opsconsole.jobs.ports import BecomeMethod
 from opsconsole.jobs.steps import Barrier, Step
+from opsconsole.sentences import Sentence
 
 _PROGRAM = re.compile(r"[A-Za-z0-9_./+][A-Za-z0-9_./+-]{0,199}")
 _UMASK = re.compile(r"0?[0-7]{3}")
@@ -110,7 +111,7 @@ class What:
             *_carrying_faults(what),
         ]
         if faults:
-            raise Invalid("; ".join(f"{fault.field}: {fault.message}" for fault in faults), errors=faults)
+            raise Invalid(all_of(faults), errors=faults)
         return what
 
     @classmethod
@@ -211,7 +212,11 @@ def _stdin_faults(text: str | None, limit: int) -> list[FieldError]:
     if unreadable := _unreadable("stdin", text):
         return [unreadable]
     size = len(text.encode())
-    return [FieldError("stdin", f"It has {size:,} bytes, the limit is {limit:,}.")] if size > limit else []
+    return (
+        [FieldError("stdin", Sentence("It has {size:,} bytes, the limit is {limit:,}.", size=size, limit=limit))]
+        if size > limit
+        else []
+    )
 
 
 def _cwd_faults(text: str | None) -> list[FieldError]:
@@ -233,10 +238,12 @@ def _umask_faults(text: str | None) -> list[FieldError]:
 def _env_faults(env: Mapping[str, str]) -> list[FieldError]:
     wrong = [name for name in env if not _NAME.fullmatch(name)]
     if wrong:
-        message = f"{wrong[0][:40]!r} is no name of a variable: letters, digits and underscores only."
+        message = Sentence(
+            "{wrong!r} is no name of a variable: letters, digits and underscores only.", wrong=wrong[0][:40]
+        )
         return [FieldError("env", message)]
     if reserved := _RESERVED & env.keys():
-        return [FieldError("env", f"{min(reserved)} belongs to the console.")]
+        return [FieldError("env", Sentence("{reserved} belongs to the console.", reserved=min(reserved)))]
     return _size_faults("env", [f"{name}={value}" for name, value in env.items()])
 
 
@@ -269,7 +276,7 @@ def _run_as_faults(what: What) -> list[FieldError]:
     if not _USER.fullmatch(what.run_as):
         faults.append(FieldError("run_as", "Not a user name: letters, digits, dot, dash and underscore only."))
     if what.run_as_method not in set(BecomeMethod):
-        faults.append(FieldError("run_as_method", f"Choose {' or '.join(BecomeMethod)}."))
+        faults.append(FieldError("run_as_method", Sentence("Choose {methods}.", methods=" or ".join(BecomeMethod))))
     choice = what.run_as_credential
     if choice is not None and choice not in set(RunAs) and not choice.startswith("cred:"):
         faults.append(FieldError("run_as_credential", "Choose none, login, password or cred:<name>."))
@@ -292,11 +299,13 @@ def _steps_faults(what: What, limit: int) -> list[FieldError]:
         if unreadable := _unreadable(name, text):
             faults.append(unreadable)
         elif (size := len(text.encode())) > limit:
-            faults.append(FieldError(name, f"It has {size:,} bytes, the limit is {limit:,}."))
+            faults.append(
+                FieldError(name, Sentence("It has {size:,} bytes, the limit is {limit:,}.", size=size, limit=limit))
+            )
     if what.step_barrier is not None and not what.steps:
         faults.append(FieldError("step_barrier", "There is one step alone: give a check or a verify, too."))
     elif what.step_barrier is not None and what.step_barrier not in set(Barrier):
-        faults.append(FieldError("step_barrier", f"Choose {' or '.join(Barrier)}."))
+        faults.append(FieldError("step_barrier", Sentence("Choose {choices}.", choices=" or ".join(Barrier))))
     return faults
 
 
@@ -305,9 +314,17 @@ def _size_faults(name: str, words: Sequence[str]) -> list[FieldError]:
         if unreadable := _unreadable(name, word):
             return [unreadable]
     if len(words) > _MOST_WORDS:
-        return [FieldError(name, f"At most {_MOST_WORDS} of them.")]
+        return [FieldError(name, Sentence("At most {limit} of them.", limit=_MOST_WORDS))]
     if sum(len(word.encode()) + 1 for word in words) > _MOST_WORDS_BYTES:
-        return [FieldError(name, f"At most {_MOST_WORDS_BYTES:,} bytes together; give what is longer as stdin.")]
+        return [
+            FieldError(
+                name,
+                Sentence(
+                    "At most {limit:,} bytes together; give what is longer as stdin.",
+                    limit=_MOST_WORDS_BYTES,
+                ),
+            )
+        ]
     return []
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from opsconsole.jobs.ports import Become, Dropped, Event, Exited, Idle, NotStarted, Output, Sight, Stream
 from opsconsole.jobs.states import Reason
 from opsconsole.jobs.transfer import Progress, Pull, Push, Transfer
+from opsconsole.sentences import joined
 from opsconsole.ssh import remote_files as remote
 from opsconsole.ssh.channel import RunChannel
 from opsconsole.ssh.deadline import Deadline
@@ -56,7 +57,7 @@ class TransferProcess:
         except Turned as error:
             yield NotStarted(str(error), Reason.RUN_AS if error.run_as else Reason.EXEC_REFUSED)
         except Gone as error:
-            yield Dropped(f"{error} {self._work.left}".strip()) if begun else NotStarted(str(error))
+            yield Dropped(joined(" ", filter(None, (str(error), self._work.left)))) if begun else NotStarted(str(error))
         except Stopped:
             yield from self._stopped()
         except OSError as error:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from opsconsole.inventory.known_hosts import KnownKey
+from opsconsole.sentences import Sentence
 
 _SUFFIX = "-cert-v01@openssh.com"
 # The greatest time a certificate can name stands for "for ever".
@@ -36,20 +37,22 @@ class HostCertificate:
         """Returns why it does not prove that its holder is one of ``names``, as the end of a sentence, or ``None``."""
         read = self.read
         if not self.signed:
-            return "does not bear a valid signature"
+            return Sentence("does not bear a valid signature")
         if read.type is not SSHCertificateType.HOST:
-            return "is one for users, not for hosts"
+            return Sentence("is one for users, not for hosts")
         begins, ends = read.valid_after, read.valid_before
         if now.timestamp() < begins:
-            return f"is not valid before {_when(begins)}"
+            return Sentence("is not valid before {when}", when=_when(begins))
         if ends != _FOR_EVER and now.timestamp() >= ends:
-            return f"expired on {_when(ends)}"
+            return Sentence("expired on {when}", when=_when(ends))
         if read.critical_options:
-            return "has a critical option, and none is defined for hosts"
+            return Sentence("has a critical option, and none is defined for hosts")
         # A certificate without names would be one for every host there is, so it is one for none.
         principals = [principal.decode("ascii", "replace").lower() for principal in read.valid_principals]
         if not {name.lower() for name in names}.intersection(principals):
-            return f"is for {_told(principals)}, not for {_told(list(names))}"
+            return Sentence(
+                "is for {principals}, not for {names}", principals=_told(principals), names=_told(list(names))
+            )
         return None
 
     @property

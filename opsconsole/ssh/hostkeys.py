@@ -4,6 +4,7 @@ from opsconsole.clock import SystemClock
 from opsconsole.inventory.known_hosts import KnownKey, fingerprint
 from opsconsole.jobs.ports import HostKeyPolicy, Target, Unreached
 from opsconsole.jobs.states import Reason
+from opsconsole.sentences import Sentence, joined
 from opsconsole.ssh.certificates import HostCertificate, is_certificate, read_certificate
 
 
@@ -24,23 +25,32 @@ def check(target: Target, shown: KnownKey) -> Unreached | None:
         return None
     if plain in target.known_keys:
         return None
-    remark = f" Its certificate {flaw}." if flaw is not None else ""
+    remark = [Sentence("Its certificate {flaw}.", flaw=flaw)] if flaw is not None else []
     words = f"{plain.algorithm} {fingerprint(plain)}"
     if certificate is not None and _vouched(target, certificate):
-        detail = f"The host's certificate {flaw}, and its key {words} is not trusted by itself. Nothing was sent to it."
+        detail = Sentence(
+            "The host's certificate {flaw}, and its key {words} is not trusted by itself. Nothing was sent to it.",
+            flaw=flaw,
+            words=words,
+        )
         return Unreached(Reason.HOST_CERTIFICATE, detail)
     if target.known_keys:
         known = ", ".join(f"{key.algorithm} {fingerprint(key)}" for key in target.known_keys)
-        detail = f"The host key changed: trusted is {known}, the server shows {words}.{remark} Nothing was sent to it."
+        changed = Sentence(
+            "The host key changed: trusted is {known}, the server shows {words}.", known=known, words=words
+        )
+        detail = joined(" ", [changed, *remark, Sentence("Nothing was sent to it.")])
         return Unreached(Reason.HOST_KEY_CHANGED, detail, offered=plain)
     if target.host_key_policy is HostKeyPolicy.ACCEPT_NEW:
         return None
     if target.host_key_policy is HostKeyPolicy.PINNED:
-        detail = (
-            f"Nobody has pinned this host key: {words}.{remark} Compare it with the host's own, trust it, run again."
-        )
+        unpinned = Sentence("Nobody has pinned this host key: {words}.", words=words)
+        way_out = Sentence("Compare it with the host's own, trust it, run again.")
+        detail = joined(" ", [unpinned, *remark, way_out])
         return Unreached(Reason.HOST_KEY_UNKNOWN, detail, offered=plain)
-    detail = f"The host key is not known yet: {words}.{remark} Compare it with the host's own, trust it, and run again."
+    unknown = Sentence("The host key is not known yet: {words}.", words=words)
+    way_out = Sentence("Compare it with the host's own, trust it, and run again.")
+    detail = joined(" ", [unknown, *remark, way_out])
     return Unreached(Reason.HOST_KEY_UNKNOWN, detail, offered=plain)
 
 
@@ -62,7 +72,8 @@ def _flaw(target: Target, certificate: HostCertificate) -> str | None:
     """Returns what is wrong with a certificate for this host, as the end of a sentence, or ``None``."""
     names = [name for item in target.authorities if item.key == certificate.signer for name in item.names]
     if not names:
-        return f"is signed by {fingerprint(certificate.signer)}, which is no authority for this host"
+        signer = fingerprint(certificate.signer)
+        return Sentence("is signed by {signer}, which is no authority for this host", signer=signer)
     return certificate.problem(names, SystemClock().now())
 
 
@@ -73,7 +84,14 @@ def _vouched(target: Target, certificate: HostCertificate) -> bool:
 
 def _revoked(target: Target, plain: KnownKey, signer: KnownKey | None) -> Unreached:
     if signer is not None and signer in target.revoked_keys:
-        what = f"a certificate of the authority {fingerprint(signer)}"
+        detail = Sentence(
+            "The server shows a certificate of the authority {signer}, which is revoked. Nothing was sent to it.",
+            signer=fingerprint(signer),
+        )
     else:
-        what = f"the key {plain.algorithm} {fingerprint(plain)}"
-    return Unreached(Reason.HOST_KEY_REVOKED, f"The server shows {what}, which is revoked. Nothing was sent to it.")
+        detail = Sentence(
+            "The server shows the key {algorithm} {key}, which is revoked. Nothing was sent to it.",
+            algorithm=plain.algorithm,
+            key=fingerprint(plain),
+        )
+    return Unreached(Reason.HOST_KEY_REVOKED, detail)

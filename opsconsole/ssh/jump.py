@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 
 from opsconsole.jobs.ports import Auth, Hop, KnownKey, Target, Unreached
 from opsconsole.jobs.states import Reason
-from opsconsole.ssh import failures, hostkeys
+from opsconsole.sentences import Sentence
+from opsconsole.ssh import failures, hostkeys, jump_answers
 from opsconsole.ssh.channel import SEND_FAILURES, RunChannel
 from opsconsole.ssh.deadline import Deadline
 from opsconsole.ssh.handshake import enter
@@ -32,7 +33,6 @@ _ANSWER_SECONDS = 3.0
 _REFUSED_SECONDS = 5.0
 # Names that only the far side knows must not cost the time of the connection.
 _RESOLVE_SECONDS = 3.0
-_PROHIBITED, _CONNECT_FAILED = 1, 2
 # Names a login (who, where, with what) without holding a secret.
 Identify = Callable[[Target, Auth, Proofs], Hashable]
 
@@ -195,7 +195,7 @@ class Bastions:
                 return self._log_in_for_all(key, via, pending, deadline)
             elif pending is not None:
                 if not pending.done.wait(deadline.left):
-                    return _late(via[-1], deadline)
+                    return jump_answers.late(via[-1], deadline)
                 if pending.result is not None:
                     return pending.result
 
@@ -218,7 +218,9 @@ class Bastions:
         self, key: Hashable, via: tuple[Hop, ...], pending: _Pending, deadline: Deadline
     ) -> _Bastion | Unreached:
         hop = via[-1]
-        pending.result = Unreached(Reason.JUMP, f"Jump host {hop.host}: the login was broken off.", retryable=True)
+        pending.result = Unreached(
+            Reason.JUMP, Sentence("Jump host {host}: the login was broken off.", host=hop.host), retryable=True
+        )
         try:
             answer = self._log_in(key, via, deadline)
             pending.result = answer if isinstance(answer, Unreached) else None
@@ -237,10 +239,10 @@ class Bastions:
         hop = via[-1]
         proofs = self._keys.proofs(hop.auth)
         if not proofs.proofs:
-            return _failed(hop, failures.no_credential(hop.auth, proofs))
+            return jump_answers.failed(hop, failures.no_credential(hop.auth, proofs))
         way = self._line_to(via, deadline)
         if isinstance(way, Unreached):
-            return _failed(hop, way)
+            return jump_answers.failed(hop, way)
         line, before = way
 
         def again() -> Line | Unreached:
@@ -249,7 +251,7 @@ class Bastions:
 
         entered = enter(line, self._tick_seconds, hop.target, hop.auth, proofs, deadline, again=again)
         if isinstance(entered, Unreached):
-            return _failed(hop, entered)
+            return jump_answers.failed(hop, entered)
         transport, host_key = entered
         bastion = _Bastion(key, transport, (*before, (hop, host_key)), time.monotonic(), users=1)
         with self._lock:
@@ -261,7 +263,7 @@ class Bastions:
         if closed or not transport.is_active():
             transport.abort()
             self._forget(bastion)
-            return _failed(hop, failures.auth_dropped(hop.auth, 1))
+            return jump_answers.failed(hop, failures.auth_dropped(hop.auth, 1))
         return bastion
 
     def _line_to(
@@ -299,10 +301,16 @@ class Bastions:
 
     def _far_name(self, name: str) -> list[str] | Unreached:
         if self._policy.allowed:
-            detail = f"{name} is no name that this worker can resolve, so it cannot be told whether its address is in "
-            return Unreached(Reason.DENIED_NETWORK, f"{detail}the allowed networks. Give the host its address.")
+            detail = Sentence(
+                "{name} is no name that this worker can resolve, so it cannot be told whether its address is in "
+                "the allowed networks. Give the host its address.",
+                name=name,
+            )
+            return Unreached(Reason.DENIED_NETWORK, detail)
         if name.lower().rstrip(".").rpartition(".")[2] == "localhost" and not self._policy.allow_loopback:
-            return Unreached(Reason.DENIED_NETWORK, f"{name} is the jump host itself, which is not dialled.")
+            return Unreached(
+                Reason.DENIED_NETWORK, Sentence("{name} is the jump host itself, which is not dialled.", name=name)
+            )
         return [name]
 
     def _release(self, bastion: _Bastion) -> None:
@@ -347,37 +355,13 @@ def _open(bastion: _Bastion, address: str, port: int, share: Deadline, whole: fl
     try:
         channel = transport.open_tunnel(address, port)
     except SEND_FAILURES:
-        return _cut(hop)
+        return jump_answers.cut(hop)
     channel.wait_for(channel.answered, share.left)
     if channel.opened:
         return channel
     if channel.open_refusal is None and not channel.closed:
         transport.give_up(channel)
-        detail = f"{address} port {port} did not answer the jump host {hop.host} within {whole:g} s."
-        return Unreached(Reason.CONNECT_TIMEOUT, detail, retryable=True)
+        return jump_answers.unanswered(hop, address, port, whole)
     if channel.open_refusal is None:
-        return _cut(hop)
-    if channel.open_refusal == _CONNECT_FAILED:
-        detail = f"{address} port {port} could not be reached from the jump host {hop.host}."
-        return Unreached(Reason.REFUSED, detail, retryable=True)
-    if channel.open_refusal == _PROHIBITED:
-        detail = f"Jump host {hop.host} lets no connection to {address} port {port} through: its AllowTcpForwarding or "
-        return Unreached(Reason.JUMP, f"{detail}PermitOpen forbids it.", hop=hop)
-    detail = f"Jump host {hop.host} opened no connection to {address} port {port}: it has too many, or none to give."
-    return Unreached(Reason.JUMP, detail, retryable=True, hop=hop)
-
-
-def _cut(hop: Hop) -> Unreached:
-    return Unreached(Reason.JUMP, f"Jump host {hop.host}: the connection to it ended.", retryable=True, hop=hop)
-
-
-def _late(hop: Hop, deadline: Deadline) -> Unreached:
-    detail = f"Jump host {hop.host}: the login to it was not finished within {deadline.seconds:g} s."
-    return Unreached(Reason.JUMP, detail, retryable=True, hop=hop)
-
-
-def _failed(hop: Hop, cause: Unreached) -> Unreached:
-    """Returns the answer for a jump host that could not be reached; of several the one that failed is named."""
-    if cause.reason is Reason.JUMP:
-        return cause
-    return replace(cause, reason=Reason.JUMP, detail=f"Jump host {hop.host}: {cause.detail}", hop=hop)
+        return jump_answers.cut(hop)
+    return jump_answers.refused(hop, address, port, channel.open_refusal)

@@ -11,6 +11,7 @@ from typing import Any
 import paramiko
 
 from opsconsole.jobs.ports import Auth, PrivateKey, Secret
+from opsconsole.sentences import Sentence
 from opsconsole.ssh.agent import HeldKey, held_keys
 from opsconsole.ssh.deadline import Deadline
 from opsconsole.ssh.keyformats import UnusableKey, certificate, certified, private_key, public_key_of, require_valid
@@ -135,12 +136,12 @@ class KeyRing:
             require_valid(blob)
             wanted = public_key_of(blob)
         except UnusableKey as problem:
-            found.passed_over.append(f"The credential {problem}.")
+            found.passed_over.append(Sentence("The credential {problem}.", problem=problem))
             return
         held = [key.certified(blob) for key in self._agent_keys() if key.blob == wanted]
         found.proofs += [Proof(key.label, key=key) for key in held[:1]]
         if not held:
-            found.passed_over.append(_NOT_HELD.format(name=blob.comment or "without a comment"))
+            found.passed_over.append(Sentence(_NOT_HELD, name=blob.comment or "without a comment"))
 
 
 class _Found:
@@ -157,7 +158,7 @@ class _Found:
             require_valid(key.public_blob)
             self.proofs.append(Proof(name, key=key))
         except UnusableKey as problem:
-            self.passed_over.append(f"{place} {problem}.")
+            self.passed_over.append(Sentence("{place} {problem}.", place=place, problem=problem))
 
 
 def _parsed(key: PrivateKey, passphrase: str | None) -> paramiko.PKey:

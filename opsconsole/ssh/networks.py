@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
+from opsconsole.sentences import Sentence
+
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
@@ -39,19 +41,19 @@ class NetworkPolicy:
         if never:
             return never
         if address.is_loopback and not self.allow_loopback:
-            return "is a loopback address, which this console does not dial"
+            return Sentence("is a loopback address, which this console does not dial")
         if self.allowed and not any(address in network for network in self.allowed):
-            return "is outside the networks this console may reach"
+            return Sentence("is outside the networks this console may reach")
         return None
 
 
 def _never(address: Address) -> str | None:
     if address.is_link_local or address in _METADATA:
-        return "is a link-local or metadata address, which is never dialled"
+        return Sentence("is a link-local or metadata address, which is never dialled")
     if address.is_multicast or address == _BROADCAST:
-        return "is a multicast or broadcast address, which is never dialled"
+        return Sentence("is a multicast or broadcast address, which is never dialled")
     if address.is_unspecified or (isinstance(address, IPv4Address) and address in _THIS_NETWORK):
-        return "is the unspecified address, which is never dialled"
+        return Sentence("is the unspecified address, which is never dialled")
     return None
 
 

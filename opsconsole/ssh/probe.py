@@ -4,7 +4,7 @@ import contextlib
 import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from opsconsole.clock import SystemClock
 from opsconsole.inventory.known_hosts import fingerprint
@@ -23,6 +23,7 @@ from opsconsole.jobs.ports import (
 )
 from opsconsole.jobs.probe import Finding, Stage, Verdict, advised, stage_of
 from opsconsole.jobs.states import Reason
+from opsconsole.sentences import Sentence, joined
 from opsconsole.ssh import failures, hostkeys, lease
 from opsconsole.ssh.certificates import is_certificate
 from opsconsole.ssh.channel import SEND_FAILURES
@@ -98,7 +99,8 @@ class Probe:
         if isinstance(shown, Unreached):
             self._fail(target, shown, Stage.KEY_EXCHANGE)
             return False
-        self._note(Stage.KEY_EXCHANGE, f"Agreed on {transport.host_key_type} and {transport.remote_cipher}.")
+        text = Sentence("Agreed on {key} and {cipher}.", key=transport.host_key_type, cipher=transport.remote_cipher)
+        self._note(Stage.KEY_EXCHANGE, text)
         refusal = hostkeys.check(target, shown)
         if refusal is not None:
             if is_certificate(shown) and target.known_keys and refusal.reason in _MAY_BE_HIDDEN:
@@ -116,12 +118,21 @@ class Probe:
         if isinstance(passage, Unreached):
             # Of those before the one that failed each let us in.
             for hop in hops[: hops.index(passage.hop)] if passage.hop in hops else hops:
-                self._note(Stage.JUMP, f"{hop.host}: logged in as {hop.user}.")
+                self._note(Stage.JUMP, Sentence("{host}: logged in as {user}.", host=hop.host, user=hop.user))
             self._fail(target, passage)
             return None
         for hop, shown in passage.seen:
-            self._note(Stage.JUMP, f"{hop.host}: logged in as {hop.user}, its key is {_words(shown)}.")
-        self._note(Stage.TCP, f"{hops[-1].host} opened a connection to {passage.address} port {target.port}.")
+            text = Sentence(
+                "{host}: logged in as {user}, its key is {key}.", host=hop.host, user=hop.user, key=_words(shown)
+            )
+            self._note(Stage.JUMP, text)
+        text = Sentence(
+            "{host} opened a connection to {address} port {port}.",
+            host=hops[-1].host,
+            address=passage.address,
+            port=target.port,
+        )
+        self._note(Stage.TCP, text)
         return passage.line
 
     def _dialled(self, target: Target) -> socket.socket | None:
@@ -132,27 +143,35 @@ class Probe:
             return None
         addresses = ", ".join(map(str, found[:4]))
         given = addresses == target.address.strip("[]")
-        self._note(Stage.NAME, "It is given by its address." if given else f"{target.address} is {addresses}.")
+        if given:
+            self._note(Stage.NAME, Sentence("It is given by its address."))
+        else:
+            self._note(Stage.NAME, Sentence("{name} is {addresses}.", name=target.address, addresses=addresses))
         allowed = permitted(found, self._policy)
         if isinstance(allowed, Unreached):
             self._fail(target, allowed)
             return None
-        self._note(Stage.NETWORK, "It may be dialled.")
+        self._note(Stage.NETWORK, Sentence("It may be dialled."))
         reached = reach(allowed, target.port, deadline)
         if isinstance(reached, Unreached):
             self._fail(target, reached)
             return None
-        self._note(Stage.TCP, f"{reached[1]} port {target.port} takes connections.")
+        self._note(
+            Stage.TCP, Sentence("{address} port {port} takes connections.", address=reached[1], port=target.port)
+        )
         return reached[0]
 
     def _host_key(self, target: Target, shown: KnownKey) -> None:
         words = _words(hostkeys.plain_key(shown))
         if not hostkeys.is_new(target, shown):
-            by = "vouched for by an authority" if is_certificate(shown) else "trusted"
-            self._note(Stage.HOST_KEY, f"{words} is {by}.")
+            if is_certificate(shown):
+                self._note(Stage.HOST_KEY, Sentence("{key} is vouched for by an authority.", key=words))
+            else:
+                self._note(Stage.HOST_KEY, Sentence("{key} is trusted.", key=words))
             return
         policy = HostKeyPolicy.ACCEPT_NEW
-        self._note(Stage.HOST_KEY, f"{words} is new; a run would accept it ({policy}).", Verdict.WARNED)
+        text = Sentence("{key} is new; a run would accept it ({policy}).", key=words, policy=policy)
+        self._note(Stage.HOST_KEY, text, Verdict.WARNED)
 
     def _logged_in(self, transport: ClientTransport, target: Target, auth: Auth, deadline: Deadline) -> bool:
         proofs = self._keys.proofs(auth)
@@ -172,15 +191,15 @@ class Probe:
         if isinstance(told, str):
             self._note(Stage.SHELL, told, Verdict.FAILED)
             return False
-        parts = [f"Commands run as {told.get('user') or 'an account without a name'}"]
-        parts += [f"login shell {told['shell']}"] if told.get("shell") else []
-        parts += [told["system"]] if told.get("system") else []
         skew = _skew(told.get("time", ""))
-        verdict, remark = Verdict.OK, ""
+        verdict, text = Verdict.OK, _account(told)
         if skew is not None and abs(skew) > _SKEW_SECONDS:
-            way = "ahead of" if skew > 0 else "behind"
-            verdict, remark = Verdict.WARNED, f" Its clock is {abs(skew)} s {way} the worker's."
-        self._note(Stage.SHELL, f"{', '.join(parts)[:300]}.{remark}", verdict)
+            if skew > 0:
+                remark = Sentence("Its clock is {count} s ahead of the worker's.", count=skew)
+            else:
+                remark = Sentence("Its clock is {count} s behind the worker's.", count=-skew)
+            verdict, text = Verdict.WARNED, joined(" ", [text, remark])
+        self._note(Stage.SHELL, text, verdict)
         return True
 
     def _becomes(self, transport: ClientTransport, become: Become) -> None:
@@ -190,10 +209,18 @@ class Probe:
             return
         user = told.get("user", "")
         if user != become.user:
-            self._note(Stage.RUN_AS, f"{become.method} led to the account {user or '?'}.", Verdict.FAILED)
+            text = Sentence("{method} led to the account {user}.", method=become.method, user=user or "?")
+            self._note(Stage.RUN_AS, text, Verdict.FAILED)
             return
-        how = "with the password" if become.password is not None else "without a password"
-        self._note(Stage.RUN_AS, f"{become.method} runs commands as {become.user} {how}.")
+        if become.password is not None:
+            text = Sentence(
+                "{method} runs commands as {user} with the password.", method=become.method, user=become.user
+            )
+        else:
+            text = Sentence(
+                "{method} runs commands as {user} without a password.", method=become.method, user=become.user
+            )
+        self._note(Stage.RUN_AS, text)
 
     def _run(self, transport: ClientTransport, script: bytes, become: Become | None) -> dict[str, str] | str:
         """Returns the values that ``script`` printed, or one sentence of why it did not run."""
@@ -207,7 +234,7 @@ class Probe:
             channel = transport.open_run_channel()
             process = SshProcess(transport, channel, request, self._seconds)
         except SEND_FAILURES:
-            return "The connection ended after the login."
+            return Sentence("The connection ended after the login.")
         try:
             return _outcome(process)
         finally:
@@ -245,13 +272,28 @@ def _outcome(process: SshProcess) -> dict[str, str] | str:
             case Exited(status=0):
                 return dict(_values(out))
             case Exited():
-                return "A shell started and could not run a few lines: is /bin/sh there, with dd, id and date?"
+                return Sentence(
+                    "A shell started and could not run a few lines: is /bin/sh there, with dd, id and date?"
+                )
             case _:
                 pass
         if give_up.left <= 0:
             process.signal("KILL")
-            return f"The shell did not answer within {_SHELL_SECONDS} s."
-    return "The connection ended while the shell was asked."
+            return Sentence("The shell did not answer within {seconds} s.", seconds=_SHELL_SECONDS)
+    return Sentence("The connection ended while the shell was asked.")
+
+
+def _account(told: Mapping[str, str]) -> Sentence:
+    user = told.get("user") or Sentence("an account without a name")
+    shell, system = told.get("shell"), told.get("system")
+    if shell and system:
+        text = "Commands run as {user}, login shell {login_shell}, {system}."
+        return Sentence(text, user=user, login_shell=shell, system=system)
+    if shell:
+        return Sentence("Commands run as {user}, login shell {login_shell}.", user=user, login_shell=shell)
+    if system:
+        return Sentence("Commands run as {user}, {system}.", user=user, system=system)
+    return Sentence("Commands run as {user}.", user=user)
 
 
 def _values(out: bytes) -> Iterator[tuple[str, str]]:
@@ -264,8 +306,12 @@ def _values(out: bytes) -> Iterator[tuple[str, str]]:
 def _welcome(target: Target, proofs: Proofs, tried: list[Proof]) -> str:
     proof = tried[-1] if tried else proofs.proofs[0]
     refused = len(tried) - 1
-    others = f" {refused} {'key was' if refused == 1 else 'keys were'} refused before." if refused > 0 else ""
-    return f"Logged in as {target.user} by {proof.method} ({proof.name}).{others}"
+    text = Sentence("Logged in as {user} by {method} ({key}).", user=target.user, method=proof.method, key=proof.name)
+    if refused == 1:
+        return joined(" ", [text, Sentence("1 key was refused before.")])
+    if refused > 1:
+        return joined(" ", [text, Sentence("{count} keys were refused before.", count=refused)])
+    return text
 
 
 def _words(key: KnownKey) -> str:

@@ -15,6 +15,7 @@ from opsconsole.jobs.ports import (
     Stream,
 )
 from opsconsole.jobs.states import Reason
+from opsconsole.sentences import Sentence, joined
 from opsconsole.ssh import failures, lease, search
 from opsconsole.ssh.channel import SEND_FAILURES, WINDOW
 from opsconsole.ssh.following import Followed
@@ -219,7 +220,7 @@ class SshProcess(Followed[Outcome]):
         if passage.refusal is not None:
             return self._give_up(NotStarted(passage.refusal, Reason.RUN_AS))
         if now >= self._answer_by + _PASSAGE_SECONDS:
-            return self._give_up(NotStarted(passage.why_not(None, None), Reason.RUN_AS))
+            return self._give_up(NotStarted(str(passage.why_not(None, None)), Reason.RUN_AS))
         return None
 
     def _verdict(self) -> Outcome | None:
@@ -252,8 +253,12 @@ class SshProcess(Followed[Outcome]):
             return replace(outcome, detail=why)
         if not isinstance(outcome, Exited) or self._runs or self._shut:
             return outcome
-        how = f"signal {outcome.signal}" if outcome.signal else f"exit status {outcome.status}"
-        return NotStarted(f"The host ended the session before the command began ({how}). {_HINT}")
+        if outcome.signal:
+            how = Sentence("signal {signal}", signal=outcome.signal)
+        else:
+            how = Sentence("exit status {status}", status=outcome.status)
+        ended = Sentence("The host ended the session before the command began ({how}).", how=how)
+        return NotStarted(joined(" ", [ended, Sentence(_HINT)]))
 
     def _exited(self) -> Exited | None:
         channel = self._channel

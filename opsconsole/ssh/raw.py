@@ -10,6 +10,7 @@ from enum import Enum, auto
 
 from opsconsole.jobs.ports import Dropped, Event, NotStarted, Output, Stream
 from opsconsole.jobs.raw import RawCommand, RawEnded
+from opsconsole.sentences import Sentence, joined
 from opsconsole.ssh import failures
 from opsconsole.ssh.channel import SEND_FAILURES, WINDOW, RunChannel
 from opsconsole.ssh.following import Followed
@@ -271,7 +272,7 @@ class RawProcess(Followed[Outcome]):
     def _no_prompt(self) -> str:
         shown = "".join(char if char.isprintable() else " " for char in self._screen.end_banner()[-_SHOWN_CHARS:])
         words = "The device showed nothing that looks like a prompt (setting raw_prompt); nothing was typed."
-        return f"{words} It showed: {shown}" if shown else words
+        return joined(" ", [words, Sentence("It showed: {shown}", shown=shown)]) if shown else words
 
     def _truthful(self, outcome: Outcome) -> Outcome:
         """Returns the outcome with what the device's words say of it, now that all of them were read."""

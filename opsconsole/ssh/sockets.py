@@ -6,6 +6,7 @@ from ipaddress import ip_address
 
 from opsconsole.jobs.ports import Target, Unreached
 from opsconsole.jobs.states import Reason
+from opsconsole.sentences import Sentence
 from opsconsole.ssh.deadline import Deadline, within
 from opsconsole.ssh.networks import Address, NetworkPolicy
 
@@ -36,7 +37,9 @@ def reach(allowed: list[Address], port: int, deadline: Deadline) -> tuple[socket
 
 def hung_up(port: int) -> Unreached:
     """Returns the answer for a server that ends the connection without a word, as one does that has too many."""
-    detail = f"The server on port {port} closed the connection before its SSH greeting; it may be overloaded."
+    detail = Sentence(
+        "The server on port {port} closed the connection before its SSH greeting; it may be overloaded.", port=port
+    )
     return Unreached(Reason.PROTOCOL, detail, retryable=True)
 
 
@@ -47,7 +50,7 @@ def permitted(found: list[Address], policy: NetworkPolicy) -> list[Address] | Un
     if allowed:
         return allowed
     address, refusal = refusals[0]
-    return Unreached(Reason.DENIED_NETWORK, f"{address} {refusal}.")
+    return Unreached(Reason.DENIED_NETWORK, Sentence("{address} {refusal}.", address=address, refusal=refusal))
 
 
 def resolve(target: Target, deadline: Deadline) -> list[Address] | Unreached:
@@ -59,7 +62,9 @@ def resolve(target: Target, deadline: Deadline) -> list[Address] | Unreached:
     try:
         infos = within(deadline, lambda: socket.getaddrinfo(target.address, target.port, type=socket.SOCK_STREAM))
     except TimeoutError:
-        return Unreached(Reason.DNS, f"The name was not resolved within {deadline.seconds:g} s.")
+        return Unreached(
+            Reason.DNS, Sentence("The name was not resolved within {seconds:g} s.", seconds=deadline.seconds)
+        )
     except socket.gaierror as error:
         temporary = error.errno == socket.EAI_AGAIN
         detail = "The name could not be resolved now." if temporary else "The name is not known to the resolver."
@@ -79,7 +84,9 @@ def _connect(address: Address, port: int, seconds: float, whole: float) -> socke
         sock.connect((str(address), port))
     except TimeoutError:
         sock.close()
-        detail = f"{address} port {port} did not answer within {whole:g} s."
+        detail = Sentence(
+            "{address} port {port} did not answer within {whole:g} s.", address=address, port=port, whole=whole
+        )
         return Unreached(Reason.CONNECT_TIMEOUT, detail, retryable=True)
     except OSError as error:
         sock.close()
@@ -101,16 +108,24 @@ def _tune(sock: socket.socket) -> None:
 
 def _refused(error: OSError, address: Address, port: int) -> Unreached:
     if error.errno == errno.ETIMEDOUT:
-        return Unreached(Reason.CONNECT_TIMEOUT, f"{address} port {port} did not answer.", retryable=True)
+        return Unreached(
+            Reason.CONNECT_TIMEOUT,
+            Sentence("{address} port {port} did not answer.", address=address, port=port),
+            retryable=True,
+        )
     if error.errno in _NO_ROUTE:
-        return Unreached(Reason.REFUSED, f"There is no route to {address}.", retryable=True)
+        return Unreached(Reason.REFUSED, Sentence("There is no route to {address}.", address=address), retryable=True)
     if error.errno in {errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE}:
         return hung_up(port)
     if error.errno == errno.ECONNREFUSED:
-        detail = f"{address} port {port} refused the connection: nothing listens there."
+        detail = Sentence(
+            "{address} port {port} refused the connection: nothing listens there.", address=address, port=port
+        )
         return Unreached(Reason.REFUSED, detail, retryable=True)
     if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EADDRNOTAVAIL}:
-        detail = "This worker has no file descriptor or local port left for another connection."
-        return Unreached(Reason.REFUSED, detail, retryable=True)
-    detail = f"{address} port {port} could not be reached (error {error.errno})."
+        full = "This worker has no file descriptor or local port left for another connection."
+        return Unreached(Reason.REFUSED, full, retryable=True)
+    detail = Sentence(
+        "{address} port {port} could not be reached (error {errno}).", address=address, port=port, errno=error.errno
+    )
     return Unreached(Reason.REFUSED, detail, retryable=True)

@@ -58,7 +58,9 @@ class CeleryDispatcher:
                     for run in runs:
                         self._app.send_task(task, run, producer=producer, queue=QUEUE, retry=False)
         except self._faults as error:
-            raise Unavailable(f"The broker does not answer: {type(error).__name__}", code="broker") from error
+            raise Unavailable(
+                "The broker does not answer: {error}", error=type(error).__name__, code="broker"
+            ) from error
 
     def publish_looks(self, run_ids: Sequence[int]) -> None:
         """Sends one message per run whose host is to be looked at. Raises ``Unavailable`` as ``publish`` does."""
@@ -78,7 +80,9 @@ class CeleryDispatcher:
                 for number in numbers:
                     self._app.send_task(task, (number,), producer=producer, queue=QUEUE, retry=False)
         except self._faults as error:
-            raise Unavailable(f"The broker does not answer: {type(error).__name__}", code="broker") from error
+            raise Unavailable(
+                "The broker does not answer: {error}", error=type(error).__name__, code="broker"
+            ) from error
 
     def _push_together(self, producer: Producer, task: str, runs: Sequence[tuple[int, int]]) -> None:
         """Sends all messages by one LPUSH. kombu sends one a round trip, which costs ten times as much; the messages

@@ -15,7 +15,7 @@ import opsconsole
 from opsconsole.clock import Clock
 from opsconsole.db.database import Database
 from opsconsole.errors import Unavailable
-from opsconsole.jobs import conntest, dispatch, handover, keyscan, look, recover, timekeeping
+from opsconsole.jobs import conntest, dispatch, drain, handover, keyscan, look, recover, timekeeping
 from opsconsole.jobs.limits import Caps
 from opsconsole.jobs.perform import Performer
 from opsconsole.jobs.ports import Dispatcher
@@ -52,8 +52,12 @@ class Housekeeping:
         *,
         tide: Tide,
         broker_fault: Callable[[], BrokerFault | None] = lambda: None,
+        intake: Callable[[bool], bool] = lambda _: True,
         offload: Callable[[Callable[[], Any]], Any],
     ) -> None:
+        """``intake`` opens or shuts the way of messages to this process and returns whether it could."""
+        self._intake = intake
+        self._drained = self._shut = False
         self._settings = settings
         self._database = database
         self._clock = clock
@@ -126,7 +130,7 @@ class Housekeeping:
             _log.error(TEXTS[self._tide.refusal])
         self._tide.remember()
 
-    def _register(self) -> None:
+    def _register(self, former: str | None = None) -> None:
         with self._database.transaction() as session:
             recover.register(
                 session,
@@ -136,6 +140,7 @@ class Housekeeping:
                 slots=self._settings.worker_slots,
                 version=opsconsole.__version__,
                 now=self._clock.now(),
+                former_id=former,
             )
             self.live_slots = dispatch.live_slots(session)
 
@@ -165,6 +170,7 @@ class Housekeeping:
                     self._dispatcher.publish_tests(self._tests)
                 if self._unattended:
                     self._dispatcher.attach(self._unattended)
+                self._heed_drain()
                 silent = False
             except Unavailable as error:
                 self._unsent = True
@@ -173,6 +179,14 @@ class Housekeeping:
                 silent = True
             except Exception:  # noqa: BLE001 - one bad round must not end the heartbeat.
                 _log.exception("housekeeping round failed")
+
+    def _heed_drain(self) -> None:
+        """Takes messages, or leaves them to the others, as a person has said. The claims are gated by the row alone."""
+        if self._drained == self._shut or not self._intake(not self._drained):
+            return
+        self._shut = self._drained
+        _log.info("drained: no message is taken" if self._shut else "resumed: messages are taken again")
+        self.beat_now()
 
     def _drain(self, performer: Performer) -> None:
         """Ends the runs in hand when the time that a stopping worker gives them is over.
@@ -199,6 +213,7 @@ class Housekeeping:
             if self._tide.refusal is not None:
                 return []
             now = self._clock.now()
+            self._drained = drain.is_drained(session, self._identity.id)
             self.live_slots = dispatch.live_slots(session)
             self._unattended = handover.unattended(session, now, again=resend) if leads else []
             if resend:
@@ -241,8 +256,9 @@ class Housekeeping:
                 self._stray = recover.release_stray(session, own, in_hand, self._stray, now)
         if not alive:
             _log.warning("this worker was declared gone; it goes on under a new id", name=self._identity.name)
+            former = self._identity.id
             self._identity.renew()
-            self._register()
+            self._register(former)
 
 
 def _tell_gone(worker_id: str, runs: int) -> None:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ from opsconsole.tasks.app import (
 )
 from opsconsole.tasks.broker_look import make_look
 from opsconsole.tasks.chores import refresh_sources, tidy, tidy_files
+from opsconsole.tasks.consumer import take_messages
 from opsconsole.tasks.dispatcher import CeleryDispatcher
 from opsconsole.tasks.housekeeping import Housekeeping, Identity
 from opsconsole.tasks.order_watch import OrderWatch
@@ -69,6 +71,7 @@ class Services:
         dispatcher: Dispatcher,
         look: Callable[[], BrokerFault | None],
         label: str,
+        intake: Callable[[bool], bool],
     ) -> None:
         settings = runtime.settings
         self._settings, self._clock = settings, runtime.clock
@@ -93,6 +96,7 @@ class Services:
             self._identity,
             tide=tide,
             broker_fault=lambda: self._postbox.fault,
+            intake=intake,
             offload=self._housekeeping_offload,
         )
         self._ledger = Ledger(
@@ -227,7 +231,8 @@ def make_worker_app(runtime: Runtime, connector: Connector, prober: Prober) -> C
 
         def start(self, parent: Any) -> None:
             label = str(parent.hostname).split("@", 1)[0]
-            services = Services(runtime, connector, prober, dispatcher, make_look(runtime.settings, app), label)
+            look = make_look(runtime.settings, app)
+            services = Services(runtime, connector, prober, dispatcher, look, label, partial(take_messages, parent))
             with _leaving_with_a_sentence():
                 services.start()
             running.append(services)

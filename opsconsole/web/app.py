@@ -9,7 +9,21 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from opsconsole.errors import Invalid
 from opsconsole.resources import data_dir
 from opsconsole.runtime import Runtime
-from opsconsole.web import api, assets, auth, compression, csrf, errors, headers, limits, pages, request_log, sse
+from opsconsole.web import (
+    api,
+    assets,
+    auth,
+    compression,
+    csrf,
+    errors,
+    headers,
+    limits,
+    pages,
+    recalled,
+    request_log,
+    said,
+    sse,
+)
 from opsconsole.web.unit_of_work import EXTENSION
 from opsconsole.web.unit_of_work import runtime as runtime_of_request
 
@@ -37,6 +51,8 @@ def create_app(runtime: Runtime) -> Flask:
     auth.register(app)
     csrf.register(app)
     errors.register(app)
+    said.register(app)
+    recalled.register(app)
     headers.register(app)
     compression.register(app)
     assets.register(app, as_written=runtime.settings.log_level == "DEBUG")

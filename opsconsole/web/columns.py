@@ -56,8 +56,12 @@ def column_values(session: Session, job: Job, asked: Asked) -> dict[int, Values]
         try:
             return columning.values(session, job, asked, reading.read, within(FILTER_SECONDS))
         except TimeoutError:
-            done = f"{len(reading.read.rows)} of {job.target_count} hosts were read in the time."
-            raise Unavailable(f"{done} Ask again to go on.", code="columns_unfinished") from None
+            raise Unavailable(
+                "{done} of {count} hosts were read in the time. Ask again to go on.",
+                done=len(reading.read.rows),
+                count=job.target_count,
+                code="columns_unfinished",
+            ) from None
 
 
 def hosts_page(

@@ -11,10 +11,24 @@ from werkzeug.sansio.response import Response as SansIOResponse
 from werkzeug.wrappers import Response as BaseResponse
 
 from opsconsole.errors import Invalid, NotAuthenticated, OpsconsoleError, Unavailable
+from opsconsole.sentences import Sentence
 from opsconsole.web.request_log import log_failure, log_refusal
+from opsconsole.web.said import said, said_of
 
 _PROBLEM = "application/problem+json"
 _MACHINE_PATHS = ("/api/", "/healthz", "/readyz")
+
+# Code and sentence by status.
+_WORDS = {
+    400: ("bad_request", Sentence("The request cannot be understood.")),
+    404: ("not_found", Sentence("There is nothing at this address.")),
+    405: ("method_not_allowed", Sentence("This address does not take that method.")),
+    413: ("too_large", Sentence("The request is over the limit of 1 MiB.")),
+    414: ("uri_too_long", Sentence("The address is too long.")),
+    415: ("unsupported_media_type", Sentence("Send the body as application/json.")),
+    416: ("range_not_satisfiable", Sentence("The asked range lies outside of the content.")),
+    431: ("headers_too_large", Sentence("The request's headers are too large.")),
+}
 
 
 def _(text: str) -> str:
@@ -31,17 +45,26 @@ def register(app: Flask) -> None:
 
 
 def problem(error: OpsconsoleError) -> dict[str, Any]:
-    """Returns the problem document (RFC 9457) of ``error``; its ``extra`` fields stand beside the usual ones."""
+    """Returns the problem document (RFC 9457) of ``error``; its ``extra`` fields stand beside the usual ones.
+
+    Its sentences are in the language of who is answered: a browser's reader, English for programs.
+    """
     return {
-        **error.extra,
+        **said_of(error.extra),
         "type": f"urn:opsconsole:problem:{error.code}",
         "title": HTTPStatus(error.status).phrase,
         "status": error.status,
-        "detail": error.detail,
+        "detail": said(error.detail),
         "code": error.code,
         "request_id": g.get("request_id", ""),
         "errors": [
-            {"field": item.field, "message": item.message, "code": item.code, "column": item.column, "hint": item.hint}
+            {
+                "field": item.field,
+                "message": said(item.message),
+                "code": item.code,
+                "column": item.column,
+                "hint": said(item.hint) if item.hint else item.hint,
+            }
             for item in error.errors
         ],
     }
@@ -54,7 +77,7 @@ def _on_known(error: OpsconsoleError) -> BaseResponse:
         log_refusal(error)
     if error.code == "database":
         # The driver's words name servers, ports and files: they are in the log.
-        error = Unavailable(_("The database does not answer. Try again in a moment."), code=error.code)
+        error = Unavailable("The database does not answer. Try again in a moment.", code=error.code)
     return _answer(error)
 
 
@@ -64,7 +87,7 @@ def _on_http(error: HTTPException) -> BaseResponse | SansIOResponse:
     status = error.code or 500
     if status < HTTPStatus.BAD_REQUEST:
         return error.get_response(request.environ)
-    code, detail = _words().get(status, ("http_error", HTTPStatus(status).description or HTTPStatus(status).phrase))
+    code, detail = _WORDS.get(status, ("http_error", HTTPStatus(status).description or HTTPStatus(status).phrase))
     known = OpsconsoleError(detail, code=code)
     known.status = status
     response = _answer(known)
@@ -72,20 +95,6 @@ def _on_http(error: HTTPException) -> BaseResponse | SansIOResponse:
         if name.lower() not in {"content-type", "content-length"}:
             response.headers[name] = value
     return response
-
-
-def _words() -> dict[int, tuple[str, str]]:
-    """Returns code and sentence by status, in the reader's language; programs are answered in English."""
-    return {
-        400: ("bad_request", _("The request cannot be understood.")),
-        404: ("not_found", _("There is nothing at this address.")),
-        405: ("method_not_allowed", _("This address does not take that method.")),
-        413: ("too_large", _("The request is over the limit of 1 MiB.")),
-        414: ("uri_too_long", _("The address is too long.")),
-        415: ("unsupported_media_type", _("Send the body as application/json.")),
-        416: ("range_not_satisfiable", _("The asked range lies outside of the content.")),
-        431: ("headers_too_large", _("The request's headers are too large.")),
-    }
 
 
 def _title(status: int) -> str:
@@ -109,14 +118,12 @@ def _title(status: int) -> str:
 def _on_unstorable(error: DataError) -> BaseResponse:
     """A value that the database has no room for (PostgreSQL takes no NUL in a text) came in from outside."""
     log_failure(error)
-    return _answer(Invalid(_("The request holds a value that cannot be stored."), code="not_storable"))
+    return _answer(Invalid("The request holds a value that cannot be stored.", code="not_storable"))
 
 
 def _on_unexpected(error: Exception) -> BaseResponse:
     log_failure(error)
-    return _answer(
-        OpsconsoleError(_("Something went wrong here. It was logged under the request's id."), code="internal")
-    )
+    return _answer(OpsconsoleError("Something went wrong here. It was logged under the request's id.", code="internal"))
 
 
 def _for_machines() -> bool:

@@ -37,6 +37,7 @@ def waits_in_words(waits: Mapping[str, Any]) -> str:
         "console_held": _("The console is stopped. Nothing starts until that is lifted."),
         "paused": _("Paused."),
         "no_workers": _("No worker is connected; the job waits for one."),
+        "workers_drained": _("No worker takes runs: those connected are drained."),
         "countdown": _("It is about to start."),
         "wave_pause": _("The next wave is about to start."),
         "limit": _("A limit on hosts of one kind holds the others back."),

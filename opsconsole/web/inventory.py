@@ -19,6 +19,7 @@ from opsconsole.jobs import saved
 from opsconsole.jobs.queries import by_host
 from opsconsole.jobs.targets import TargetResolver
 from opsconsole.settings import Settings
+from opsconsole.web.said import said
 
 MAX_LISTED = 100_000
 _CHANGES_TOLD = 1_000
@@ -143,8 +144,8 @@ def plan_told(plan: Plan, wanted: Import, *, applied: bool) -> dict[str, Any]:
         },
         "changes": [change.to_json() for change in plan.changes[:_CHANGES_TOLD]],
         "changes_count": len(plan.changes),
-        "faults": [{"line": fault.line, "file": fault.file, "message": fault.message} for fault in plan.faults],
-        "notices": [{"text": text, "count": count} for text, count in plan.notices.items()],
+        "faults": [{"line": fault.line, "file": fault.file, "message": said(fault.message)} for fault in plan.faults],
+        "notices": [{"text": said(text), "count": count} for text, count in plan.notices.items()],
     }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from opsconsole.errors import FieldError, Invalid
 from opsconsole.jobs import queries
+from opsconsole.sentences import Sentence
 from opsconsole.web.hub import OUTPUT_SECONDS, JobHub, encode, tick_seconds
 from opsconsole.web.sse import API_VERSION, RETRY, Stream
 
@@ -36,7 +37,7 @@ def read_position(out: str, last_event_id: str, epoch: str) -> Position:
             raise _bad_out("Write <index>@<byte offset>, for example out=371@8192.")
         offsets[int(found[1])] = int(found[2])
     if len(offsets) > MAX_FOLLOWED:
-        raise _bad_out(f"At most {MAX_FOLLOWED} hosts can be followed.")
+        raise _bad_out(Sentence("At most {limit} hosts can be followed.", limit=MAX_FOLLOWED))
     position = Position(offsets=offsets)
     known = _EVENT_ID.fullmatch(last_event_id.strip())
     if known is not None and known[1] == epoch:

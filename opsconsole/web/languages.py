@@ -23,6 +23,8 @@ from flask_babel import Babel
 FOLDER = Path(__file__).parent / "translations"
 # In a catalogue: this text is one of the page's scripts. The command that extracts the texts writes it.
 SCRIPT_MARK = "script"
+# And this one is kept in the database, in English.
+KEPT_MARK = "kept"
 COOKIE = "opsconsole_lang"
 _YEAR_SECONDS = 365 * 24 * 3600
 # Counts that between them fall into every plural category of a language.
@@ -63,13 +65,19 @@ def register(app: Flask) -> None:
 def language() -> Language:
     """Returns the language of the request: what its reader has chosen, else ``?lang=``, else what the browser accepts.
 
-    Before anybody has signed in, ``?lang=`` is the choice. Programs are answered in English.
+    Before anybody has signed in, ``?lang=`` is the choice, then what was last chosen in this browser. Programs are
+    answered in English.
     """
     if not has_request_context() or request.path.startswith(_MACHINE_PATHS):
         return ENGLISH
-    kept, asked = of_code(request.cookies.get(COOKIE)), of_code(request.args.get("lang"))
-    chosen = kept or asked if g.get("actor") else asked or kept
-    return chosen or of_code(request.accept_languages.best_match([one.code for one in LANGUAGES])) or ENGLISH
+    return chosen()
+
+
+def chosen() -> Language:
+    """Returns the language that the browser of this request reads, whatever it asks for."""
+    reader, asked = g.get("actor"), of_code(request.args.get("lang"))
+    own = of_code(reader.preferences.language) or asked if reader else asked or of_code(request.cookies.get(COOKIE))
+    return own or of_code(request.accept_languages.best_match([one.code for one in LANGUAGES])) or ENGLISH
 
 
 def of_code(text: str | None) -> Language | None:
@@ -79,7 +87,7 @@ def of_code(text: str | None) -> Language | None:
 
 
 def keep(response: Response, chosen: Language) -> None:
-    """Keeps the choice in the reader's browser, where the theme is kept too; a cookie, for the server writes pages."""
+    """Keeps the choice in the reader's browser, for pages that it asks for before somebody signs in."""
     response.set_cookie(
         COOKIE, chosen.code, max_age=_YEAR_SECONDS, secure=request.is_secure, httponly=True, samesite="Lax"
     )
@@ -118,6 +126,15 @@ def script_texts(locale: str) -> dict[str, str | dict[str, str]]:
         one, many = message.id
         texts[one] = {rule(count): told.ngettext(one, many, count) for count in reversed(_COUNTS)}
     return texts
+
+
+def kept_texts(locale: str) -> list[tuple[str, str]]:
+    """Returns the templates of what the database keeps, English and in the language of ``locale``."""
+    found = []
+    for message in catalogue(locale):
+        if KEPT_MARK in message.auto_comments and isinstance(message.id, str) and isinstance(message.string, str):
+            found.append((message.id, message.string))
+    return found
 
 
 def shared() -> dict[str, Any]:

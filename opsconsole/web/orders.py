@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from opsconsole import crash
 from opsconsole.accounts.permissions import Actor
 from opsconsole.crash import CrashPoint
-from opsconsole.jobs import hold
+from opsconsole.jobs import drain, hold
 from opsconsole.jobs.launch import Launcher, Order
 from opsconsole.jobs.models import Job
 from opsconsole.jobs.queries import get_job
@@ -60,6 +60,20 @@ def lift(actor: Actor) -> dict[str, Any]:
     """Returns the hold of the console, which is none any more; workers look for work at once."""
     with transaction() as session:
         body = hold.lift(session, actor, now=now())
+    runtime().dispatcher.nudge()
+    return body
+
+
+def drain_worker(actor: Actor, name: str) -> dict[str, Any]:
+    """Returns the worker ``name``, which takes no further run; raises what ``drain.drain`` raises."""
+    with transaction() as session:
+        return drain.drain(session, name, actor, now=now())
+
+
+def resume_worker(actor: Actor, name: str) -> dict[str, Any]:
+    """Returns the worker ``name``, which takes runs again; raises what ``drain.resume`` raises."""
+    with transaction() as session:
+        body = drain.resume(session, name, actor, now=now())
     runtime().dispatcher.nudge()
     return body
 

@@ -45,7 +45,7 @@ def one(job: Job, run: HostRun, path: str) -> Response:
     """Returns one file as an attachment. Raises ``NotFound``."""
     found = store().pulled_file(job.id, run.i, path)
     if found is None:
-        raise NotFound(f"Job {job.id} has no such file of {run.host}.")
+        raise NotFound("Job {job} has no such file of {host}.", job=job.id, host=run.host)
     # What a host holds is never shown in place, and never taken for a page.
     return send_file(found, mimetype="application/octet-stream", as_attachment=True, download_name=found.name)
 
@@ -55,7 +55,7 @@ def archive(session: Session, job: Job) -> Response:
     kept = store()
     hosts = _hosts(session, job, kept)
     if not hosts:
-        raise NotFound(f"Job {job.id} has no files of its hosts (any more).")
+        raise NotFound("Job {job} has no files of its hosts (any more).", job=job.id)
     response = Response(_zipped(kept, job.id, hosts), mimetype="application/zip")
     response.headers["Content-Disposition"] = f'attachment; filename="job-{job.id}-files.zip"'
     return response

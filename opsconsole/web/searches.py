@@ -77,8 +77,13 @@ class Searches:
         """Returns the places of the hosts that are meant. Raises ``Unavailable`` when that takes too long."""
         totals = self.totals(session, job, found.wanted, FILTER_SECONDS)
         if not totals.complete:
-            done = f"{totals.place} of {totals.size} hosts were searched in the time."
-            raise Unavailable(f"{done} Ask again to go on, or search for something simpler.", code="search_unfinished")
+            raise Unavailable(
+                "{done} of {count} hosts were searched in the time. "
+                "Ask again to go on, or search for something simpler.",
+                done=totals.place,
+                count=totals.size,
+                code="search_unfinished",
+            )
         with_hit = set(totals.found)
         return set(range(totals.size)) - with_hit if found.without else with_hit
 

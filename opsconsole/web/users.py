@@ -19,7 +19,7 @@ from opsconsole.web.unit_of_work import now
 def link(database: Session, user: User) -> dict[str, Any]:
     """Returns a one-time sign-in link: ``name``, ``url``, ``expires_at``. Raises ``Conflict`` for who is disabled."""
     if user.disabled_at is not None:
-        raise Conflict(f"{user.name} is disabled.", code="user_disabled")
+        raise Conflict("{name} is disabled.", name=user.name, code="user_disabled")
     code = service.issue_login_link(database, user, now=now(), actor=actor())
     url = url_for("pages.login", _external=True, once=code)
     return {"name": user.name, "url": url, "expires_at": iso(now() + VALID_FOR)}

@@ -184,6 +184,8 @@ def waiting_text(waiting: Mapping[str, Any] | None) -> str:
         return ""
     if waiting["code"] == "no_workers":
         return _("No worker is connected, so the job waits. Start one:")
+    if waiting["code"] == "workers_drained":
+        return _("No worker takes runs: those connected are drained.")
     if waiting["code"] not in {"no_slot", "turn"}:
         return str(waiting["text"])
     count = waiting["ahead"] or 0

@@ -1,5 +1,6 @@
 """Every text has its translation, and no text a person reads is written past the catalogues."""
 
+import ast
 import importlib.util
 import re
 import sys
@@ -11,6 +12,8 @@ from jinja2 import Environment, nodes
 from opsconsole.web.languages import ENGLISH, FOLDER, LANGUAGES
 from tests.architecture.project import ROOT, files, relative
 
+# The command finds its own modules beside it.
+sys.path.insert(0, str(ROOT / "bin"))
 _SPEC = importlib.util.spec_from_file_location("opsconsole_bin_catalogue", ROOT / "bin" / "catalogue.py")
 assert _SPEC is not None
 assert _SPEC.loader is not None
@@ -44,6 +47,70 @@ def test_a_translation_keeps_its_placeholders() -> None:
     assert catalogue.faults(filled) == []
     next(one for one in filled if one.id).string = "{n}"
     assert catalogue.faults(filled) == ["other placeholders: {n} of {all} -> {n}"]
+    for english, told in (("{n:,} bytes", "{n} 字节"), ("No {name!r}.", "没有 {name}。"), ("{{{n}}} is", "{{n}} 是")):
+        filled = catalogue.brought_up_to_date(language, catalogue.template_of([catalogue.Text(english, False)]))
+        next(one for one in filled if one.id).string = told
+        assert catalogue.faults(filled) == [f"other placeholders: {english} -> {told}"]
+
+
+def test_every_refusal_is_a_template_that_a_catalogue_can_hold() -> None:
+    """An f-string cannot be translated: ``raise Invalid("No group {name}.", name=name)`` (docs/patterns.md)."""
+    assert catalogue.refusals().faults == []
+
+
+TREE = """
+from sentences import Sentence
+class OpsconsoleError(Exception): ...
+class Invalid(OpsconsoleError): ...
+class FieldError:
+    field: str
+    message: str
+    hint: str
+"""
+
+
+def read(source: str) -> catalogue.Refusals:  # type: ignore[name-defined]
+    made = "class Sentence(str):\n    template: str"
+    return catalogue.Refusals({"some": ast.parse(TREE + source), "sentences": ast.parse(made)})
+
+
+def test_a_refusal_is_found_through_variables_tables_and_helpers() -> None:
+    found = read(
+        """
+WORDS = {"a": "one", "b": "two"}
+def _fault(name: str, message: str) -> Invalid:
+    return Invalid(message, errors=[FieldError(name, message, hint=HINT)])
+HINT = "three"
+def check(text, kind):
+    message = "four" if text else Sentence("five {text}", text=text)
+    raise Invalid(message)
+    raise _fault("field", "six")
+    raise Invalid(WORDS[kind])
+    raise Invalid(_words())
+    raise Invalid("seven {n}", n=1, code="code")
+def _words() -> str:
+    return "eight"
+"""
+    )
+    texts = {"one", "two", "three", "four", "five {text}", "six", "seven {n}", "eight"}
+    assert ({text for _module, text in found.found}, found.faults) == (texts, [])
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        'Invalid(f"No {text}.")',
+        'Invalid("No " + text)',
+        'Invalid("No {name}.", text=text)',
+        'Invalid("No {name}.", name=text, other=text)',
+        'FieldError("field", f"No {text}.")',
+        'FieldError("field", "No.", hint=f"Write {text}.")',
+        'Sentence("No {}.".format(text), text=text)',
+        'Invalid(" ".join(text))',
+    ],
+)
+def test_a_refusal_put_together_in_the_code_is_found(raised: str) -> None:
+    assert read(f"def check(text):\n    raise {raised}").faults
 
 
 # Names, examples and units: what reads the same in every language.

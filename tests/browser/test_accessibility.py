@@ -28,6 +28,7 @@ PAGES = {
     "pages.files": ["/files"],
     "pages.job_files": ["/jobs/1/files"],
     "pages.new_test": ["/tests"],
+    "pages.pick_hosts": ["/run/hosts"],
     "pages.audit": ["/audit", "/audit?actor=nobody"],
     "pages.authorities": ["/host-keys/authorities"],
     "pages.credential": ["/credentials/deploy"],
@@ -45,6 +46,7 @@ PAGES = {
     "pages.jobs": ["/jobs"],
     "pages.keyboard": ["/keyboard"],
     "pages.me": ["/me"],
+    "pages.tokens": ["/me/tokens"],
     "pages.new_credential": ["/credentials/new?kind=private_key", "/credentials/new?kind=external"],
     "pages.new_host": ["/hosts/new"],
     "pages.output_group": ["/jobs/1/g/{failed}"],
@@ -62,8 +64,7 @@ PAGES = {
 }  # fmt: skip
 # Parts that other pages take in, and a download.
 NO_PAGES = {"pages.notices", "pages.pane", "pages.grouped", "pages.lineage", "pages.timeline", "pages.doubts",
-            "pages.columns",
-            "pages.keys_notice", "pages.found",
+            "pages.carried", "pages.columns", "pages.keys_notice", "pages.found",
             "pages.export_audit", "pages.export_hosts", "pages.job_file", "pages.job_zip"}  # fmt: skip
 WIDTHS = (1280, 390)
 SIGNED_OUT = {"pages.login": "/login"}
@@ -162,7 +163,8 @@ def test_states_that_recede_can_be_made_to_stand_out_and_paper_shows_the_content
 ) -> None:
     page = new_page(color_scheme="light")
     page.goto(f"{live.url}/me")
-    page.check("#high-contrast")
+    with page.expect_response("**/me/preferences"):
+        page.get_by_label("High-contrast").check()
     page.goto(f"{live.url}/run")
     colour = """name => { const node = document.body.appendChild(document.createElement("i"));
         node.style.color = `var(--${name})`;
@@ -178,9 +180,10 @@ def test_states_that_recede_can_be_made_to_stand_out_and_paper_shows_the_content
     expect(page.locator("main")).to_be_visible()
     page.goto(f"{live.url}/me")
     page.emulate_media(media="screen")
-    page.uncheck("#high-contrast")
+    with page.expect_response("**/me/preferences"):
+        page.get_by_label("High-contrast").uncheck()
     page.reload()
-    assert page.evaluate("document.documentElement.dataset.contrast") is None
+    assert page.evaluate("document.documentElement.dataset.contrast") == "normal"
 
 
 def findings(page: Page, url: str, scheme: str) -> list[tuple[str, str, list[str]]]:

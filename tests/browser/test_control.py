@@ -52,6 +52,57 @@ def test_the_waves_are_shown_and_one_waits_for_a_person(live: LiveServer, page: 
     expect(page.locator("#wave-list .done")).to_have_text("Canary 1")
 
 
+def test_a_hidden_page_tells_what_it_was_asked_to_tell_once(
+    live: LiveServer, new_page: Callable[..., Page], play: Players
+) -> None:
+    page = new_page(permissions=["notifications"])
+    page.context.add_init_script("""window.shown = []; window.asked = 0;
+      window.Notification = class { constructor(title, more) { window.shown.push([title, more.body]); } close() {}
+        static async requestPermission() { window.asked += 1; return "granted"; } };""")
+    job = live.launch(Order(targets="web[1-3]", command="uptime", canary="1", canary_gate="manual", waves="2"))
+    workers = play(job)
+    workers.start(0)
+    page.goto(f"{live.url}/jobs/{job}")
+    page.click("#tell summary")
+    assert page.evaluate("() => window.asked") == 0
+    for name in ("when it ends with not all OK", "when it waits for me", "the same for further jobs"):
+        page.check(f"#tell label:has-text('{name}') input")
+    page.wait_for_function("() => window.asked > 0", timeout=60_000)
+    page.evaluate("""() => { Object.defineProperty(document, "hidden", { get: () => true, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange")); }""")
+    workers.end(0)
+    with live.database.transaction() as session:
+        waits = {"state": JobState.PAUSED.value, "pause_reason": PauseReason.CANARY.value, "ver": Job.ver + 1}
+        session.execute(update(Job).where(Job.id == job).values(waits))
+    page.wait_for_function("() => window.shown.length === 1", timeout=60_000)
+    title, body = page.evaluate("() => window.shown[0]")
+    assert title == f"Paused · #{job}"
+    assert "the canary is done: it waits for you" in body
+    assert "OK 1" in body
+    with live.database.transaction() as session:
+        session.execute(update(Job).where(Job.id == job).values(state=JobState.RUNNING.value, ver=Job.ver + 1))
+    workers.start(1, 2)
+    workers.end(1)
+    workers.end(2, state=RunState.FAILED, exit_status=1)
+    page.wait_for_function("() => window.shown.length === 2", timeout=60_000)
+    assert page.evaluate("() => window.shown[1][0]") == f"Partial · #{job}"
+    following = live.launch(Order(targets="web1", command="uptime"))
+    page.goto(f"{live.url}/jobs/{following}")
+    expect(page.locator("#tell [data-tell=waits]")).to_be_checked()
+    expect(page.locator("#tell [data-tell=finished]")).not_to_be_checked()
+    page.goto(f"{live.url}/run")
+    page.click("#tell summary")
+    expect(page.locator("#tell [data-tell=waits]")).to_be_checked()
+    page.check("#tell [data-tell=long]")
+    page.fill("#tell [type=number]", "7")
+    page.fill("#targets", "web1")
+    page.fill("#command", "uptime")
+    page.click("#go")
+    page.wait_for_url("**/jobs/*")
+    expect(page.locator("#tell [data-tell=long]")).to_be_checked()
+    expect(page.locator("#tell [type=number]")).to_have_value("7")
+
+
 def test_the_pause_between_waves_counts_down(live: LiveServer, page: Page, play: Players) -> None:
     job = live.launch(Order(targets="web[1-4]", command="uptime", waves="2"))
     play(job).start(0)

@@ -39,7 +39,8 @@ def test_search_and_keys_by_keyboard(live: LiveServer, page: Page) -> None:
     # Keys of the page rest while a dialog asks; opening it twice would be one of them.
     page.keyboard.press("?")
     expect(page.locator("dialog")).to_have_count(1)
-    page.get_by_label("Single keys").uncheck()
+    with page.expect_response("**/me/preferences"):
+        page.get_by_label("Single keys").uncheck()
     page.keyboard.press("Escape")
     expect(page.locator("dialog")).to_have_count(0)
     page.keyboard.press("?")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 from sqlalchemy import update
 
 from opsconsole.inventory import hostkeys
@@ -58,6 +58,7 @@ def test_the_page_follows_a_job_to_its_end(live: LiveServer, page: Page, play: P
     expect(page.locator("#groups-top .grp")).to_have_count(2, timeout=10_000)
     expect(page.locator("#link")).to_be_hidden()
     expect(page.locator("#left")).to_be_hidden()
+    expect(page.locator(".pct")).to_have_attribute("tabindex", "0")
     expect(page).to_have_title("Partial · #1 uptime")
     expect(page.locator("summary:has-text('Cancel job')")).to_be_hidden()
 
@@ -73,15 +74,85 @@ def test_output_appears_while_the_command_runs(live: LiveServer, page: Page, pla
     expect(page.locator("#L2.e")).to_contain_text("trouble")
     workers.write(0, b"no end yet")
     expect(page.locator(".log")).to_contain_text("no end yet")
-    workers.end(0)
+    workers.end(0, last_line="no end yet")
     expect(page.locator("#L3")).to_contain_text("no end yet")
     expect(page.locator(".oh")).to_contain_text("exit 0")
     expect(page.locator("#follow")).to_have_count(0)
     expect(page.locator(".log")).not_to_contain_text("Nothing")
+    page.hover("#grid .t >> nth=0")
+    expect(page.locator(".tip")).to_have_text(re.compile("web1  OK  exit 0  .*no end yet"))
     page.get_by_role("button", name="Next ›").click()
     expect(page.locator(".log")).to_have_text("Nothing printed yet.")
     workers.end(1)
     expect(page.locator(".log")).to_have_text("Finished with exit 0 and printed nothing.")
+
+
+def test_what_a_page_fetches_is_in_the_language_of_its_address(
+    live: LiveServer, page: Page, play: Players, watch: Watch
+) -> None:
+    watch.allowed.append("422")
+    job, workers = started(live, play)
+    workers.end(0)
+    page.goto(f"{live.url}/jobs/{job}?lang=zh&host=web1")
+    expect(page.locator("#pane .oh")).to_contain_text("退出码 0")
+    with page.expect_response("**/grouped?*"):
+        workers.end(1, state=RunState.FAILED, exit_status=1)
+    expect(page.locator("#groups-top .modes")).to_contain_text("精确")
+    page.goto(f"{live.url}/run?lang=zh&targets=@nobody")
+    expect(page.locator("#targets-error")).to_contain_text("没有主机组")
+
+
+def test_the_last_lines_are_shown_when_they_came_while_older_ones_were_on_their_way(
+    live: LiveServer, page: Page, play: Players
+) -> None:
+    job, workers = started(live, play)
+    page.goto(f"{live.url}/jobs/{job}?host=web1")
+    expect(page.locator(".log")).to_have_text("Nothing printed yet.")
+    held: list[tuple[Route, APIResponse]] = []
+
+    def answer_late(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append((route, route.fetch()))
+
+    page.route("**/output?*", answer_late)
+    with page.expect_request("**/output?*"):
+        workers.write(0, b"first line\n")
+    while not held:
+        page.wait_for_timeout(10)
+    workers.write(0, b"the end\n")
+    workers.end(0)
+    expect(page.locator(".oh")).to_contain_text("exit 0")
+    # As long as what is told of new lines is gathered (log.js), so that it finds the old question under way.
+    page.wait_for_timeout(400)
+    route, answer = held[0]
+    route.fulfill(response=answer)
+    expect(page.locator(".log")).to_contain_text("the end")
+
+
+def test_lines_that_come_late_do_not_stand_beside_those_of_another_place(
+    live: LiveServer, page: Page, play: Players
+) -> None:
+    job, workers = started(live, play)
+    workers.write(0, b"".join(b"line %d\n" % n for n in range(1, 2001)))
+    workers.end(0)
+    page.goto(f"{live.url}/jobs/{job}/h/web1")
+    expect(page.locator("#L1")).to_be_visible()
+    held: list[tuple[Route, APIResponse]] = []
+    page.route("**/output?from_line=251&*", lambda route: held.append((route, route.fetch())))
+    page.locator(".log").hover()
+    page.mouse.wheel(0, 100_000)
+    while not held:
+        page.wait_for_timeout(10)
+    page.click("#to-last")
+    expect(page.locator("#L2000")).to_be_in_viewport()
+    route, answer = held[0]
+    with page.expect_response("**/output?from_line=251&*"):
+        route.fulfill(response=answer)
+    page.evaluate("() => new Promise((drawn) => setTimeout(drawn, 100))")
+    expect(page.locator(".log .ln[id]").last).to_have_id("L2000")
+    expect(page.locator("#L2000")).to_be_in_viewport()
 
 
 def test_reading_upward_stops_following_at_once(live: LiveServer, page: Page, play: Players) -> None:
@@ -91,9 +162,12 @@ def test_reading_upward_stops_following_at_once(live: LiveServer, page: Page, pl
     expect(page.locator("#L300")).to_be_in_viewport()
     page.locator(".log").hover()
     page.evaluate(_NOTE_THE_NEXT_FRAME)
+    bottom = page.evaluate("() => document.querySelector('.log').scrollTop")
     page.mouse.wheel(0, -2000)
     assert page.evaluate("() => window.afterTheWheel") == "false"
     expect(page.locator("#follow")).to_have_attribute("aria-pressed", "false")
+    # The browser scrolls some time after it has told of the wheel.
+    page.wait_for_function("(end) => document.querySelector('.log').scrollTop <= end", arg=bottom - 2000 + 2)
     top = page.evaluate("() => document.querySelector('.log').scrollTop")
     workers.write(0, b"".join(b"more %d\n" % n for n in range(50)))
     expect(page.locator("#newer")).to_have_text("50 new lines")
@@ -401,6 +475,26 @@ def test_a_group_leaves_its_hosts_alone_undimmed_and_the_mode_is_in_the_address(
     page.locator("#groups-top .grow").nth(0).get_by_role("link", name="Open").click()
     expect(page.locator("#names")).to_have_text("web[2-4]")
     expect(page.locator("#spread")).to_contain_text("2 ms")
+
+
+def test_another_mode_is_shown_though_a_list_was_on_its_way(live: LiveServer, page: Page, play: Players) -> None:
+    job, workers = started(live, play, 4, 4)
+    for place in range(3):
+        workers.write(place, b"took %d ms\n" % place)
+        workers.end(place, output_digest=f"{place}" * 64, digest_similar="a" * 64)
+    page.goto(f"{live.url}/jobs/{job}")
+    groups = page.locator("#groups-top .grp")
+    expect(groups).to_have_count(1)
+    held: list[Route] = []
+    page.route("**/grouped?mode=&*", lambda route: held.append(route))
+    workers.write(3, b"took 3 ms\n")
+    workers.end(3, output_digest="3" * 64, digest_similar="a" * 64)
+    # The page may have asked since it was opened: the one request that is held is the only one on its way.
+    while not held:
+        page.wait_for_timeout(10)
+    page.locator("#groups-top [data-mode=exact]").click()
+    held[0].continue_()
+    expect(groups).to_have_count(4)
 
 
 def test_the_grid_is_arranged_and_walked_in_parts(live: LiveServer, page: Page, play: Players) -> None:

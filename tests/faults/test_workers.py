@@ -5,9 +5,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from opsconsole.jobs import drain
 from opsconsole.secret import Secret
 from tests.faults.conftest import KEY, frozen
 from tests.support.console import Console, marks, processes_of_runs, until
@@ -117,6 +119,36 @@ def test_a_stopping_worker_drains_and_tells_the_truth(make_console: MakeConsole,
     console.until_counts(waiting, r=1)
     console.cancel(waiting)
     assert console.follow(waiting, 20)["counts"] == {**counts, "q": 0, "x": 5}
+
+
+def test_a_drained_worker_keeps_what_it_runs_and_leaves_the_rest(make_console: MakeConsole, tmp_path: Path) -> None:
+    console = make_console(workers=1)
+
+    def told(verb: Callable[..., dict[str, Any]], name: str) -> str:
+        with console.database.transaction() as session:
+            return str(verb(session, name, console.actor, now=console.clock.now())["state"])
+
+    release = tmp_path / "release"
+    kept = console.launch("127.0.0.[1-2]", f"until [ -e {release} ]; do sleep 0.1; done", **KEY)
+    console.until_counts(kept, r=2)
+    assert told(drain.drain, "worker-1") == "draining"
+    waiting = console.launch("127.0.0.[3-4]", "echo done", **KEY)
+    body = until(lambda: console.status(waiting)["waiting"], 10, "it says why it waits")
+    assert body["text"] == "No worker takes runs: worker-1 is drained."
+    log = console.workers[0].log
+    until(lambda: "no message is taken" in log.read_text(), 20, "its consumer is shut")
+    # Another worker is given all that waits.
+    other = console.start_workers(1)[0]
+    assert console.follow(waiting, 30)["counts"]["o"] == 2
+    assert all(f":{other.pid}" in (run.worker or "") for run in console.runs(waiting))
+    assert console.status(kept)["counts"]["r"] == 2
+    release.touch()
+    assert console.follow(kept, 20)["counts"]["o"] == 2
+    # It takes runs again, and the other one does not.
+    assert (told(drain.drain, "worker-2"), told(drain.resume, "worker-1")) == ("drained", "working")
+    last = console.launch("127.0.0.[5-6]", "echo done", **KEY)
+    assert console.follow(last, 30)["counts"]["o"] == 2
+    assert all(f":{console.workers[0].pid}" in (run.worker or "") for run in console.runs(last))
 
 
 def test_a_stopping_worker_waits_for_its_runs_however_long_they_are_given(make_console: MakeConsole) -> None:

@@ -14,6 +14,7 @@ from opsconsole.inventory.draft import MAX_HOSTS, Draft, HostDraft, shown
 from opsconsole.inventory.executor import Executor
 from opsconsole.inventory.fields import is_tag
 from opsconsole.inventory.plan import cycle
+from opsconsole.sentences import Sentence
 
 # The groups that every inventory of Ansible has; here "everybody" is no group.
 _BUILT_IN = frozenset({"all", "ungrouped"})
@@ -81,7 +82,7 @@ class Inventory:
             self.draft.fault(line, str(error))
             return
         if len(self.variables) + len(names) > MAX_HOSTS:
-            raise TooLarge(f"An import has {MAX_HOSTS:,} hosts at most.")
+            raise TooLarge("An import has {limit:,} hosts at most.", limit=MAX_HOSTS)
         if port is not None:
             variables = {"ansible_port": (port, line), **variables}
         for host in names:
@@ -94,11 +95,16 @@ class Inventory:
         for group in self.groups.values():
             for child, line in list(group.children.items()):
                 if child not in self.groups:
-                    self.draft.fault(line, f"Group {shown(group.name)} holds {shown(child)}, which is no group.")
+                    self.draft.fault(
+                        line,
+                        Sentence(
+                            "Group {name} holds {child}, which is no group.", name=shown(group.name), child=shown(child)
+                        ),
+                    )
                     del group.children[child]
         if way := cycle(list(self.groups), lambda name: self.groups[name].children):
             line = self.groups[way[-2]].children[way[-1]]
-            self.draft.fault(line, f"A group cannot be inside of itself: {' > '.join(way)[:300]}.")
+            self.draft.fault(line, Sentence("A group cannot be inside of itself: {way}.", way=" > ".join(way)[:300]))
             return
         inherited = _Inherited(self.groups)
         for name, own in self.variables.items():
@@ -138,11 +144,15 @@ class Inventory:
             elif _SECRET.search(name):
                 self.draft.notice("Passwords are not taken over; make a credential of them.")
             elif name != _PRIORITY:
-                self.draft.notice(f"{name[:60]} means nothing here.")
+                self.draft.notice(Sentence("{name} means nothing here.", name=name[:60]))
 
     def _connection(self, host: HostDraft, name: str, value: Any, line: int | None) -> None:
         if "{{" in str(value):
-            self.draft.fault(line, f"{name} of {host.name} is a template, which is not evaluated here.", host)
+            self.draft.fault(
+                line,
+                Sentence("{field} of {host} is a template, which is not evaluated here.", field=name, host=host.name),
+                host,
+            )
         else:
             self.draft.put(host, _FIELDS[name], value, line)
 
@@ -156,9 +166,9 @@ class Inventory:
     def _tag(self, host: HostDraft, name: str, value: Any) -> None:
         text = str(value).lower() if isinstance(value, bool) else str(value)
         if _SECRET.search(name):
-            self.draft.notice(f"Variable {name[:60]} sounds like a secret and is left out.")
+            self.draft.notice(Sentence("Variable {name} sounds like a secret and is left out.", name=name[:60]))
         elif isinstance(value, dict | list) or value is None or not is_tag(name, text):
-            self.draft.notice(f"Variable {name[:60]} makes no tag and is left out.")
+            self.draft.notice(Sentence("Variable {name} makes no tag and is left out.", name=name[:60]))
         else:
             self.draft.tag(host, name, text, None)
 

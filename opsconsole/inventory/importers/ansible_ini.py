@@ -7,6 +7,7 @@ from typing import Any
 
 from opsconsole.inventory.draft import Draft, shown
 from opsconsole.inventory.importers.ansible import Inventory, Variables
+from opsconsole.sentences import Sentence
 
 _SECTION = re.compile(r"\[([^:\]\s]+)(?::(\w+))?\]\s*(?:#.*)?")
 _CHILD = re.compile(r"([^:\]\s]+)\s*(?:#.*)?")
@@ -33,7 +34,7 @@ class _Reader:
                 self._line(line, number)
         for name, number in self._undeclared.items():
             if name not in self._inventory.groups:
-                self._draft.fault(number, f"Variables for {shown(name)}, which is no group.")
+                self._draft.fault(number, Sentence("Variables for {name}, which is no group.", name=shown(name)))
         self._inventory.finish()
 
     def _line(self, line: str, number: int) -> None:
@@ -41,7 +42,10 @@ class _Reader:
         if section is not None:
             self._open(section[1], section[2] or "hosts", number)
         elif line.startswith("[") and line.endswith("]") and ":" not in line.split("]")[0]:
-            self._draft.fault(number, f"{shown(line)} is no section: write [group], [group:vars] or [group:children].")
+            self._draft.fault(
+                number,
+                Sentence("{line} is no section: write [group], [group:vars] or [group:children].", line=shown(line)),
+            )
             self._kind = "faulty"
         elif self._kind == "hosts":
             self._host(line, number)
@@ -52,7 +56,7 @@ class _Reader:
 
     def _open(self, name: str, kind: str, number: int) -> None:
         if kind not in {"hosts", "vars", "children"}:
-            self._draft.fault(number, f"A section ends in :vars or :children, not in :{kind[:40]}.")
+            self._draft.fault(number, Sentence("A section ends in :vars or :children, not in :{kind}.", kind=kind[:40]))
             self._kind = "faulty"
             return
         self._section, self._kind = name, kind
@@ -65,13 +69,13 @@ class _Reader:
         try:
             words = shlex.split(line, comments=True)
         except ValueError as error:
-            self._draft.fault(number, f"The quotes of this line do not pair up ({error}).")
+            self._draft.fault(number, Sentence("The quotes of this line do not pair up ({error}).", error=error))
             return
         variables: Variables = {}
         for word in words[1:]:
             key, equals, value = word.partition("=")
             if not equals:
-                self._draft.fault(number, f"Expected key=value, got {shown(word)}.")
+                self._draft.fault(number, Sentence("Expected key=value, got {word}.", word=shown(word)))
                 return
             variables[key] = (_value(value), number)
         if words:
@@ -80,7 +84,7 @@ class _Reader:
     def _variable(self, line: str, number: int) -> None:
         key, equals, value = line.partition("=")
         if not equals or not key.strip():
-            self._draft.fault(number, f"Expected key=value, got {shown(line)}.")
+            self._draft.fault(number, Sentence("Expected key=value, got {line}.", line=shown(line)))
             return
         if self._section == "all":
             self._inventory.group("all", number)
@@ -93,7 +97,7 @@ class _Reader:
     def _child(self, line: str, number: int) -> None:
         found = _CHILD.fullmatch(line)
         if found is None:
-            self._draft.fault(number, f"{shown(line)} is no name of a group.")
+            self._draft.fault(number, Sentence("{line} is no name of a group.", line=shown(line)))
             return
         self._inventory.groups[self._section].children[found[1]] = number
 

@@ -12,6 +12,7 @@ import yaml
 from opsconsole.errors import Invalid, TooLarge
 from opsconsole.inventory.draft import MAX_HOSTS, Draft, shown
 from opsconsole.inventory.importers.ansible import Inventory, Variables
+from opsconsole.sentences import Sentence
 
 _MAX_DEPTH = 64
 _MAX_NODES = 1_000_000
@@ -53,7 +54,9 @@ def _list_group(name: str, value: Any, inventory: Inventory) -> None:
     group = inventory.group(name, None)
     content = {"hosts": value} if isinstance(value, list) else value
     if not isinstance(content, dict):
-        inventory.draft.fault(None, f"Group {shown(name)} is neither a list of hosts nor an object.")
+        inventory.draft.fault(
+            None, Sentence("Group {name} is neither a list of hosts nor an object.", name=shown(name))
+        )
         return
     for host in _texts(content.get("hosts")):
         _exact(inventory, host, name, {})
@@ -65,7 +68,7 @@ def _list_group(name: str, value: Any, inventory: Inventory) -> None:
 def _exact(inventory: Inventory, host: str, group: str, variables: Variables) -> None:
     """Adds one host by its name: a program's answer has no ranges."""
     if len(inventory.variables) >= MAX_HOSTS and host not in inventory.variables:
-        raise TooLarge(f"An import has {MAX_HOSTS:,} hosts at most.")
+        raise TooLarge("An import has {limit:,} hosts at most.", limit=MAX_HOSTS)
     inventory.lines.setdefault(host, None)
     inventory.variables.setdefault(host, {}).update(variables)
     inventory.group(group, None).hosts[host] = None
@@ -104,7 +107,11 @@ class _Reader:
                 elif part == "vars":
                     group.variables.update(self._variables(content))
                 else:
-                    message = f"Group {shown(name)} has {shown(part)}; known are hosts, children and vars."
+                    message = Sentence(
+                        "Group {name} has {part}; known are hosts, children and vars.",
+                        name=shown(name),
+                        part=shown(part),
+                    )
                     self._draft.fault(_line(content), message)
         self._inventory.finish()
 
@@ -156,7 +163,7 @@ def _composed(text: str, draft: Draft) -> yaml.Node | None:
         root: yaml.Node | None = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
-        draft.fault(line, f"This is not YAML: {error.problem or 'it cannot be read'}.")
+        draft.fault(line, Sentence("This is not YAML: {problem}.", problem=error.problem or "it cannot be read"))
         return None
     except (yaml.YAMLError, ValueError, RecursionError):
         draft.fault(None, "This is not YAML.")

@@ -3,6 +3,7 @@
 import ipaddress
 
 from opsconsole.inventory.draft import Draft, shown
+from opsconsole.sentences import Sentence
 
 _OWN_NAMES = frozenset({"localhost", "localhost.localdomain", "broadcasthost"})
 
@@ -19,7 +20,7 @@ def read_etc_hosts(text: str, draft: Draft) -> None:
         try:
             address = ipaddress.ip_address(words[0])
         except ValueError:
-            draft.fault(number, f"{shown(words[0])} is no address.")
+            draft.fault(number, Sentence("{words} is no address.", words=shown(words[0])))
             continue
         if len(words) < 2:
             draft.fault(number, "No name stands after the address.")

@@ -6,6 +6,7 @@ from typing import Any
 from opsconsole.errors import Invalid
 from opsconsole.inventory.draft import Draft, shown
 from opsconsole.inventory.fields import GROUP_FIELDS, HOST_FIELDS
+from opsconsole.sentences import Sentence
 
 
 def is_own(content: bytes) -> bool:
@@ -39,7 +40,11 @@ def _read_host(content: dict[str, Any], draft: Draft) -> None:
         if name in HOST_FIELDS:
             draft.put(host, name, value, None)
         elif name not in {"name", "groups"}:
-            draft.fault(None, f"{host.name} has {shown(name)}, which is no field of a host.", host)
+            draft.fault(
+                None,
+                Sentence("{host} has {field}, which is no field of a host.", host=host.name, field=shown(name)),
+                host,
+            )
     draft.put_into(_texts(content.get("groups")), host, None)
 
 
@@ -51,7 +56,12 @@ def _read_group(content: dict[str, Any], draft: Draft) -> None:
         if name in GROUP_FIELDS:
             draft.put_group(group, name, value, None)
         elif name not in {"name", "hosts", "children"}:
-            draft.fault(None, f"Group {group.name} has {shown(name)}, which is no field of a group.")
+            draft.fault(
+                None,
+                Sentence(
+                    "Group {group} has {field}, which is no field of a group.", group=group.name, field=shown(name)
+                ),
+            )
     keys = (name.lower() for name in _texts(content.get("hosts")))
     # The order of the members is the group's own; it is told nowhere else.
     group.hosts = dict.fromkeys((*(key for key in keys if key in draft.hosts), *group.hosts))
@@ -61,7 +71,7 @@ def _read_group(content: dict[str, Any], draft: Draft) -> None:
 def _objects(data: dict[str, Any], name: str, draft: Draft) -> list[dict[str, Any]]:
     found = data.get(name, [])
     if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-        draft.fault(None, f"{name} is no list of objects.")
+        draft.fault(None, Sentence("{name} is no list of objects.", name=name))
         return []
     return found
 

@@ -44,7 +44,7 @@ def read(wanted: Format, content: bytes, files: Mapping[str, str] | None = None)
     Raises ``TooLarge`` beyond a bound, ``Invalid`` for what is not in the format at all.
     """
     if len(content) + sum(len(text) for text in (files or {}).values()) > MAX_BYTES:
-        raise TooLarge(f"An import has {MAX_BYTES // 1024 // 1024} MiB at most.")
+        raise TooLarge("An import has {limit} MiB at most.", limit=MAX_BYTES // 1024 // 1024)
     draft = Draft()
     try:
         if wanted is Format.XLSX:

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from posixpath import normpath
 
 from opsconsole.inventory.draft import Draft, HostDraft, shown
+from opsconsole.sentences import Sentence
 
 _MAX_INCLUDES = 16
 _MAX_OPTIONS = 200_000
@@ -82,7 +83,7 @@ class _Reader:
                 continue
             found = _KEYWORD.fullmatch(stripped)
             if found is None:
-                self._draft.fault(number, f"{shown(stripped)} has no value.")
+                self._draft.fault(number, Sentence("{stripped} has no value.", stripped=shown(stripped)))
                 continue
             keyword, words = found[1].lower(), _split(found[2])
             if keyword == "host":
@@ -121,7 +122,10 @@ class _Reader:
                 self._draft.fault(line, message)
                 return None
             if criterion not in {"host", "originalhost"}:
-                message = f"Match {shown(criterion)} depends on who connects; known are all, host and originalhost."
+                message = Sentence(
+                    "Match {criterion} depends on who connects; known are all, host and originalhost.",
+                    criterion=shown(criterion),
+                )
                 self._draft.fault(line, message)
                 return None
             value = value or (rest.pop(0) if rest else "")
@@ -139,7 +143,10 @@ class _Reader:
             pattern = normpath(word.removeprefix("~/.ssh/"))
             names = [name for name in sorted(self._files) if fnmatchcase(name, pattern)]
             if pattern.startswith(("/", "~", "..")) or (not names and not set("*?[") & set(pattern)):
-                message = f"Include {shown(word)}: this file was not handed over. Import it as well, or paste its text."
+                message = Sentence(
+                    "Include {word}: this file was not handed over. Import it as well, or paste its text.",
+                    word=shown(word),
+                )
                 self._draft.fault(line, message)
                 continue
             for name in names:

@@ -14,6 +14,7 @@ from opsconsole.errors import Invalid, TooLarge
 from opsconsole.hostset import EmptyInventory, evaluate
 from opsconsole.inventory.draft import MAX_HOSTS, Draft, HostDraft, shown
 from opsconsole.inventory.fields import GROUP_FIELDS, tags_of_text
+from opsconsole.sentences import Sentence
 
 _MAX_COLUMNS = 200
 _MAX_UNPACKED_BYTES = 100 * 1024 * 1024
@@ -134,9 +135,13 @@ def _read_pasted_word(word: str, host: HostDraft, line: int, draft: Draft, *, al
     elif alone and "address" not in host.values:
         draft.put(host, "address", word, line)
     elif not alone:
-        draft.fault(line, f"{shown(word)} cannot be the address of several hosts: write a line for each of them.", host)
+        draft.fault(
+            line,
+            Sentence("{word} cannot be the address of several hosts: write a line for each of them.", word=shown(word)),
+            host,
+        )
     else:
-        draft.fault(line, f"{shown(word)} is neither an address nor key=value nor @group.", host)
+        draft.fault(line, Sentence("{word} is neither an address nor key=value nor @group.", word=shown(word)), host)
 
 
 def _numbered(reader: Iterator[list[str]], draft: Draft) -> Iterator[tuple[int, list[str]]]:
@@ -147,7 +152,7 @@ def _numbered(reader: Iterator[list[str]], draft: Draft) -> Iterator[tuple[int, 
         except StopIteration:
             return
         except csv.Error as error:
-            draft.fault(number + 1, f"This is not CSV: {error}.")
+            draft.fault(number + 1, Sentence("This is not CSV: {error}.", error=error))
             return
         number += 1
         yield getattr(reader, "line_num", number), row
@@ -163,7 +168,12 @@ def _read_rows(rows: Iterable[tuple[int, Sequence[str]]], draft: Draft) -> None:
             if not columns:
                 return
         elif len(row) > len(columns) and any(cell.strip() for cell in row[len(columns) :]):
-            draft.fault(line, f"This line has {len(row)} cells, the heading has {len(columns)}.")
+            draft.fault(
+                line,
+                Sentence(
+                    "This line has {cells} cells, the heading has {columns}.", cells=len(row), columns=len(columns)
+                ),
+            )
         else:
             _read_row(dict(zip(columns, (_plain(cell) for cell in row), strict=False)), line, draft)
 
@@ -176,7 +186,15 @@ def _heading(row: Sequence[str], line: int, draft: Draft) -> list[str]:
         if word.lower().startswith(_TAG):
             name = _TAG + word[len(_TAG) :].strip()
         if word and not name:
-            draft.fault(line, f"Unknown column {shown(word)}. To make tags of it, call it {_TAG}{word[:40]}.")
+            draft.fault(
+                line,
+                Sentence(
+                    "Unknown column {word}. To make tags of it, call it {tag}{name}.",
+                    word=shown(word),
+                    tag=_TAG,
+                    name=word[:40],
+                ),
+            )
         columns.append(name)
     while columns and not columns[-1]:
         columns.pop()
@@ -185,7 +203,7 @@ def _heading(row: Sequence[str], line: int, draft: Draft) -> list[str]:
         return []
     twice = {name for name in columns if name and columns.count(name) > 1}
     if twice:
-        draft.fault(line, f"Two columns mean the same: {', '.join(sorted(twice))}.")
+        draft.fault(line, Sentence("Two columns mean the same: {names}.", names=", ".join(sorted(twice))))
         return []
     return columns
 
@@ -200,7 +218,14 @@ def _read_row(cells: dict[str, str], line: int, draft: Draft) -> None:
         _read_group_row(name[1:], cells, line, draft)
         return
     if name.lower() in draft.hosts:
-        draft.fault(line, f"{shown(name)} is named twice; it stands in line {draft.hosts[name.lower()].line} already.")
+        draft.fault(
+            line,
+            Sentence(
+                "{name} is named twice; it stands in line {line} already.",
+                name=shown(name),
+                line=draft.hosts[name.lower()].line,
+            ),
+        )
         return
     host = draft.host(name, line)
     if host is None:
@@ -228,7 +253,12 @@ def _read_group_row(name: str, cells: dict[str, str], line: int, draft: Draft) -
         if field in GROUP_FIELDS:
             draft.put_group(group, field, value, line)
         elif value.strip():
-            draft.fault(line, f"{shown(field)} is said of hosts, not of a group such as @{name[:60]}.")
+            draft.fault(
+                line,
+                Sentence(
+                    "{field} is said of hosts, not of a group such as @{group}.", field=shown(field), group=name[:60]
+                ),
+            )
 
 
 def _put_tags(host: HostDraft, text: str, own: dict[str, str], line: int, draft: Draft) -> None:

@@ -2,7 +2,7 @@
 
 from opsconsole.jobs.queries.bars import Chart, Part, bars, chart
 from opsconsole.jobs.queries.changes import delta, grid, roster, snapshot, versions
-from opsconsole.jobs.queries.console import epoch, hold, iso, workers
+from opsconsole.jobs.queries.console import epoch, hold, iso, offer, workers
 from opsconsole.jobs.queries.doubts import doubts
 from opsconsole.jobs.queries.history import attempts, histories, lineage
 from opsconsole.jobs.queries.host_rows import (
@@ -48,6 +48,7 @@ __all__ = [
     "lineage",
     "links",
     "list_jobs",
+    "offer",
     "offered_keys",
     "places_of",
     "progress_of",

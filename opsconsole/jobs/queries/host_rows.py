@@ -13,6 +13,7 @@ from opsconsole.jobs import naming
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.queries.console import iso
 from opsconsole.jobs.states import Reason, states_of_letters
+from opsconsole.sentences import Sentence
 
 _SORTABLE = {
     "i": HostRun.i,
@@ -46,7 +47,10 @@ def hosts(
     query = select(HostRun).where(*filters(session, job, states=states, q=q, places=places))
     column = _SORTABLE.get(sort.removeprefix("-"))
     if column is None:
-        raise invalid_query("sort", f"Sort by one of {', '.join(_SORTABLE)}, with - before it to turn it round.")
+        raise invalid_query(
+            "sort",
+            Sentence("Sort by one of {sortable}, with - before it to turn it round.", sortable=", ".join(_SORTABLE)),
+        )
     offset = _offset(cursor)
     limit = min(max(limit, 1), 1000)
     if order is None:
@@ -85,7 +89,9 @@ def filters(
     try:
         wanted = state_letters(states)
     except ValueError:
-        raise invalid_query("state", f"Name states by letters or names: {STATES_HINT}.") from None
+        raise invalid_query(
+            "state", Sentence("Name states by letters or names: {states}.", states=STATES_HINT)
+        ) from None
     if wanted:
         conditions.append(HostRun.state.in_([state.value for state in states_of_letters(wanted)]))
     if _SEVERAL.intersection(q):
@@ -176,7 +182,7 @@ def get_run(session: Session, job: Job, host: str | int) -> HostRun:
         run = session.scalars(query.where(func.lower(HostRun.host) == host.lower())).first()
         run = run or _by_bare_name(session, job, host.lower())
     if run is None:
-        raise NotFound(f"Job {job.id} has no such host.")
+        raise NotFound("Job {job} has no such host.", job=job.id)
     return run
 
 

@@ -19,7 +19,7 @@ def get_job(session: Session, job_id: int, actor: Actor) -> Job:
     """Returns the job. Raises ``NotFound`` for one that does not exist or is not the actor's to see."""
     job = session.get(Job, job_id) if 0 < job_id < 2**63 else None
     if job is None or not may_see(job, actor):
-        raise NotFound(f"There is no job {job_id}.")
+        raise NotFound("There is no job {job}.", job=job_id)
     return job
 
 

@@ -9,15 +9,16 @@ from sqlalchemy.orm import Session
 from opsconsole.accounts.permissions import Actor, Permission
 from opsconsole.db.console import Console
 from opsconsole.jobs.guard import COUNTDOWN_SLACK_MS
-from opsconsole.jobs.models import HostRun, Job, WorkerProcess
+from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.options import RunOptions
-from opsconsole.jobs.queries.console import hold, iso
+from opsconsole.jobs.queries.console import Offer, hold, iso, offer
 from opsconsole.jobs.states import JobState, PauseReason, Priority, RunState
 from opsconsole.jobs.steps import Step, until
 
 _OPEN = [state.value for state in JobState if not state.terminal]
 _SERVED = [JobState.PENDING.value, JobState.RUNNING.value]
 _LISTED_AT_MOST = 500
+_NAMED_AT_MOST = 5
 _AT_GATE = {
     PauseReason.WAVE: "It waits between two waves until a person lets it continue.",
     PauseReason.WAVE_FAILED: "A host of the last wave failed; a person has to let it continue, or cancel it.",
@@ -38,10 +39,8 @@ class Slots(NamedTuple):
 
 def slots(session: Session) -> Slots:
     """Returns the slots of the workers that take work."""
-    alive = (WorkerProcess.gone_at.is_(None), WorkerProcess.draining.is_(False))
-    total = session.scalar(select(func.sum(WorkerProcess.slots)).where(*alive))
     busy = session.scalar(select(func.sum(Job.n_c + Job.n_r)).where(Job.state.in_(_OPEN)))
-    return Slots(int(total or 0), int(busy or 0))
+    return Slots(offer(session).slots, int(busy or 0))
 
 
 def turns(session: Session) -> list[int]:
@@ -81,8 +80,8 @@ def waiting(session: Session, job: Job, *, now: datetime) -> dict[str, Any] | No
     if started >= options.concurrency:
         return None
     there = slots(session)
-    if not there.total:
-        return _told("no_workers", "No worker is connected; the job waits for one.", there)
+    if not (offered := offer(session)).takers:
+        return _nobody(offered, there)
     if job.hold_ms is not None:
         return _held_for(job)
     if not started and not job.n_queued and (why := _nothing_ready(session, job, now)):
@@ -98,6 +97,15 @@ def waiting(session: Session, job: Job, *, now: datetime) -> dict[str, Any] | No
     if not ahead:
         return _told("turn", "Waiting for a worker to take it up.", there, ahead)
     return _told("turn", f"Waiting for its turn: {_ahead_text(ahead, there)}", there, ahead)
+
+
+def _nobody(offered: Offer, there: Slots) -> dict[str, Any]:
+    if not offered.drained:
+        return _told("no_workers", "No worker is connected; the job waits for one.", there)
+    names = offered.drained
+    named = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if len(names) <= _NAMED_AT_MOST else "each"
+    are = "are" if 1 < len(names) <= _NAMED_AT_MOST else "is"
+    return _told("workers_drained", f"No worker takes runs: {named} {are} drained.", there)
 
 
 def _held_for(job: Job) -> dict[str, Any]:

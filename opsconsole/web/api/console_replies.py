@@ -128,11 +128,16 @@ class Queue(Answer):
 
 
 class Worker(Answer):
-    """A worker process."""
+    """A worker process. `label` is the middle of its name; `state` is `working`, `stopping` (its process was told to
+    end), `draining` or `drained` (by `drained_by`: with runs in hand, or without)."""
 
     name: str
+    label: str
     slots: int
     busy: int
+    state: str
+    drained_at: str | None
+    drained_by: str | None
 
 
 class Workers(Answer):
@@ -196,6 +201,15 @@ class Token(Answer):
     expires_at: datetime | None
     used_at: datetime | None
     revoked_at: datetime | None
+
+
+class Preferences(Answer):
+    """How a person wants to see and use the pages; the first word of each means that nothing was chosen."""
+
+    language: str
+    theme: str
+    contrast: str
+    keys: str
 
 
 class MadeToken(Token):

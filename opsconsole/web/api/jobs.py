@@ -6,6 +6,7 @@ from opsconsole.accounts.permissions import Permission
 from opsconsole.errors import FieldError, Invalid
 from opsconsole.jobs import queries
 from opsconsole.jobs.states import JobState
+from opsconsole.sentences import Sentence
 from opsconsole.web import orders
 from opsconsole.web.api import order_models, questions, replies
 from opsconsole.web.api.launching import made, order_of, page_of, question_of
@@ -13,6 +14,7 @@ from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.api.paths import JOB
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.moments import moment
+from opsconsole.web.said import said_of
 from opsconsole.web.sse import streams
 from opsconsole.web.unit_of_work import now, read
 
@@ -27,7 +29,7 @@ def resolve(json: order_models.Resolve) -> Response:
     """Say what an order would touch. Nothing connects and nothing is written."""
     with read() as session:
         body = orders.launcher().resolve(session, question_of(json), actor())
-    return jsonify(body)
+    return jsonify(body | {"risk": said_of(body["risk"])})
 
 
 @blueprint.post("/plan")
@@ -36,7 +38,8 @@ def resolve(json: order_models.Resolve) -> Response:
 def plan(json: order_models.NewJob) -> Response:
     """Dry run: say host by host what an order would do. Nothing connects and nothing is written."""
     with read() as session:
-        return jsonify(orders.launcher().plan(session, order_of(json), actor()))
+        body = orders.launcher().plan(session, order_of(json), actor())
+    return jsonify(body | {part: said_of(body[part]) for part in ("risk", "policy")})
 
 
 @blueprint.get("/jobs")
@@ -107,5 +110,5 @@ def status(job_id: int, query: questions.StatusQuery) -> Response:
 def _check_states(text: str | None) -> None:
     unknown = {part.strip() for part in (text or "").split(",")} - {state.value for state in JobState} - {""}
     if unknown:
-        message = f"States are {', '.join(state.value for state in JobState)}."
+        message = Sentence("States are {states}.", states=", ".join(state.value for state in JobState))
         raise Invalid(message, errors=[FieldError("state", message)])

@@ -13,7 +13,8 @@ from spectree.plugins.flask_plugin import FlaskPlugin
 from werkzeug.exceptions import BadRequest
 
 from opsconsole import __version__
-from opsconsole.errors import FieldError, Invalid
+from opsconsole.errors import FieldError, Invalid, all_of
+from opsconsole.sentences import Sentence
 from opsconsole.web.api.replies import Problem
 
 _USUAL = (401, 403, 422, 429, 503)
@@ -34,24 +35,27 @@ def _on_invalid(_request: Any, _response: Any, error: Any, _instance: Any, _adap
     if isinstance(error, ValidationError):
         items = error.errors(include_input=False, include_context=False, include_url=False)
         faults = [_fault(item) for item in items[:_MAX_FAULTS]]
-        raise Invalid("; ".join(f"{fault.field}: {fault.message}" for fault in faults[:5]), errors=faults)
+        raise Invalid(all_of(faults[:5]), errors=faults)
 
 
 def _fault(item: Any) -> FieldError:
     if item["type"] == "extra_forbidden":
         return _unknown(item["loc"])
     place = ".".join(str(part) for part in item["loc"]) or "body"
-    message = str(item["msg"]).removeprefix("Value error, ")
-    if message.startswith("Value should have"):
+    words = str(item["msg"]).removeprefix("Value error, ")
+    if words.startswith("Value should have"):
         # A secret, whose length the library counts in items.
-        message = message.replace(" items", " characters")
-    return FieldError(place, message, code=str(item["type"]))
+        words = words.replace(" items", " characters")
+    # The library's own words: what it finds wrong is for programs, and stays English.
+    return FieldError(place, str(words), code=str(item["type"]))
 
 
 def _unknown(loc: tuple[str | int, ...]) -> FieldError:
     """Returns the fault of a field that nobody knows, with the one that was probably meant."""
     near = get_close_matches(str(loc[-1]), _fields_at(loc[:-1]), n=1)
-    message = f"there is no such field; did you mean {near[0]}?" if near else "there is no such field"
+    message = (
+        Sentence("there is no such field; did you mean {near}?", near=near[0]) if near else "there is no such field"
+    )
     return FieldError(".".join(str(part) for part in loc)[:_MAX_NAME], message, code="unknown_field")
 
 
@@ -138,10 +142,12 @@ def _not_json(text: bytes) -> "_BadRequest":
         json.loads(text)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        fault = FieldError("body", f"{error.msg} at {place}", code="bad_json", column=error.colno)
-        return _BadRequest(f"The body is no JSON: {error.msg} at {place}.", errors=[fault])
+        fault = FieldError(
+            "body", Sentence("{msg} at {place}", msg=error.msg, place=place), code="bad_json", column=error.colno
+        )
+        return _BadRequest("The body is no JSON: {msg} at {place}.", msg=error.msg, place=place, errors=[fault])
     except UnicodeDecodeError as error:
-        return _BadRequest(f"The body is no JSON: byte {error.start + 1} is not UTF-8.")
+        return _BadRequest("The body is no JSON: byte {start} is not UTF-8.", start=error.start + 1)
     except ValueError:
         return _BadRequest("The body is no JSON that can be read: a number has too many digits.")
     return _BadRequest("The body is no JSON.")

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from opsconsole.accounts import preferences
 from opsconsole.accounts.permissions import Role, Scope
 from opsconsole.jobs.finding import MAX_TEXT
 from opsconsole.jobs.packing import Rows
@@ -23,6 +24,15 @@ class NewToken(Body):
     name: Text = Field(max_length=100)
     scope: Scope = Scope.RUN
     expires_in_days: int | None = Field(90, ge=1, le=3650, description="`null` means it never expires by itself.")
+
+
+class Preferences(Body):
+    """How to see and use the pages."""
+
+    language: preferences.Language = "browser"
+    theme: preferences.Theme = "system"
+    contrast: preferences.Contrast = "normal"
+    keys: preferences.Keys = Field("on", description="Whether single keys are shortcuts.")
 
 
 class NewUser(Body):

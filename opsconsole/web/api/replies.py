@@ -58,7 +58,8 @@ class Share(Answer):
 
 
 class Resolved(Answer):
-    """The blast radius of an order. ``example`` is the first host's command where that has variables."""
+    """The blast radius of an order. ``table`` is the column that was read where the targets are a table; ``example`` is
+    the first host's command where that has variables."""
 
     count: int
     digest: str
@@ -72,6 +73,7 @@ class Resolved(Answer):
     unknown_suggestions: list[dict[str, str]]
     excluded_count: int
     duplicates: int
+    table: str | None
     lines: int
     recent_unreachable: list[str]
     recent_unreachable_folded: str

@@ -117,7 +117,7 @@ def save_credential(name: str) -> Response:
 
 def _require_sure() -> None:
     if not request.form.get("sure"):
-        message = _("Tick this to remove it.")
+        message = "Tick this to remove it."
         raise Invalid(message, errors=[FieldError("sure", message)])
 
 

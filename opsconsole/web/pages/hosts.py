@@ -42,7 +42,7 @@ def change_hosts() -> Response:
     q = form.get("q", "")
     try:
         with transaction() as database:
-            names = _chosen(database, form, q)
+            names = chosen_names(database, form, q)
             if form.get("action") == "remove" and not form.get("sure"):
                 return make_response(
                     render_template("hosts/remove.html", names=names, q=q, everything=form.get("everything"))
@@ -126,7 +126,8 @@ def _list(
     return make_response(page, status)
 
 
-def _chosen(database: Session, form: MultiDict[str, str], q: str) -> list[str]:
+def chosen_names(database: Session, form: MultiDict[str, str], q: str) -> list[str]:
+    """Returns the names that are ticked in the form of the Hosts page, or all that match ``q`` where that is ticked."""
     if not form.get("everything"):
         return form.getlist("host")
     found = inventory.found(database, actor(), q, limit=inventory.MAX_LISTED)

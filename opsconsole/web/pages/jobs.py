@@ -102,7 +102,7 @@ def _waits_long(status: dict[str, Any]) -> bool:
     if status["counts"]["c"] or status["counts"]["r"] or not status["waiting"]:
         return False
     since = datetime.fromisoformat(status["started_at"] or status["created_at"])
-    return status["waiting"]["code"] == "no_workers" or now() - since > _LONG
+    return status["waiting"]["code"] in {"no_workers", "workers_drained"} or now() - since > _LONG
 
 
 def _table(database: Session, found: Job, status: dict[str, Any]) -> dict[str, Any]:
@@ -157,6 +157,15 @@ def doubts(job_id: int) -> str:
     with read() as database:
         told = queries.doubts(database, queries.get_job(database, job_id, actor()))
     return render_template("jobs/_doubts.html", job_id=job_id, doubts=told, may_run=actor().may(Permission.RUN))
+
+
+@pages.get("/jobs/<int:job_id>/carried")
+@requires(Permission.VIEW)
+def carried(job_id: int) -> str:
+    """Returns the strip that tells how far the job's files are, for the script of the job page."""
+    with read() as database:
+        told = queries.status(database, queries.get_job(database, job_id, actor()), now=now())
+    return render_template("jobs/_carried.html", job=told, over=ended(told["state"]))
 
 
 @pages.post("/jobs/<int:job_id>/again")

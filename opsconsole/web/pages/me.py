@@ -1,4 +1,4 @@
-"""A person's own account: password and API tokens."""
+"""A person's own account: password, API tokens, and what they chose for the pages."""
 
 from datetime import timedelta
 from typing import Any
@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 from opsconsole.accounts import service
 from opsconsole.accounts.models import User
 from opsconsole.accounts.permissions import Permission, Scope
+from opsconsole.accounts.preferences import CHOICES
 from opsconsole.errors import FieldError, Invalid
 from opsconsole.secret import Secret
 from opsconsole.web import languages
@@ -54,6 +55,14 @@ def set_password() -> Response:
     return redirect(url_for("pages.me", done="password"), 303)
 
 
+@pages.get("/me/tokens")
+@requires(Permission.VIEW)
+def tokens() -> str:
+    """Lists the person's API tokens."""
+    with read() as database:
+        return _tokens(database, done=request.args.get("done", ""))
+
+
 @pages.post("/me/tokens")
 @requires(Permission.VIEW)
 def new_token() -> Response:
@@ -69,9 +78,10 @@ def new_token() -> Response:
                 database, user, name=name, scope=scope, expires_at=expires, now=now(), actor=actor()
             )
     except Invalid as error:
-        return _refused(error)
+        with read() as database:
+            return make_response(_tokens(database, faults={item.field: item for item in error.errors}), error.status)
     with read() as database:
-        return make_response(_page(database, new_token=text), 201)
+        return make_response(_tokens(database, new_token=text), 201)
 
 
 @pages.post("/me/tokens/<token_id>/revoke")
@@ -80,19 +90,21 @@ def revoke(token_id: str) -> Response:
     """Ends a token at once."""
     with transaction() as database:
         service.revoke_token(database, token_id, actor=actor(), now=now())
-    return redirect(url_for("pages.me", done="revoked"), 303)
+    return redirect(url_for("pages.tokens", done="revoked"), 303)
 
 
-@pages.post("/me/language")
-@requires(Permission.VIEW)
-def set_language() -> Response:
-    """Keeps the language to read the pages in, and goes back to the page it was chosen on."""
-    chosen = languages.of_code(request.form.get("language"))
-    if chosen is None:
-        raise Invalid("There is no such language.", code="language")
-    response = redirect(safe_path(request.form.get("next", "")), 303)
+@pages.post("/me/preferences")
+@requires(Permission.CHOOSE_LOOK)
+def prefer() -> Response:
+    """Keeps what somebody chose for the pages, and goes back to the page it was chosen on."""
+    # A box that is not ticked sends nothing: a hidden field before it says what that means.
+    said = {name: request.form.getlist(name)[-1] for name in CHOICES if name in request.form}
+    with transaction() as database:
+        service.prefer(database, actor().user_id, said)
+    response = redirect(safe_path(request.form.get("next", url_for("pages.me"))), 303)
     assert isinstance(response, OwnResponse)  # noqa: S101  Flask's redirect makes Flask's response; for the type checker
-    languages.keep(response, chosen)
+    if chosen := languages.of_code(said.get("language")):
+        languages.keep(response, chosen)
     return response
 
 
@@ -103,12 +115,11 @@ def _refused(error: Invalid) -> Response:
 
 def _page(database: Session, **more: Any) -> str:
     user = database.get_one(User, actor().user_id)
+    context = {"done": "", "faults": {}, **more}
+    return render_template("accounts/me.html", user=user, has_password=service.has_password(user), **context)
+
+
+def _tokens(database: Session, **more: Any) -> str:
     context = {"done": "", "new_token": None, "faults": {}, **more}
-    return render_template(
-        "accounts/me.html",
-        user=user,
-        has_password=service.has_password(user),
-        tokens=service.list_tokens(database, user.id),
-        today=now(),
-        **context,
-    )
+    listed = service.list_tokens(database, actor().user_id)
+    return render_template("accounts/tokens.html", tokens=listed, today=now(), **context)

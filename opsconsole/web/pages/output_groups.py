@@ -14,6 +14,7 @@ from opsconsole.web.auth import actor, requires
 from opsconsole.web.group_lists import group_lists
 from opsconsole.web.pages import wrote
 from opsconsole.web.pages.routes import pages
+from opsconsole.web.said import said
 from opsconsole.web.unit_of_work import read
 from opsconsole.web.view_models import wanted_letters
 
@@ -97,4 +98,4 @@ def _diff(database: Session, job: Job, g: str, against: str, mode: Mode) -> tupl
     try:
         return grouping.compare(database, job, g, against, mode, actor()), ""
     except NotFound as error:
-        return None, str(error.detail)
+        return None, said(error.detail)

@@ -9,6 +9,7 @@ from opsconsole.errors import FieldError, Invalid
 from opsconsole.jobs.launch import LaunchType, Order
 from opsconsole.jobs.options import RunOptions
 from opsconsole.secret import Secret
+from opsconsole.sentences import joined
 from opsconsole.settings import Settings
 from opsconsole.web.pages import run_files, run_what
 
@@ -219,7 +220,7 @@ class RunForm:
             **values,
         )
         if faults:
-            raise Invalid("; ".join(fault.message for fault in faults), errors=faults)
+            raise Invalid(joined("; ", [fault.message for fault in faults]), errors=faults)
         return order
 
     @property

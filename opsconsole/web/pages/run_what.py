@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from opsconsole.errors import FieldError
 from opsconsole.jobs.order import Order
+from opsconsole.sentences import Sentence
 
 # What a person writes: lines for the remote shell, or a script for a program.
 COMMAND, SCRIPT = "command", "script"
@@ -50,7 +51,10 @@ def variables(text: str, faults: list[FieldError]) -> dict[str, str] | None:
         name, equals, value = line.partition("=")
         if not equals:
             faults.append(
-                FieldError("env", f"Write NAME=value on each line: {line.strip()[:40]!r} has no equals sign.")
+                FieldError(
+                    "env",
+                    Sentence("Write NAME=value on each line: {line!r} has no equals sign.", line=line.strip()[:40]),
+                )
             )
             return None
         if value[:1] in {"'", '"'}:

@@ -64,6 +64,8 @@ def sign_in() -> AnyResponse:
     start_session(response, user)
     if chosen := languages.of_code(request.args.get("lang")):
         languages.keep(response, chosen)
+        with transaction() as database:
+            service.prefer(database, user.id, {"language": chosen.code})
     return response
 
 

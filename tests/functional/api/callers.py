@@ -32,6 +32,9 @@ class Program:
     def patch(self, path: str, json: Any = None, **options: Any) -> TestResponse:
         return self._call("PATCH", path, json=json, **options)
 
+    def put(self, path: str, json: Any = None, **options: Any) -> TestResponse:
+        return self._call("PUT", path, json=json, **options)
+
     def delete(self, path: str, **options: Any) -> TestResponse:
         return self._call("DELETE", path, **options)
 

@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 from opsconsole.accounts.permissions import Role
 from opsconsole.db.database import Database
 from opsconsole.inventory import hostkeys
+from opsconsole.jobs.recover import register
 from opsconsole.jobs.states import RunState
 from tests.functional.api.callers import Browser, Program
 from tests.functional.api.play import Play
@@ -197,6 +198,12 @@ def test_real_answers_are_as_described(
     check(operator.post(f"jobs/{waits}/title", {"title": "Patch the web fleet"}), "entitle_job")
     check(operator.get("hold"), "hold")
     check(admin.client.delete("/api/v1/hold", headers=headers), "lift_hold")
+    with database.transaction() as session:
+        register(session, "w", name="box:w1:7", pid=7, slots=5, version="1", now=clock.now())
+    check(operator.get("me/preferences"), "get_preferences")
+    check(operator.put("me/preferences", {"theme": "dark"}), "put_preferences")
+    for verb in ("drain", "resume"):
+        check(admin.client.post(f"/api/v1/workers/w1/{verb}", headers=headers), f"{verb}_worker")
     _check_inventory(check, program(Role.ADMIN))
     _check_credentials(check, program(Role.ADMIN))
     _check_saved(check, operator, {"name": "up", "order": order})

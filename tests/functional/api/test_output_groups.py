@@ -45,6 +45,16 @@ def groups(operator: Program, job: int, **query: object) -> Any:
     return operator.get(f"jobs/{job}/groups", query_string=query).json
 
 
+def test_where_all_failed_they_are_compared_with_the_largest_group(operator: Program, play: Plays) -> None:
+    job = operator.launch(targets="web[1-3]", command="uptime")
+    worker = play(job)
+    for place, said in enumerate((b"one\ntwo\n", b"one\ntwo\n", b"one\nother\n")):
+        tell(worker, place, said, status=1)
+    most, other = groups(operator, job)["groups"]
+    assert most["reference"]
+    assert other["difference"] == {"lines": [["-", "two"], ["+", "other"]], "added": 1, "removed": 1}
+
+
 def test_readings_make_no_groups_unless_asked_for(operator: Program, uptimes: int) -> None:
     found = groups(operator, uptimes)
     assert (found["mode"], found["n"]) == ("similar", 3)

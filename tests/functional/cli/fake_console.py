@@ -31,6 +31,7 @@ def preview(count: int, *, tier: int = 0, **more: Any) -> dict[str, Any]:
         "excluded_count": 0,
         "duplicates": 0,
         "lines": 1,
+        "table": None,
         "recent_unreachable": [],
         "by": {},
         "risk": {"tier": tier, "reasons": [], "confirm": confirm, "reason_required": tier == 3},
@@ -209,7 +210,7 @@ def _handler(console: FakeConsole) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             self._serve()
 
-        do_POST = do_DELETE = do_GET
+        do_POST = do_PUT = do_DELETE = do_GET
 
         def _serve(self) -> None:
             parts = urlsplit(self.path)

@@ -45,6 +45,29 @@ def test_a_title_is_sent_as_one_text(console: FakeConsole, call: Call) -> None:
     assert result.output.startswith("#7 is called: ")
 
 
+def test_workers_are_listed_drained_and_resumed(console: FakeConsole, call: Call) -> None:
+    worker = {"name": "box:w1:7", "slots": 100, "busy": 12, "state": "draining", "drained_by": "li.wei"}
+    console.story.answers["workers/box%3Aw1%3A7/drain"] = worker
+    console.story.answers["workers/box%3Aw1%3A7/resume"] = worker | {"state": "working", "drained_by": None}
+    console.story.answers["workers"] = {"list": [worker]}
+    line = "box:w1:7 12 of 100 slots draining by li.wei"
+    for args in (("list",), ("drain", "box:w1:7")):
+        result = call("workers", *args)
+        assert (result.exit_code, result.output.split()) == (0, line.split()), result.output
+    assert call("workers", "resume", "box:w1:7").output.split()[-1] == "working"
+    assert json.loads(call("workers", "list", "--json").output) == worker
+
+
+def test_choices_for_the_pages_are_told_and_changed(console: FakeConsole, call: Call) -> None:
+    kept = {"language": "zh", "theme": "system", "contrast": "normal", "keys": "on"}
+    console.story.answers["me/preferences"] = kept
+    assert call("me").output.split()[:2] == ["language", "zh"]
+    assert call("me", "--theme", "dark", "--json").exit_code == 0
+    (asked,) = console.to("PUT", "me/preferences")
+    assert asked.body == kept | {"theme": "dark"}
+    assert call("me", "--theme", "pink").exit_code == 2
+
+
 def test_cancel_sends_wave_and_grace(console: FakeConsole, call: Call) -> None:
     console.story.state = "running"
     assert call("cancel", "7", "--wave", "1", "--grace", "2.5").exit_code == 0

@@ -29,3 +29,9 @@ def test_a_finished_test_tells_the_failed_hosts_first(operator: Person, database
     assert "1 host cannot be used." in page
     assert page.index(">web2<") < page.index(">web1<")
     assert "Nothing listens &lt;b&gt;there" in page
+    detail = "10.0.0.7 port 22 refused the connection: nothing listens there. Is sshd running there, and on this port?"
+    with database.transaction() as session:
+        session.execute(update(ConnectionTest).values(findings=[step | {"detail": detail}]))
+    assert detail in operator.text(where)
+    told = "10.0.0.7 端口 22 拒绝连接：没有程序在那里监听。那里是否在运行 sshd，端口是否正确？"
+    assert told in operator.text(f"{where}?lang=zh")

@@ -81,6 +81,8 @@ def test_a_login_that_many_refused_alike_is_told_once(operator: Person, play: Pl
         page = operator.text(path)
         assert page.count("Refused by") == 1
         assert f'Refused by 3 hosts: <span class="mono">{detail}</span> <a href="/jobs/{job}?view=hosts' in page
+    page = operator.text(f"/jobs/{job}?lang=zh")
+    assert '<span class="mono">key deploy 被拒绝（publickey）。服务器提供：password。</span>' in page
 
 
 def test_a_changed_host_key_is_shown_beside_the_one_seen_before(
@@ -122,6 +124,9 @@ def test_an_address_that_is_none_is_told_in_the_language_of_the_reader(operator:
     assert "<h1>未找到</h1>" in page
     assert "此地址没有内容。" in page
     api = operator.client.get("/api/v1/nowhere", headers={"Accept-Language": "zh"})
+    assert api.json is not None
+    assert (api.json["title"], api.json["detail"]) == ("Not Found", "此地址没有内容。")
+    api = operator.client.application.test_client().get("/api/v1/nowhere", headers={"Accept-Language": "zh"})
     assert api.json is not None
     assert (api.json["title"], api.json["detail"]) == ("Not Found", "There is nothing at this address.")
 

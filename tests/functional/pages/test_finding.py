@@ -60,7 +60,7 @@ def test_the_page_is_a_form_and_says_when_nothing_is_called_so(operator: Person)
 def test_the_list_of_keys_is_a_page(operator: Person) -> None:
     page = operator.text("/keyboard")
     assert "Ctrl K" in page
-    assert "data-single-keys" in page
+    assert 'name="keys" value="on" checked' in page
 
 
 def test_it_is_quick_with_five_thousand_hosts(operator: Person, database: Database) -> None:

@@ -1,10 +1,12 @@
 """One's own account."""
 
 import re
+from collections.abc import Callable
 
 from flask import Flask
 
 from opsconsole.accounts.permissions import Role
+from opsconsole.jobs.recover import register
 from opsconsole.runtime import Runtime
 from tests.functional.pages.people import Person, person_at
 
@@ -51,7 +53,7 @@ def test_a_token_is_shown_once_works_and_can_be_revoked(app: Flask, operator: Pe
     assert found
     header = {"Authorization": f"Bearer {found.group()}"}
     assert app.test_client().get("/api/v1/jobs", headers=header).status_code == 200
-    page = operator.text("/me")
+    page = operator.text("/me/tokens")
     assert found.group() not in page
     revoke = re.search(r"/me/tokens/\w+/revoke", page)
     assert revoke
@@ -65,7 +67,7 @@ def test_a_token_needs_a_name(operator: Person) -> None:
 
 def test_somebody_elses_token_cannot_be_revoked(person, operator: Person) -> None:  # type: ignore[no-untyped-def]
     operator.send("/me", {"name": "ci"}, to="/me/tokens")
-    revoke = re.search(r"/me/tokens/\w+/revoke", operator.text("/me"))
+    revoke = re.search(r"/me/tokens/\w+/revoke", operator.text("/me/tokens"))
     assert revoke
     assert person(Role.OPERATOR).send("/me", to=revoke.group()).status_code == 404
 
@@ -79,15 +81,50 @@ def test_workers_page_without_workers_says_what_to_do(operator: Person) -> None:
     assert "3 hosts have not started, the oldest job waits for" in operator.text("/workers")
 
 
+def test_an_admin_drains_a_worker_on_its_page(operator: Person, admin: Person, runtime: Runtime) -> None:
+    with runtime.database.transaction() as session:
+        register(session, "w", name="box:w1:7", pid=7, slots=5, version="1", now=runtime.clock.now())
+    assert "Drain" not in operator.text("/workers").split("<tbody>")[1].split("</tbody>")[0]
+    assert operator.send("/workers", to="/workers/box:w1:7/drain").status_code == 403
+    assert 'action="/workers/box:w1:7/drain"' in admin.text("/workers")
+    answer = admin.send("/workers", to="/workers/box:w1:7/drain")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/workers")
+    assert ">Drained</span>" in operator.text("/workers")
+    job = operator.job("web1")
+    assert "No worker takes runs: those connected are drained." in operator.text(f"/jobs/{job}")
+    assert "No worker takes runs: w1 is drained." in operator.text("/queue")
+    assert admin.send("/workers", to="/workers/box:w1:7/resume").status_code == 303
+    assert ">Drained</span>" not in operator.text("/workers")
+    assert admin.send("/workers", to="/workers/w9/drain").status_code == 404
+
+
 def test_the_language_is_chosen_in_the_menu_and_stays(operator: Person) -> None:
     page = operator.text("/jobs?state=failed")
-    assert '<html lang="en">' in page
+    assert '<html lang="en"' in page
     assert 'value="/jobs?state=failed"' in page
-    answer = operator.send("/jobs", {"language": "zh", "next": "/jobs?state=failed"}, to="/me/language")
+    answer = operator.send("/jobs", {"language": "zh", "next": "/jobs?state=failed"}, to="/me/preferences")
     assert (answer.status_code, answer.headers["Location"]) == (303, "/jobs?state=failed")
     page = operator.text("/jobs?lang=en")
-    assert '<html lang="zh-CN">' in page
+    assert '<html lang="zh-CN"' in page
     assert "退出登录" in page
-    elsewhere = operator.send("/jobs", {"language": "en", "next": "//elsewhere.example"}, to="/me/language")
+    elsewhere = operator.send("/jobs", {"language": "en", "next": "//elsewhere.example"}, to="/me/preferences")
     assert elsewhere.headers["Location"] == "/"
-    assert operator.send("/jobs", {"language": "tlh"}, to="/me/language").status_code == 422
+    assert operator.send("/jobs", {"language": "tlh"}, to="/me/preferences").status_code == 422
+
+
+def test_choices_are_kept_with_the_person_and_so_in_another_browser(
+    app: Flask, runtime: Runtime, operator: Person, person: Callable[..., Person]
+) -> None:
+    page = operator.text("/jobs")
+    assert 'data-theme="system" data-contrast="normal" data-keys="on"' in page
+    for name, word in (("theme", "dark"), ("contrast", ["normal", "high"]), ("keys", "off"), ("language", "zh")):
+        assert operator.send("/jobs", {name: word, "next": "/jobs"}, to="/me/preferences").status_code == 303
+    shown = '<html lang="zh-CN" data-theme="dark" data-contrast="high" data-keys="off">'
+    elsewhere = person_at(app, runtime, operator.user)
+    assert shown in elsewhere.text("/jobs?lang=en")
+    assert 'name="keys" value="on">' in elsewhere.text("/me")
+    assert 'name="contrast" value="high" checked>' in elsewhere.text("/me")
+    assert shown not in person(Role.OPERATOR).text("/jobs")
+    for name, word in (("theme", "pink"), ("keys", ""), ("contrast", "on")):
+        assert operator.send("/jobs", {name: word}, to="/me/preferences").status_code == 422
+    assert shown in operator.text("/jobs")

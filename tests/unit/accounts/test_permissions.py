@@ -5,9 +5,10 @@ import pytest
 from opsconsole.accounts.permissions import Actor, Permission, Role, Scope
 
 PEOPLE = {
-    Role.VIEWER: {Permission.VIEW},
+    Role.VIEWER: {Permission.VIEW, Permission.CHOOSE_LOOK},
     Role.OPERATOR: {
         Permission.VIEW,
+        Permission.CHOOSE_LOOK,
         Permission.RUN,
         Permission.STOP_ALL,
         Permission.VIEW_CREDENTIALS,
@@ -15,6 +16,7 @@ PEOPLE = {
     },
     Role.APPROVER: {
         Permission.VIEW,
+        Permission.CHOOSE_LOOK,
         Permission.RUN,
         Permission.STOP_ALL,
         Permission.VIEW_ALL_JOBS,

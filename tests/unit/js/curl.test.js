@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "vitest";
-import { curlLine } from "../../../opsconsole/web/static/js/curl.js";
+import { curlLine } from "../../../opsconsole/web/static/js/order.js";
 
 const usual = { concurrency: "50", connect_timeout: "10", command_timeout: "300", credential: "auto" };
 

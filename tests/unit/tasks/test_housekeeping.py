@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from structlog.testing import capture_logs
 
 from opsconsole.db.database import Database
+from opsconsole.jobs import drain
 from opsconsole.jobs.models import WorkerProcess
 from opsconsole.jobs.perform import Bounds, Performer
 from opsconsole.jobs.tide import Tide
@@ -134,6 +135,20 @@ def test_a_process_declared_gone_by_mistake_goes_on_under_a_new_id(
         opened.get_one(WorkerProcess, first).gone_at = desk.clock.now()
     until(lambda: running._identity.id != first, 10, "a new id")
     until(lambda: desk.slots() >= 1000 + desk.settings.worker_slots, 10, "it offers its slots again")
+
+
+def test_messages_are_left_to_the_others_while_it_is_drained(desk: Desk, loop: Callable[[], Housekeeping]) -> None:
+    asked: list[bool] = []
+    running = loop()
+    # Its consumer is not there at the first time.
+    running._intake = lambda wanted: asked.append(wanted) or len(asked) > 1  # type: ignore[func-returns-value]
+    for verb in (drain.drain, drain.resume):
+        before = list(asked)
+        with desk.database.transaction() as session:
+            verb(session, running._identity.id, desk.actor, now=desk.clock.now())
+        until(lambda before=before: len(asked) > len(before), 10, "the consumer is told")  # type: ignore[misc]
+        until(lambda verb=verb: running._shut is (verb is drain.drain), 10, "it is heeded")  # type: ignore[misc]
+    assert asked == [False, False, True]
 
 
 def _beats(desk: Desk) -> int:

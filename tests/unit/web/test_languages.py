@@ -4,6 +4,8 @@ import pytest
 from flask import Flask, g
 from flask_babel import gettext, ngettext
 
+from opsconsole.accounts.permissions import Actor, Role
+from opsconsole.accounts.preferences import CHOICES, Preferences
 from opsconsole.web import languages
 
 
@@ -26,6 +28,7 @@ def app() -> Flask:
         ("/jobs?lang=zh", "en", "zh", True, "en"),
         ("/jobs?lang=tlh", None, "zh", True, "zh"),
         ("/jobs", "nonsense", "zh", True, "zh"),
+        ("/jobs", "browser", "zh", True, "zh"),
         ("/login?lang=zh", "en", "en", False, "zh"),
         ("/login", "zh", "en", False, "zh"),
         ("/api/v1/jobs?lang=zh", "zh", "zh", True, "en"),
@@ -36,9 +39,11 @@ def test_own_choice_goes_before_the_address_and_that_before_the_browser(
 ) -> None:
     headers = {"Accept-Language": accepts} if accepts else {}
     if kept:
-        headers["Cookie"] = f"{languages.COOKIE}={kept}"
+        # What is kept in the browser counts until somebody has signed in, then what is kept with the person.
+        headers["Cookie"] = f"{languages.COOKIE}={'en' if kept == 'zh' and signed_in else kept}"
     with app.test_request_context(path, headers=headers):
-        g.actor = object() if signed_in else None
+        own = Preferences(language=kept) if kept else Preferences()
+        g.actor = Actor(1, "li.wei", Role.OPERATOR, preferences=own) if signed_in else None
         assert languages.language().code == said
 
 
@@ -59,3 +64,7 @@ def test_scripts_get_their_own_texts_with_plurals_by_category() -> None:
     assert texts["{n} wave"] == {"other": "{n} 批"}
     assert "Sign out" not in texts
     assert languages.script_texts("en") == {}
+
+
+def test_the_languages_that_can_be_chosen_are_those_of_the_pages() -> None:
+    assert set(CHOICES["language"]) == {"browser", *(one.code for one in languages.LANGUAGES)}

@@ -1,6 +1,6 @@
 // What is worth a second look in a command before it goes to many hosts. Advice: it never holds anything back.
 import { t } from "./texts.js";
-import { words } from "./what.js";
+import { words } from "./order.js";
 
 /** Options of sudo; some have a value of their own. */
 const OPTIONS = String.raw`(?:-[ughp]\s+\S+\s+|-\S+\s+)*`;
@@ -16,6 +16,7 @@ const REBOOTS = command("reboot|shutdown|poweroff|halt|init [06]");
 const RULES = [
   [/[\u2013\u2014\u2018\u2019\u201c\u201d\u00a0]/, () => t("has a dash, quote or space that no shell reads as one")],
   [(line) => /\bsudo\s/.test(line) && !QUIET.test(line), () => t("calls sudo without -n, which may ask for a password that nobody types")],
+  [/\{\{(?:host|dc)\}\}|\{\{ \w[\w.]* \}\}/, () => t("has doubled braces, which stay as they are: a variable is {host.name}, {tag.dc}")],
   [INTERACTIVE, () => t("starts a program that waits for a person")],
   [REBOOTS, () => t("takes the host down, and its result with it")],
   [RESTARTS, () => t("stops or restarts a service: batches keep the others serving")],

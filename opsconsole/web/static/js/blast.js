@@ -1,9 +1,11 @@
 // What of an order's hosts needs a look before it is given: unknown, unreachable, frozen, excluded, and how it is made up.
-import { el, glyph } from "./dom.js";
+import { byId, el, glyph } from "./dom.js";
+import { wavesHead } from "./how.js";
 import { number, plural, t } from "./texts.js";
 
 const MOST_VALUES = 8;
 const MOST_TAGS = 4;
+const LINES = 2;
 
 /**
  * Returns the lines of the panel, by the answer of `/resolve`.
@@ -84,4 +86,38 @@ function item(letter, head, names, note, bad = false) {
   if (note) text.append(el("div", { class: bad ? "err" : "", text: note }));
   if (names) text.append(el("span", { class: "mono", text: names.length > 300 ? `${names.slice(0, 300)}…` : names }));
   return el("div", { class: "it" }, glyph(letter), el("b", { text: head }), text);
+}
+
+/**
+ * Asks once more, in the dialog in which a large or dangerous order is confirmed, with what it would do. What is typed there
+ * are fields of the form itself.
+ * @param {HTMLDialogElement} dialog holds the fields of the confirmation
+ * @param {any} found the answer of `/resolve`
+ * @param {{lines: string[], user: string, credential: string, gate: string}} order
+ */
+export function sure(dialog, found, { lines, user, credential, gate }) {
+  const hosts = plural(found.count, "{n} host", "{n} hosts");
+  const head = found.protected_count ? t("Run on {hosts}, {n} of them in production?", { hosts, n: number(found.protected_count) }) : t("Run on {hosts}?", { hosts });
+  const more = lines.length - LINES;
+  byId("sure").replaceChildren(
+    el("h2", { id: "sure-head", text: head }),
+    el("p", { text: t("as {user} with: {credential}", { user, credential }) }),
+    el("div", { class: "ed" }, el("div", { class: "mono wrap-any" }, el("pre", { text: lines.slice(0, LINES).join("\n") }),
+      ...(more > 0 ? [el("p", { class: "sub", text: plural(more, "+ {n} more line", "+ {n} more lines") })] : []))),
+    el("ul", {}, ...promises(found, gate).map((text) => el("li", { text }))),
+  );
+  if (!dialog.open) dialog.showModal();
+}
+
+/** @param {any} found @param {string} gate */
+function promises(found, gate) {
+  const [first] = found.waves ?? [];
+  const canary = first?.kind === "canary" && plural(first.size, "{n} host", "{n} hosts");
+  const starts = canary
+    ? gate === "manual" ? t("Starts with {hosts} alone and waits for you before it goes on", { hosts: canary }) : t("Starts with {hosts} alone and goes on if all are OK", { hosts: canary })
+    : first ? wavesHead(found.waves) : t("{n} at the same time", { n: number(Math.min(found.concurrency, found.count)) });
+  const stops = found.allowed_failures === null
+    ? t("Never stops by itself: all could fail")
+    : t("Stops by itself at failure {n}; at worst {worst} fail before that", { n: number(found.allowed_failures + 1), worst: number(found.worst_case) });
+  return [starts, stops, t("The list is fixed now. If the inventory changes before you confirm, nothing runs")];
 }

@@ -7,6 +7,7 @@ import { duration, mark, number, plural, t } from "./texts.js";
 const SHOWN = 8;
 const BEFORE = 2;
 const WAITS_AFTER_MS = 15_000;
+const COUNT_EVERY_MS = 100;
 /** What the page tells elsewhere: its pill, its strip of waves, the banner of the console. */
 const ELSEWHERE = new Set(["paused", "wave_pause", "countdown", "console_held", "limit"]);
 
@@ -88,6 +89,7 @@ export function waveNote(job, hold) {
 export function waitingText(waiting) {
   if (!waiting || ELSEWHERE.has(waiting.code)) return "";
   if (waiting.code === "no_workers") return t("No worker is connected, so the job waits. Start one:");
+  if (waiting.code === "workers_drained") return t("No worker takes runs: those connected are drained.");
   if (waiting.code !== "no_slot" && waiting.code !== "turn") return waiting.text;
   if (waiting.code === "turn" && !waiting.ahead) return t("Waiting for a worker to take it up.");
   const jobs = waiting.ahead ? plural(waiting.ahead, "{n} job", "{n} jobs") : t("no jobs");
@@ -129,7 +131,7 @@ export function createControl() {
     const node = byId("waiting");
     if (!node) return;
     const idle = !next.counts.c && !next.counts.r && Date.now() - sinceIdle > WAITS_AFTER_MS;
-    const text = idle || next.waiting?.code === "no_workers" ? waitingText(next.waiting) : "";
+    const text = idle || /workers/.test(next.waiting?.code ?? "") ? waitingText(next.waiting) : "";
     node.hidden = !text || ended(next.state);
     // A text that stays is not said again to those who listen.
     if (node.firstElementChild.textContent !== text && text) node.firstElementChild.textContent = text;
@@ -151,6 +153,44 @@ export function createControl() {
       }
       waves(next);
       tick();
+    },
+  };
+}
+
+/** Shows the bar of the moment before a job of medium size starts, and lets Esc stop it there, before anything has run. */
+export function createCountdown() {
+  const root = byId("countdown");
+  /** @type {number | null} */
+  let told = null;
+  let startsAt = 0;
+  let timer = 0;
+
+  function tick() {
+    const left = Math.max(0, startsAt - performance.now());
+    // The leader looks once a second, so it may start a little later than told, and never earlier.
+    byId("countdown-left").textContent = String(Math.max(1, Math.ceil(left / 1000)));
+    byId("countdown-bar").value = left;
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if (!root || root.hidden || event.key !== "Escape" || event.isComposing || document.querySelector("dialog[open]")) return;
+    event.preventDefault();
+    byId("countdown-stop").requestSubmit();
+  });
+
+  return {
+    /** @param {import("./store.js").Status} job */
+    show(job) {
+      if (!root) return;
+      // Without a worker, or while the console is held, nothing starts however long it counts.
+      const left = !ended(job.state) && job.waiting?.code === "countdown" ? (job.starts_in_ms ?? null) : null;
+      root.hidden = left === null;
+      if (left !== told && left !== null) startsAt = performance.now() + left;
+      told = left;
+      clearInterval(timer);
+      if (left === null) return;
+      tick();
+      timer = setInterval(tick, COUNT_EVERY_MS);
     },
   };
 }

@@ -1,4 +1,6 @@
-// Small helpers to build a page from values. Text always goes in as text.
+// Small helpers to build a page from values. Text always goes in as text. What is asked of the server is asked in the language
+// of the page, which may be that of its address (`?lang=`).
+import { language } from "./texts.js";
 
 const RENEW_WITHIN_MS = 10_000;
 
@@ -53,7 +55,7 @@ export function address(changes) {
  */
 export async function api(path, { method = "GET", body, signal } = {}) {
   /** @type {Record<string, string>} */
-  const headers = { Accept: "application/json" };
+  const headers = { Accept: "application/json", "Accept-Language": language() };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (method !== "GET") headers["X-CSRFToken"] = /** @type {any} */ (document.querySelector("meta[name=csrf]"))?.content;
   const answer = await fetch(path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
@@ -75,7 +77,7 @@ export async function api(path, { method = "GET", body, signal } = {}) {
  * @param {FormData} [body] a form to send
  */
 export async function pageAt(url, signal, body) {
-  const answer = await fetch(url, { method: body ? "POST" : "GET", body, signal, headers: { Accept: "text/html" } });
+  const answer = await fetch(url, { method: body ? "POST" : "GET", body, signal, headers: { Accept: "text/html", "Accept-Language": language() } });
   // A form that is refused answers with itself, and with why.
   if (!answer.ok && !body) throw new Error(answer.statusText);
   return new DOMParser().parseFromString(await answer.text(), "text/html");

@@ -9,13 +9,15 @@ const SIZES = [15, 11, 8, 6];
 
 /**
  * @typedef {{hosts: string[], href: (i: number) => string, onPick: (i: number) => void,
- *   ticked: (i: number) => boolean, onTick: (i: number) => void, tip: (i: number) => string}} GridOptions
+ *   ticked: (i: number) => boolean, onTick: (i: number) => void, tip: (i: number) => string, more?: (i: number) => Promise<string>}} GridOptions
  * @typedef {{update: (grid: string, filter: string) => void, select: (i: number | null) => void, tick: (places: number[]) => void,
  *   only: (places: number[] | null) => void, order: (troubleFirst: boolean) => void, split: (parts: Part[]) => void,
  *   focus: () => void}} Grid
  * @typedef {{name: string, all: number[]}} Part some hosts under a heading; one without a name has none
  */
 const HEADING = 24;
+const REST_MS = 250;
+let resting = 0;
 
 /**
  * Returns a grid inside `root`, which is emptied.
@@ -30,11 +32,14 @@ export function createGrid(root, options) {
   return options.hosts.length > CANVAS_ABOVE ? canvasGrid(shared) : tileGrid(shared);
 }
 
-/** Shows what there is to tell of `i` beside the pointer; nothing for -1. @param {HTMLElement} tip @param {Pick<GridOptions, "tip">} options @param {number} i @param {MouseEvent | null} event */
+/** Shows what there is to tell of `i` beside the pointer, and more once that rests; nothing for -1. @param {HTMLElement} tip @param {Pick<GridOptions, "tip" | "more">} options @param {number} i @param {MouseEvent | null} event */
 export function hint(tip, options, i, event) {
   tip.hidden = i < 0 || !event;
+  clearTimeout(resting);
   if (tip.hidden || !event) return;
-  tip.textContent = options.tip(i);
+  const told = options.tip(i);
+  tip.textContent = told;
+  resting = setTimeout(() => options.more?.(i).then((line) => line && tip.textContent === told && tip.append(el("br"), line), () => {}), REST_MS);
   tip.style.left = `${Math.min(event.clientX + 12, innerWidth - tip.offsetWidth - 8)}px`;
   tip.style.top = `${Math.min(event.clientY + 16, innerHeight - tip.offsetHeight - 8)}px`;
 }

@@ -8,6 +8,8 @@ import { address, api, renew } from "./dom.js";
 export function groupList({ job, root, note, few, ver, onPick, onGroup }) {
   let busy = false;
   let again = false;
+  /** Somebody asked for another list while one was on its way. */
+  let pressed = false;
   let filter = "";
   const asked = () => new URLSearchParams(location.search);
   const list = () => /** @type {HTMLElement | null} */ (root.querySelector(".modes"))?.dataset ?? {};
@@ -45,6 +47,7 @@ export function groupList({ job, root, note, few, ver, onPick, onGroup }) {
   async function refresh(now = false) {
     if (busy || (root.matches(":hover") && !now)) {
       again = true;
+      pressed ||= now;
       return;
     }
     busy = true;
@@ -60,6 +63,9 @@ export function groupList({ job, root, note, few, ver, onPick, onGroup }) {
     // A list that is made for many viewers may be of a moment ago.
     again = Number(list().ver) < ver();
     busy = false;
+    if (!pressed) return;
+    pressed = false;
+    await refresh(true);
   }
 
   return {

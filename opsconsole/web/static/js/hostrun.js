@@ -1,7 +1,6 @@
 // The full-width page of one host's output.
 import { byId } from "./dom.js";
-import { keys } from "./keys.js";
-import { cover, notices } from "./page.js";
+import { cover, keys, notices } from "./page.js";
 import { mount } from "./pane.js";
 import { follow } from "./sse.js";
 

@@ -1,6 +1,6 @@
 // The Hosts page: finds while one types, draws only the rows that are looked at, keeps what is ticked.
 import { address, api, byId, el, glyph } from "./dom.js";
-import { paint, tokens } from "./expr.js";
+import { complete, paint, tokens } from "./expr.js";
 import { localTime } from "./page.js";
 import { number, plural, t } from "./texts.js";
 import { blank, virtualList } from "./vlist.js";
@@ -35,7 +35,7 @@ function start() {
   const root = byId("rows");
   const form = /** @type {HTMLFormElement} */ (byId("hosts"));
   const everything = byId("everything");
-  const mayEdit = Boolean(root.dataset.edit);
+  const mayTick = Boolean(root.dataset.tick);
   /** @type {Set<string>} */
   const ticked = new Set();
   /** @type {Host[]} */
@@ -56,7 +56,7 @@ function start() {
     if (!host) return blank(ROW);
     const place = `${host.user ? `${host.user}@` : ""}${host.address ?? ""}${host.port ? `:${host.port}` : ""}`;
     const tick = el("span");
-    if (mayEdit) {
+    if (mayTick) {
       const mark = el("input", { type: "checkbox", "aria-label": host.name, on: { change: () => toggle(host.name, mark.checked) } });
       mark.checked = ticked.has(host.name);
       tick.append(mark);
@@ -79,7 +79,7 @@ function start() {
   }
 
   function count() {
-    if (mayEdit) byId("picked").textContent = ticked.size ? plural(ticked.size, "{n} ticked", "{n} ticked") : "";
+    if (mayTick) byId("picked").textContent = ticked.size ? plural(ticked.size, "{n} ticked", "{n} ticked") : "";
   }
 
   /** @param {number} last */
@@ -131,7 +131,7 @@ function start() {
     root.replaceChildren(...(total ? [] : [el("p", { class: "empty", text: t("No host matches.") })]));
     list.size(total);
     byId("total").textContent = t("{n} of {all}", { n: number(total), all: number(Number(byId("total").dataset.inventory)) });
-    if (mayEdit) byId("all-label").textContent = plural(total, "the {n} host found", "all {n} hosts found");
+    if (mayTick) byId("all-label").textContent = plural(total, "the {n} host found", "all {n} hosts found");
     address({ q: box.value.trim() || null, after: null, changed: null });
   }
 
@@ -164,6 +164,7 @@ function start() {
     /** @type {HTMLInputElement} */ (form.elements.namedItem("q")).value = box.value;
   });
   box.closest(".expr").classList.add("painted");
+  box.addEventListener("input", () => complete(box), { once: true });
   paint(layer, tokens(box.value));
   find();
 }

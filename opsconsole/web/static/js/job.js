@@ -2,18 +2,16 @@
 // It is longer than 400 lines because it alone knows all of them: each is told of the others here.
 import { createChoice } from "./choice.js";
 import { standing, verbForms } from "./control.js";
-import { address, api, byId, copy, fetchInto, renew } from "./dom.js";
-import { doubtfulRuns } from "./doubts.js";
+import { address, api, byId, fetchInto, renew } from "./dom.js";
 import { createGrid } from "./grid.js";
 import { groupList } from "./groups.js";
 import { columnsAsked, foundPlaces, hostsTable, outcomeOf } from "./hosts.js";
-import { keys } from "./keys.js";
-import { offeredKeys } from "./offered.js";
-import { cover, localTimes, notices } from "./page.js";
+import { cover, keys, localTimes, notices } from "./page.js";
 import { mount } from "./pane.js";
 import { follow } from "./sse.js";
 import { createStatus } from "./status.js";
 import { changed, ended, LETTERS, reduce, start, told, TROUBLE } from "./store.js";
+import { carriedFiles, doubtfulRuns, offeredKeys } from "./strips.js";
 import { duration, number, plural, STATES, t } from "./texts.js";
 
 const STALE_MS = 10_000;
@@ -22,6 +20,14 @@ const SILENT_MS = 3000;
 const LOOK_WHILE_IDLE_MS = 5000;
 const main = byId("job");
 const id = Number(main.dataset.id);
+// Sent to here by the form of an order (run.js): it was accepted, so what was written of it has served.
+const sent = sessionStorage.getItem("sent");
+if (sent && /** @type {any} */ (performance.getEntriesByType("navigation")[0])?.redirectCount) {
+  localStorage.removeItem(sent);
+  sessionStorage.removeItem("sent");
+  const tell = sessionStorage.getItem("tell");
+  if (tell) sessionStorage.setItem(`tell${id}`, tell);
+}
 const parameters = new URLSearchParams(location.search);
 const first = JSON.parse(main.dataset.status);
 const status = createStatus(main.dataset.title, (i) => view.grid[i]);
@@ -29,7 +35,7 @@ const offered = offeredKeys(id, byId("offered"), first.counts.u);
 /** @type {import("./store.js").View} */
 let view = start(first);
 let shown = main.dataset.view;
-let filter = parameters.get("state")?.replaceAll(",", "") ?? "";
+let filter = parameters.get("state")?.replace(/[^qcrofkuxsl]/g, "") ?? "";
 /** @type {string[]} */
 let hosts = [];
 let chosen = -1;
@@ -55,6 +61,7 @@ const table = hostsTable({
 });
 const doubts = doubtfulRuns(id, byId("doubts"), () => chosen >= 0 && headOnly(chosen));
 verbForms(take);
+carriedFiles(id, byId("carried"));
 
 /** @param {string} hash */
 function lineOf(hash) {
@@ -144,6 +151,8 @@ function finish() {
   arrangeAnew();
   refreshGroups();
   search();
+  // How many others said the same is known only now.
+  if (chosen >= 0) headOnly(chosen);
   if (shown === "hosts") table.reload();
 }
 
@@ -422,10 +431,6 @@ function arrangeAnew() {
 }
 setInterval(() => !document.hidden && !ended(view.job.state) && hosts.length <= 1000 && arrangeAnew(), LOOK_WHILE_IDLE_MS);
 
-byId("copy-command")?.addEventListener("click", (/** @type {MouseEvent} */ event) => {
-  copy(/** @type {HTMLElement} */ (event.currentTarget), byId("command").textContent, t("Copied"));
-});
-
 for (const box of document.querySelectorAll("#rerun input[name=state]")) box.addEventListener("change", rerunCount);
 byId("rerun")?.addEventListener("toggle", rerunCount);
 byId("rerun-all")?.addEventListener("change", (/** @type {Event} */ event) => {
@@ -514,6 +519,7 @@ grid = createGrid(byId("grid"), {
     const outcome = outcomeOf({ state: view.grid[i], exit: facts.exit, reason: facts.reason }).text;
     return [hosts[i], t(STATES[view.grid[i]]), outcome, duration(facts.ms)].filter(Boolean).join("  ");
   },
+  more: async (i) => (await api(`/api/v1/jobs/${id}/hosts/${i}`)).last_line ?? "",
 });
 grid.update(view.grid, filter);
 for (const name of Object.keys(roster.tags)) arrangeBox.append(new Option(name === "wave" ? t("wave") : name, name));
@@ -536,9 +542,7 @@ tab(shown);
 const wanted = filter;
 if (wanted) setFilter("", false);
 for (const letter of wanted) setFilter(letter, true);
-// Sent to here by the form of an order (run.js): it was accepted, so what was written of it has served.
-const sent = sessionStorage.getItem("sent");
-if (sent && /** @type {any} */ (performance.getEntriesByType("navigation")[0])?.redirectCount) {
-  localStorage.removeItem(sent);
-  sessionStorage.removeItem("sent");
-}
+const tellMenu = byId("tell");
+const telling = () => import("./tell.js").then(({ tell }) => tell(tellMenu, () => view.job, take));
+if (tellMenu && (sessionStorage.getItem(`tell${id}`) ?? localStorage.getItem(tellMenu.dataset.key))) telling();
+else tellMenu?.addEventListener("toggle", telling, { once: true });

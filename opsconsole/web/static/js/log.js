@@ -27,7 +27,12 @@ export function createLog({ root, url, step, encoding, lines, running, line, onC
   let missed = 0;
   /** @type {{from: number, bytes: number} | null} */
   let cut = null;
-  let busy = false;
+  /** What is on its way. @type {Promise<void> | null} */
+  let busy = null;
+  let again = false;
+  let refreshing = false;
+  /** How often other lines were asked for than those next to what is shown. */
+  let jumps = 0;
   let closed = false;
   /** The first and the last of the lines that the address names. */
   let marked = [line ?? 0, Number(line && /-L(\d{1,9})$/.exec(location.hash)?.[1]) || (line ?? 0)];
@@ -40,8 +45,12 @@ export function createLog({ root, url, step, encoding, lines, running, line, onC
 
   // What every question about this output says of it.
   const part = () => (step ? `&step=${step}` : "") + (encoding ? `&encoding=${encoding}` : "");
-  /** @param {number} from @param {number} limit */
-  const page = (from, limit) => api(`${url}/output?from_line=${from}&limit=${limit}${part()}`, { signal: abort.signal });
+  /** Returns some lines, null where they do not belong beside what is shown by now. @param {number} from @param {number} limit */
+  async function page(from, limit) {
+    const jump = jumps;
+    const answer = await api(`${url}/output?from_line=${from}&limit=${limit}${part()}`, { signal: abort.signal });
+    return jump === jumps ? answer : null;
+  }
 
   /** @param {Line} one */
   function draw([n, ms, fd, content]) {
@@ -107,8 +116,10 @@ export function createLog({ root, url, step, encoding, lines, running, line, onC
 
   /** Shows the lines from `from` on (a negative one counts from the end), forgetting what was shown. @param {number} from */
   async function load(from) {
+    jumps++;
     const answer = await page(from, PAGE);
-    if (closed) return;
+    if (closed || !answer) return;
+    jumps++;
     note(answer);
     root.replaceChildren();
     if (answer.lines.length) root.append(blocks(answer.lines));
@@ -127,43 +138,39 @@ export function createLog({ root, url, step, encoding, lines, running, line, onC
     else root.append(el("p", { class: "empty", text }));
   }
 
-  async function down() {
-    if (busy || last >= total) return;
-    busy = true;
-    try {
-      const answer = await page(last + 1, PAGE);
-      note(answer);
-      if (answer.lines.length) {
-        if (last && cut && answer.lines[0][0] > last + 1) partial.before(gap(cut.bytes));
-        partial.before(blocks(answer.lines));
-        last = answer.lines.at(-1)[0];
-        first ||= answer.lines[0][0];
-        if (!follow) missed += answer.lines.length;
-        trim(true);
-      }
-    } finally {
-      busy = false;
-    }
+  /** One piece at a time. @param {() => Promise<void>} read */
+  async function alone(read) {
+    if (busy) return;
+    busy = read();
+    await busy.finally(() => (busy = null));
   }
 
-  async function up() {
-    if (busy || first <= 1) return;
-    busy = true;
-    try {
-      const from = Math.max(1, first - PAGE);
-      const answer = await page(from, first - from);
-      if (answer.lines.length) {
-        const before = root.scrollHeight;
-        root.prepend(blocks(answer.lines));
-        // Keep what is read in its place where the browser does not anchor the scroll itself.
-        if (!CSS.supports("overflow-anchor", "auto")) root.scrollTop += root.scrollHeight - before;
-        trim(false);
-      }
-      first = from;
-    } finally {
-      busy = false;
+  const down = async () => last < total && alone(async () => {
+    const answer = await page(last + 1, PAGE);
+    if (!answer) return;
+    note(answer);
+    if (!answer.lines.length) return;
+    if (last && cut && answer.lines[0][0] > last + 1) partial.before(gap(cut.bytes));
+    partial.before(blocks(answer.lines));
+    last = answer.lines.at(-1)[0];
+    first ||= answer.lines[0][0];
+    if (!follow) missed += answer.lines.length;
+    trim(true);
+  });
+
+  const up = async () => first > 1 && alone(async () => {
+    const from = Math.max(1, first - PAGE);
+    const answer = await page(from, first - from);
+    if (!answer) return;
+    if (answer.lines.length) {
+      const before = root.scrollHeight;
+      root.prepend(blocks(answer.lines));
+      // Keep what is read in its place where the browser does not anchor the scroll itself.
+      if (!CSS.supports("overflow-anchor", "auto")) root.scrollTop += root.scrollHeight - before;
+      trim(false);
     }
-  }
+    first = from;
+  });
 
   /** Drops the far end of a window that has grown too long. @param {boolean} top */
   function trim(top) {
@@ -208,7 +215,19 @@ export function createLog({ root, url, step, encoding, lines, running, line, onC
   }
 
   const refresh = throttled(async () => {
-    if (closed) return;
+    again = true;
+    if (refreshing) return;
+    refreshing = true;
+    while (again && !closed) {
+      again = false;
+      // What is on its way may have been asked before that came which this tells of.
+      await busy?.catch(() => {});
+      await renew();
+    }
+    refreshing = false;
+  }, 300);
+
+  async function renew() {
     total = Math.max(total, last + 1);
     // Somebody who reads far up is told of new lines without being moved.
     if (!follow && first && root.scrollHeight - root.scrollTop - root.clientHeight > NEAR_PX * 4) {
@@ -227,7 +246,7 @@ export function createLog({ root, url, step, encoding, lines, running, line, onC
     blank();
     if (follow) toEnd();
     showNewer();
-  }, 300);
+  }
 
   /** @param {boolean} on */
   function setFollow(on) {

@@ -1,32 +1,52 @@
-// What every page shares: the theme menu, times in the reader's zone, menus that close, forms that are sent once.
-import { byId, el, pageAt, renew } from "./dom.js";
-import { keys } from "./keys.js";
+// What every page shares: keys, what a person chooses, times in the reader's zone, menus that close, forms that are sent once.
+import { byId, copy, el, pageAt, renew } from "./dom.js";
 import { openSearch } from "./palette.js";
 import { language, t } from "./texts.js";
 
-for (const button of document.querySelectorAll("[data-theme-choice]")) {
-  button.addEventListener("click", () => {
-    const choice = button.getAttribute("data-theme-choice") ?? "";
-    if (choice) {
-      localStorage.setItem("theme", choice);
-      document.documentElement.dataset.theme = choice;
-    } else {
-      localStorage.removeItem("theme");
-      delete document.documentElement.dataset.theme;
-    }
-    document.dispatchEvent(new CustomEvent("themechange"));
-    button.closest("details")?.removeAttribute("open");
+const TYPED_INTO = "textarea, select, input:not([type=checkbox], [type=radio])";
+
+// Single keys never fire while somebody types or a dialog asks, and can be turned off (WCAG 2.1.4).
+
+/**
+ * Binds keys such as "f", "ctrl+enter" or "g h" (one after the other) to actions.
+ * @param {Record<string, (event: KeyboardEvent) => void>} bindings
+ */
+export function keys(bindings) {
+  let before = "";
+  let at = 0;
+  document.addEventListener("keydown", (event) => {
+    if (event.isComposing) return;
+    const control = event.ctrlKey || event.metaKey || event.altKey;
+    // With Alt some layouts type another sign than the key's; digits are meant by their place.
+    const name = event.altKey ? `alt+${event.code.replace("Digit", "")}` : (control ? "ctrl+" : "") + event.key.toLowerCase();
+    if (!control && (/** @type {any} */ (event.target).matches?.(TYPED_INTO) || document.documentElement.dataset.keys === "off" || document.querySelector("dialog:modal"))) return;
+    const pair = performance.now() - at < 1200 ? `${before} ${name}` : "";
+    const action = bindings[pair] ?? bindings[name];
+    before = name;
+    at = performance.now();
+    if (!action) return;
+    event.preventDefault();
+    action(event);
   });
 }
 
-/** Lets the boxes in `root` show and change whether single keys are shortcuts. @param {ParentNode} root */
-function singleKeys(root) {
-  for (const box of /** @type {NodeListOf<HTMLInputElement>} */ (root.querySelectorAll("[data-single-keys]"))) {
-    box.checked = localStorage.getItem("keys") !== "off";
-    box.addEventListener("change", () => localStorage.setItem("keys", box.checked ? "on" : "off"));
-  }
-}
-singleKeys(document);
+// What somebody chooses is shown at once and kept with them; only another language needs the page anew.
+document.addEventListener("change", (event) => {
+  const form = /** @type {HTMLInputElement} */ (event.target).form;
+  if (form?.matches("[data-choices]")) form.requestSubmit();
+});
+document.addEventListener("submit", (event) => {
+  const form = /** @type {HTMLFormElement} */ (event.target);
+  const button = /** @type {HTMLButtonElement | null} */ (event.submitter);
+  if (!form.matches("[data-choices]") || button?.name === "language") return;
+  event.preventDefault();
+  const said = new FormData(form, button);
+  const shown = document.documentElement.dataset;
+  for (const [name, word] of said) if (name in shown) shown[name] = String(word);
+  fetch(form.action, { method: "POST", body: said, redirect: "manual", keepalive: true });
+  document.dispatchEvent(new CustomEvent("themechange"));
+  form.closest("details")?.removeAttribute("open");
+});
 
 const searchLink = byId("search-link");
 if (searchLink) {
@@ -36,16 +56,6 @@ if (searchLink) {
     if (!(/** @type {HTMLElement} */ (event.target).closest?.("a[data-search]")) || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     search();
-  });
-}
-
-const contrastBox = byId("high-contrast");
-if (contrastBox) {
-  contrastBox.checked = localStorage.getItem("contrast") === "high";
-  contrastBox.addEventListener("change", () => {
-    localStorage.setItem("contrast", contrastBox.checked ? "high" : "");
-    if (contrastBox.checked) document.documentElement.dataset.contrast = "high";
-    else delete document.documentElement.dataset.contrast;
   });
 }
 
@@ -95,6 +105,10 @@ window.addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) form.removeAttribute("data-sent");
 });
 
+for (const button of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-copy]"))) {
+  button.addEventListener("click", () => copy(button, byId(button.dataset.copy ?? "").textContent, t("Copied")));
+}
+
 const LISTEN_AFTER_MS = 500;
 const LISTEN_AGAIN_MS = 30_000;
 const NOTICES_EVERY_MS = 5000;
@@ -112,7 +126,7 @@ let covered = false;
 
 /** @param {{code: string, text: string}[]} told */
 export function notices(told) {
-  const shown = [...board.querySelectorAll("[data-code]")].map((node) => `${node.getAttribute("data-code")} ${node.querySelector("span").textContent}`);
+  const shown = [...board.querySelectorAll("[data-code]")].map((node) => `${node.getAttribute("data-code")} ${node.getAttribute("data-text")}`);
   if (JSON.stringify(shown) !== JSON.stringify(told.map(({ code, text }) => `${code} ${text}`))) renew(board, "/notices").catch(() => {});
 }
 
@@ -179,7 +193,6 @@ document.addEventListener("click", async (event) => {
   const dialog = el("dialog", { class: "card dialog", "aria-label": head.textContent }, sheet);
   document.body.append(dialog);
   dialog.addEventListener("close", () => dialog.remove());
-  singleKeys(sheet);
   sheet.querySelector("[data-close-dialog]")?.addEventListener("click", (back) => {
     back.preventDefault();
     dialog.close();
@@ -188,3 +201,6 @@ document.addEventListener("click", async (event) => {
   dialog.showModal();
   return undefined;
 });
+
+// A one-time link shows a form, so that a mail scanner's GET does not use it up; a person's browser sends it at once.
+/** @type {HTMLFormElement | null} */ (document.querySelector("form[data-auto]"))?.requestSubmit();

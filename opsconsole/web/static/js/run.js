@@ -1,15 +1,13 @@
 // The Run page: what an order would touch, while it is being written. The form works without any of this.
 // Longer than 400 lines because all of it is about one form.
-import { items, madeOf } from "./blast.js";
+import { items, madeOf, sure } from "./blast.js";
 import { api, byId, copy, el, fetchInto, throttled } from "./dom.js";
-import { curlLine } from "./curl.js";
 import { createEditor } from "./editor.js";
 import { commandLine, complete, paint, tokens } from "./expr.js";
 import { FIELDS, forApi, how, steps, waveSizes, wavesHead } from "./how.js";
 import { carried, named, uploads } from "./files.js";
-import { keys } from "./keys.js";
-import { localTime, localTimes } from "./page.js";
-import { FIELDS as OF_WHAT, what } from "./what.js";
+import { keys, localTime, localTimes } from "./page.js";
+import { curlLine, FIELDS as OF_WHAT, what } from "./order.js";
 import { about, duration, number, plural, t } from "./texts.js";
 
 const WAIT_MS = 150;
@@ -48,9 +46,8 @@ dialog.addEventListener("close", () => {
 form.append(dialog);
 
 /** Asks for what the order wants typed. */
-async function askFirst() {
+function askFirst() {
   if (!seen?.risk) return;
-  const { sure } = await import("./confirm.js");
   const said = named(carried(new FormData(form)));
   const files = [...(said.push ?? []).map((/** @type {any} */ one) => `${one.name} → ${one.to}`), ...(said.pull ?? [])];
   sure(dialog, seen, { lines: value("kind") === "files" ? files : value("command").trim().split("\n"), user: value("run_as") || value("user") || byId("user").placeholder,
@@ -95,6 +92,7 @@ function show(found, ms) {
   const unknown = new Set((found.unknown ?? []).map((/** @type {string} */ name) => name.toLowerCase()));
   paint(layer, tokens(box.value, found.unknown_blocks ? unknown : new Set()));
   byId("below").replaceChildren(
+    ...(found.table ? [el("span", { text: t("column “{name}” of a table", { name: found.table }) })] : []),
     ...(found.lines > 1 ? [fact(found.lines, t("lines"))] : []),
     fact(found.count, found.count === 1 ? t("host matches") : t("hosts match")),
     ...(found.unknown_count ? [fact(found.unknown_count, found.unknown_blocks ? (found.unknown_count === 1 ? t("unknown name") : t("unknown names")) : t("outside the inventory"))] : []),
@@ -188,12 +186,18 @@ function leaveOut(folded) {
   ask();
 }
 
-/** Writes known names where unknown ones stand, or beside what is written when they are not to be found in it. @param {string} unknown @param {string} instead */
-function useInstead(unknown, instead) {
-  const text = box.value;
-  box.value = text.includes(unknown) ? text.replace(unknown, instead) : [text.trim().replace(/,$/, ""), instead].filter(Boolean).join(",");
+/** @param {string} names */
+function add(names) {
+  box.value = [box.value.trim().replace(/,$/, ""), names].filter(Boolean).join(",");
   box.dispatchEvent(new Event("input", { bubbles: true }));
   box.focus();
+}
+
+/** Writes known names where unknown ones stand, or beside what is written when they are not to be found in it. @param {string} unknown @param {string} instead */
+function useInstead(unknown, instead) {
+  const before = box.value;
+  box.value = before.replace(unknown, instead);
+  add(box.value === before ? instead : "");
 }
 
 /** What may be done about names that the inventory does not know. @param {any} found */
@@ -247,7 +251,7 @@ function blank() {
 }
 
 function nothing() {
-  seen = null;
+  seen = { count: 0 };
   faults([]);
   paint(layer, []);
   byId("below").replaceChildren(el("span", { class: "sub", text: box.dataset.hint ?? "" }));
@@ -330,11 +334,20 @@ uploads(ask);
 for (const tag of document.querySelectorAll("[data-add]")) {
   tag.addEventListener("click", () => {
     tag.closest("details")?.removeAttribute("open");
-    box.value = [box.value.trim().replace(/,$/, ""), tag.getAttribute("data-add")].filter(Boolean).join(",");
-    box.dispatchEvent(new Event("input", { bubbles: true }));
-    box.focus();
+    add(tag.getAttribute("data-add") ?? "");
   });
 }
+// The picker is a page of its own that is shown in a dialog (page.js).
+document.addEventListener("submit", (event) => {
+  const picker = /** @type {HTMLFormElement} */ (event.target);
+  if (picker.id !== "pick") return;
+  event.preventDefault();
+  const said = new FormData(picker, event.submitter);
+  if (said.has("add")) {
+    picker.closest("dialog")?.close();
+    add(said.getAll("host").join(","));
+  } else fetchInto(byId("pick-list"), `${picker.action}?q=${encodeURIComponent(String(said.get("q")))}`, AbortSignal.timeout(PLAN_WITHIN_MS), { part: "#pick-list" });
+});
 
 form.addEventListener("submit", (event) => {
   if (event.submitter?.getAttribute("name") === "action" || confirmed()) return;
@@ -387,6 +400,11 @@ if (box.value.trim()) {
   resolve();
 } else nothing();
 keepDraft(form);
+const tells = byId("tell");
+const telling = () => import("./tell.js").then(({ choices }) => choices(tells, "tell"));
+if (localStorage.getItem(tells.dataset.key)) telling();
+tells.addEventListener("toggle", telling, { once: true, capture: true });
+sessionStorage.removeItem("tell");
 
 // --- drafts: what is written into the form outlives the page; passwords, what confirms and what is not seen are never kept
 

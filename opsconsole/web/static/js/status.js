@@ -1,6 +1,5 @@
 // The head of a job page: verdict, progress, counters.
-import { createControl, headline, reasonOf } from "./control.js";
-import { createCountdown } from "./countdown.js";
+import { createControl, createCountdown, headline, reasonOf } from "./control.js";
 import { byId, el, glyph } from "./dom.js";
 import { BAR_ORDER, elapsed, ended } from "./store.js";
 import { about, duration, mark, number, plural, STATES, t } from "./texts.js";
@@ -48,7 +47,7 @@ export function createStatus(title, letterOf) {
     document.title = `${ended(next.state) ? t(name) : `${percent}%`} · #${next.id} ${title}`;
     icon(next);
     speak(next, percent, Boolean(before && before.state !== next.state && (ended(next.state) || reasonOf(next) || before.state === "paused")));
-    document.body.classList.toggle("over", ended(next.state));
+    if (document.body.classList.toggle("over", ended(next.state))) byId("pct").parentElement.tabIndex = 0;
     for (const node of document.querySelectorAll("[data-while]")) {
       /** @type {HTMLElement} */ (node).hidden = ended(next.state);
     }

@@ -1,7 +1,8 @@
-// Runs before the first paint, so that a chosen theme never flashes. Without a choice the browser's preference rules.
+// Runs before the first paint, so that a chosen theme never flashes. A page brings its person's choice; where nobody is
+// signed in yet, the last one of this browser holds.
 {
-  const choice = localStorage.getItem("theme");
-  if (choice === "light" || choice === "dark") document.documentElement.dataset.theme = choice;
-  document.documentElement.classList.add("js");
-  if (localStorage.getItem("contrast") === "high") document.documentElement.dataset.contrast = "high";
+  const { classList, dataset } = document.documentElement;
+  classList.add("js");
+  if (dataset.theme) localStorage.setItem("theme", dataset.theme);
+  else dataset.theme = localStorage.getItem("theme") ?? "";
 }

@@ -208,7 +208,8 @@ export function createTimeline(root, { job, hosts, seen, onPick }) {
       line(ms, colours.que, []);
       c.fillStyle = colours.ink;
       c.globalAlpha = 0.7;
-      if (words && x(ms) < head.clientWidth - 50) c.fillText(ms ? duration(ms) : t("start"), x(ms) + 5, COUNTS + 15);
+      const text = ms ? duration(ms) : t("start");
+      if (words && x(ms) + 5 + c.measureText(text).width < head.clientWidth) c.fillText(text, x(ms) + 5, COUNTS + 15);
       c.globalAlpha = 1;
     }
     let taken = -Infinity;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "vitest";
 import { commandLine } from "../../../opsconsole/web/static/js/expr.js";
-import { variables, what, words } from "../../../opsconsole/web/static/js/what.js";
+import { variables, what, words } from "../../../opsconsole/web/static/js/order.js";
 
 test("words are split as a shell splits them", () => {
   assert.deepEqual(words(`a 'b c' "d \\"e\\" \\n" f\\ g ''`), ["a", "b c", 'd "e" \\n', "f g", ""]);

@@ -1,0 +1,75 @@
+"""What the database keeps in English is recognised by its template, and what is not known stays as it is."""
+
+import time
+
+import pytest
+from flask import Flask
+
+from opsconsole.web import languages, recalled
+
+CHINESE = {"Accept-Language": "zh-CN"}
+
+
+@pytest.fixture(scope="module")
+def app() -> Flask:
+    app = Flask(__name__)
+    languages.register(app)
+    recalled.register(app)
+    return app
+
+
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        (
+            "key deploy was refused (publickey, 3 keys). The server offers: nothing that is supported.",
+            "key deploy 被拒绝（publickey，3 个密钥）。服务器提供：没有受支持的方式。",
+        ),
+        (
+            (
+                "127.0.0.1 is a loopback address, which this console does not dial. "
+                "The setting allowed_networks decides what may be dialled."
+            ),
+            "127.0.0.1 是回环地址，本控制台不连接。可以连接哪些地址由设置 allowed_networks 决定。",
+        ),
+        (
+            "Jump host b1: 10.0.0.1 port 22 did not answer within 5 s.",
+            "跳板机 b1：10.0.0.1 端口 22 在 5 s 内没有应答。",
+        ),
+        ("web1 is 10.0.0.7, fe80::1.", "web1 的地址是 10.0.0.7, fe80::1。"),
+        (
+            (
+                "The host key changed: trusted is ssh-rsa SHA256:a, the server shows ssh-rsa SHA256:b. "
+                "Its certificate expired on 2026-01-01. Nothing was sent to it."
+            ),
+            (
+                "主机密钥已改变：已信任的是 ssh-rsa SHA256:a，服务器出示的是 ssh-rsa SHA256:b。"
+                "它的证书无效：已于 2026-01-01 过期。没有向它发送任何内容。"
+            ),
+        ),
+        ("<b>{0} %s {login} was refused (password).", "<b>{0} %s {login} 被拒绝（password）。"),
+    ],
+)
+def test_a_kept_sentence_is_told_in_the_readers_language(app: Flask, kept: str, told: str) -> None:
+    with app.test_request_context("/jobs/1", headers=CHINESE):
+        assert recalled.recalled(kept) == told
+    with app.test_request_context("/jobs/1"):
+        assert recalled.recalled(kept) == kept
+
+
+@pytest.mark.parametrize(
+    "kept", ["", "A B is C.", "Permission denied {0} <b>.", "/home/k is protected by a passphrase."]
+)
+def test_what_is_not_known_stays_as_it_is(app: Flask, kept: str) -> None:
+    with app.test_request_context("/jobs/1", headers=CHINESE):
+        assert recalled.recalled(kept) == kept
+        assert recalled.recalled(None) == ""
+
+
+@pytest.mark.parametrize("kept", ["a. " * 170, "x was refused (" * 33, "1 port 2 " * 55, "? ." * 170])
+def test_a_hostile_text_takes_no_long_time(app: Flask, kept: str) -> None:
+    with app.test_request_context("/jobs/1", headers=CHINESE):
+        recalled.recalled("warm")
+        begin = time.process_time()
+        recalled.recalled(kept)
+        assert time.process_time() - begin < 2
