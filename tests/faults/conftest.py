@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from opsconsole.db.database import Database
-from opsconsole.errors import Unavailable
 from opsconsole.settings import Settings
-from tests.support.console import Console, Worker, embedded_broker, running_console
+from tests.support.console import Console, Worker, embedded_broker, running_console, until
 from tests.support.sshd import Sshd, running_sshd
 
 KEY = {"credential": "key:test"}
@@ -20,23 +19,26 @@ KEY = {"credential": "key:test"}
 def frozen(console: Console, worker: Worker) -> Iterator[None]:
     """Stops a worker process, as a machine that sleeps does, and lets it go on afterwards.
 
-    Not while it holds SQLite's write lock: then all others would wait for it, the test too.
+    Not while it holds a lock of SQLite: then all others would wait for it, the test too. A signal is taken at the
+    end of a system call, which may be the one that takes the lock; so the test holds it until every thread stands.
     """
-    with closing(Database(console.settings.database, wait_seconds=1)) as database:
-        for _ in range(50):
-            worker.process.send_signal(signal.SIGSTOP)
-            try:
-                with database.transaction() as session:
-                    session.connection()
-                break
-            except Unavailable:
-                worker.process.send_signal(signal.SIGCONT)
-        else:
-            raise AssertionError("the worker always holds the lock")
+    with closing(Database(console.settings.database, wait_seconds=5)) as database, database.transaction() as session:
+        session.connection()
+        worker.process.send_signal(signal.SIGSTOP)
+        until(lambda: _stands(worker.pid), 30, f"{worker.name} stands still")
     try:
         yield
     finally:
         worker.process.send_signal(signal.SIGCONT)
+
+
+def _stands(pid: int) -> bool:
+    # The state comes after the name in parentheses: proc_pid_stat(5).
+    try:
+        states = [stat.read_text().rpartition(")")[2].split()[0] for stat in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except OSError:  # A thread ended meanwhile.
+        return False
+    return set(states) == {"T"}
 
 
 @pytest.fixture(scope="session")
