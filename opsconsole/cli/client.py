@@ -211,18 +211,20 @@ class ConsoleClient:
 
 
 def open_client(settings: Settings) -> ConsoleClient:
-    """Returns a client for the console that ``settings`` name, else for the one that runs on this data folder.
+    """Returns a client for the console that ``settings`` name, else for the one that runs on this data folder; a
+    token that is set goes before that console's own.
 
-    Raises ``NoConsole`` when there is none, ``Invalid`` when only one of URL and token is set.
+    Raises ``NoConsole`` when there is none, ``Invalid`` when a URL is set without its token.
     """
-    if settings.url is not None or settings.token is not None:
-        if settings.url is None or settings.token is None:
-            raise errors.Invalid("Set OPSCONSOLE_URL and OPSCONSOLE_TOKEN together.", code="settings")
+    own = None if settings.token is None else Secret(settings.token.get_secret_value())
+    if settings.url is not None:
+        if own is None:
+            raise errors.Invalid("OPSCONSOLE_URL is set: set OPSCONSOLE_TOKEN, too.", code="settings")
         _check_url(settings.url)
-        return ConsoleClient(settings.url, Secret(settings.token.get_secret_value()))
+        return ConsoleClient(settings.url, own)
     try:
         noted = json.loads(settings.console_file.read_text())
-        return ConsoleClient(str(noted["url"]), Secret(str(noted["token"])))
+        return ConsoleClient(str(noted["url"]), own or Secret(str(noted["token"])))
     except (OSError, ValueError, KeyError, TypeError):
         raise NoConsole(_NO_CONSOLE) from None
 

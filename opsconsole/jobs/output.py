@@ -219,10 +219,12 @@ class BoundedOutput:
 
     @property
     def last_line(self) -> str | None:
-        """The last line with something on it, as display text of at most 200 characters."""
+        """The last line with something on it, as display text of at most 200 characters: of what a line was written
+        over with carriage returns, as progress is shown, the last."""
         for part in (*self._open.values(), self._last):
-            if part.strip():
-                return display(part.strip())[:_LAST_LINE_CHARS]
+            for written in reversed(part.split(b"\r")):
+                if shown := display(written).strip():
+                    return shown[:_LAST_LINE_CHARS]
         return None
 
     def digests(self, exit_text: str) -> Digests:

@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +42,7 @@ class _Readings:
             return reading
 
 
-def asked_columns(texts: Sequence[str]) -> Asked:
+def asked_columns(texts: Iterable[str]) -> Asked:
     """Returns the columns that are asked for; none has the name of one that there is anyway. Raises ``Invalid``."""
     return Asked.parse(texts, taken=ROW_COLUMNS)
 

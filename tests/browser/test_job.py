@@ -259,7 +259,7 @@ def test_counters_filter_and_the_address_keeps_them(live: LiveServer, page: Page
     expect(page.locator("#hosts-table .rows .hrow")).to_have_count(3)
     page.click(".chip[data-state='']")
     expect(page.locator("#hosts-table .rows .hrow")).to_have_count(6)
-    page.keyboard.press("6")
+    page.keyboard.press("2")
     expect(page.locator("#nobody")).to_contain_text("No hosts timed out.")
     expect(page.locator("#nobody.good")).to_have_count(0)
     page.click("#nobody a")
@@ -267,6 +267,34 @@ def test_counters_filter_and_the_address_keeps_them(live: LiveServer, page: Page
     expect(page.locator("#hosts-table .rows .hrow")).to_have_count(6)
     page.fill("#host-query", "web6")
     expect(page.locator("#hosts-table .rows .hrow")).to_have_count(1)
+
+
+def test_the_way_back_leads_through_views_and_filters(live: LiveServer, page: Page, play: Players) -> None:
+    job, workers = started(live, play)
+    workers.end(0, state=RunState.FAILED, exit_status=3, reason=Reason.EXIT_STATUS.value)
+    page.goto(f"{live.url}/jobs")
+    page.goto(f"{live.url}/jobs/{job}")
+    page.click(".tabs a[data-view=hosts]")
+    page.click(".tabs a[data-view=hosts]")
+    page.click(".chip[data-state=f]")
+    page.click("#hosts-table .rows .hrow >> nth=0")
+    expect(page).to_have_url(f"{live.url}/jobs/{job}?view=hosts&state=f&host=web1")
+    with page.expect_event("load"):
+        page.go_back()
+    expect(page).to_have_url(f"{live.url}/jobs/{job}?view=hosts")
+    expect(page.locator("#hosts-table .rows .hrow")).to_have_count(6)
+    expect(page.locator(".chip.on")).to_have_attribute("data-state", "")
+    with page.expect_event("load"):
+        page.go_back()
+    expect(page).to_have_url(f"{live.url}/jobs/{job}")
+    expect(page.locator("#grid .t").first).to_be_visible()
+    with page.expect_event("load"):
+        page.go_forward()
+    expect(page.locator("#hosts-table .rows .hrow")).to_have_count(6)
+    with page.expect_event("load"):
+        page.go_back()
+    page.go_back()
+    expect(page).to_have_url(f"{live.url}/jobs")
 
 
 def test_the_table_follows_and_is_sorted_by_the_server(live: LiveServer, page: Page, play: Players) -> None:
@@ -495,6 +523,20 @@ def test_another_mode_is_shown_though_a_list_was_on_its_way(live: LiveServer, pa
     page.locator("#groups-top [data-mode=exact]").click()
     held[0].continue_()
     expect(groups).to_have_count(4)
+
+
+def test_a_picture_is_never_wider_than_its_window(live: LiveServer, page: Page, play: Players) -> None:
+    job, workers = started(live, play, 1200, 3)
+    workers.end(0, 1)
+    # It is drawn anew when its place has another size; until then it must not push the page sideways.
+    page.add_init_script("window.ResizeObserver = class { observe() {} unobserve() {} disconnect() {} }")
+    for view, picture in (("overview", "#grid canvas"), ("timeline", "[data-chart] canvas")):
+        page.set_viewport_size({"width": 1280, "height": 900})
+        page.goto(f"{live.url}/jobs/{job}?view={view}")
+        expect(page.locator(picture).first).to_be_visible()
+        page.wait_for_function("picture => document.querySelector(picture).clientWidth > 400", arg=picture)
+        page.set_viewport_size({"width": 390, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
 def test_the_grid_is_arranged_and_walked_in_parts(live: LiveServer, page: Page, play: Players) -> None:

@@ -66,6 +66,7 @@ def test_a_large_job_runs_only_when_its_size_is_typed(live: LiveServer, page: Pa
         ["1 host alone and waits for you", "failure 61; at worst 110", "fixed now"]
     )
     expect(page.locator("dialog h2")).to_have_text("Run on 1,200 hosts?")
+    expect(page.locator("dialog #sure > p")).to_have_text(["web[1-1200]", "1,200 hosts", "as root with: automatic"])
     expect(page.locator("#confirm-label")).to_have_text("Type RUN 1200 to confirm")
     page.keyboard.press("Enter")
     expect(page.locator("dialog")).to_be_hidden()
@@ -141,7 +142,7 @@ def test_a_draft_outlives_its_page_until_the_order_is_accepted(live: LiveServer,
     page.goto(f"{live.url}/run?targets=db1")
     expect(page.locator("#go-label")).to_have_text("Run on 1 host")
     expect(page.locator("#command")).to_have_value("")
-    page.goto(f"{live.url}/run")
+    page.goto(f"{live.url}/run?targets=&command=")
     page.click("p.note >> text=Discard")
     expect(line).to_have_count(0)
     expect(page.locator("#targets")).to_have_value("")
@@ -210,6 +211,15 @@ def test_the_tags_of_the_hosts_are_offered(live: LiveServer, page: Page, watch: 
     expect(page.locator("#waves-head")).to_have_text("Canary of 2, then 1 wave")
     page.fill("#canary_of", "rack")
     expect(page.locator("#canary-error")).to_contain_text("rack")
+    page.fill("#canary_of", "dc")
+    expect(page.locator("#waves-head")).to_be_visible()
+    page.fill("#command", "echo  here")
+    page.locator("#command").evaluate("(area) => area.setSelectionRange(5, 5)")
+    page.click("#variables summary")
+    page.click("#variables .item:has-text('{tag.dc}')")
+    expect(page.locator("#command")).to_have_value("echo {tag.dc} here")
+    expect(page.locator("#variables .item").first).to_be_hidden()
+    expect(page.locator("#example-command")).to_have_text("echo eu here")
 
 
 def test_a_dry_run_stands_below_the_form_and_keeps_the_password(live: LiveServer, page: Page) -> None:
@@ -243,6 +253,8 @@ def test_the_password_field_appears_with_its_choice(page: Page) -> None:
 
 def test_the_form_as_a_command_line(live: LiveServer, new_page: Callable[..., Page]) -> None:
     page = new_page(permissions=["clipboard-read", "clipboard-write"])
+    for name in ("#copy-cli", "#copy-curl", "#plan-button"):
+        expect(page.locator(name)).to_be_disabled()
     page.fill("#targets", "web[1-3]")
     page.fill("#command", "uptime")
     page.fill("#max_failures", "5%")
@@ -270,6 +282,9 @@ def test_the_editor_numbers_advises_and_remembers(live: LiveServer, page: Page) 
     expect(page.locator("#advice")).to_be_empty()
     command.press("Alt+ArrowDown")
     expect(command).to_have_value("cd /srv\nsudo make\nls")
+    page.click("#history summary")
+    page.click("#history .item:has-text('df -h')")
+    expect(command).to_have_value("df -h /")
 
 
 def test_what_is_copied_as_curl_launches_the_order(live: LiveServer, new_page: Callable[..., Page]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
 from opsconsole.errors import FieldError, Invalid, NotFound
@@ -15,10 +15,15 @@ from opsconsole.jobs.queries.console import iso
 from opsconsole.jobs.states import Reason, states_of_letters
 from opsconsole.sentences import Sentence
 
+# As the bar of a job shows them: trouble first.
+_IN_ORDER = case(
+    {state.value: place for place, letter in enumerate("fkulxsorcq") for state in states_of_letters(letter)},
+    value=HostRun.state,
+)
 _SORTABLE = {
     "i": HostRun.i,
     "host": HostRun.host,
-    "state": HostRun.state,
+    "state": _IN_ORDER,
     "exit": HostRun.exit_status,
     "ms": HostRun.duration_ms,
     "bytes": HostRun.stdout_bytes + HostRun.stderr_bytes,

@@ -1,6 +1,6 @@
 """The status body of one job: all from its own row, but for what it waits for."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select
@@ -16,6 +16,7 @@ from opsconsole.jobs.queries.turns import starts_in_ms, waiting
 from opsconsole.jobs.states import TERMINAL, JobState, Priority, Reason, RunState, StopReason
 
 _MIN_DONE_FOR_ETA = 10
+_RATE_SECONDS = 30.0
 
 
 def etag(session: Session, job: Job) -> str:
@@ -31,7 +32,6 @@ def status(session: Session, job: Job, *, now: datetime) -> dict[str, Any]:
     done = job.target_count - counts["q"] - counts["c"] - counts["r"]
     options = RunOptions.from_json(job.options)
     used = counts["f"] + counts["k"] + counts["l"] + (counts["u"] if job.count_unreachable else 0)
-    rate = _rate(job, done, now)
     return {
         "id": job.id,
         "ver": job.ver,
@@ -72,8 +72,8 @@ def status(session: Session, job: Job, *, now: datetime) -> dict[str, Any]:
         "done": done,
         "progress": round(done / job.target_count, 4),
         "budget": {"used": used, "allowed": options.allowed_failures(job.target_count)},
-        "rate_per_s": rate,
-        "eta_ms": _eta_ms(job, done, rate),
+        "rate_per_s": _rate(session, job, done, now),
+        "eta_ms": _eta_ms(job, done, now),
         "carried": _carried(session, job, now),
         "groups": _group_count(session, job),
         "slowest": _slowest(session, job, now),
@@ -145,20 +145,29 @@ def _carried_bytes(session: Session, job: Job) -> tuple[int, int]:
     return int(done or 0), int(known or 0)
 
 
-def _rate(job: Job, done: int, now: datetime) -> float:
-    if job.started_at is None or not done:
+def _rate(session: Session, job: Job, done: int, now: datetime) -> float:
+    """How many hosts end in a second: of an ended job in all its time, else lately."""
+    seconds = _seconds(job, now)
+    if seconds <= 0 or not done:
         return 0.0
-    end: datetime = job.finished_at or now
-    began: datetime = job.started_at
-    seconds = (end - began).total_seconds()
-    return round(done / seconds, 2) if seconds > 0 else 0.0
+    if not JobState(job.state).terminal and seconds > _RATE_SECONDS:
+        seconds = _RATE_SECONDS
+        lately = (HostRun.job_id == job.id, HostRun.finished_at > now - timedelta(seconds=seconds))
+        done = session.scalar(select(func.count()).select_from(HostRun).where(*lately)) or 0
+    return round(done / seconds, 2)
 
 
-def _eta_ms(job: Job, done: int, rate: float) -> int | None:
-    """Nothing is said before ten hosts, or one in twenty, are done."""
-    if JobState(job.state).terminal or rate <= 0 or done < max(_MIN_DONE_FOR_ETA, job.target_count // 20):
+def _eta_ms(job: Job, done: int, now: datetime) -> int | None:
+    """Nothing is said before ten hosts, or one in twenty, are done. From then on it goes by all that have ended: long
+    commands end in bursts."""
+    seconds = _seconds(job, now)
+    if JobState(job.state).terminal or seconds <= 0 or done < max(_MIN_DONE_FOR_ETA, job.target_count // 20):
         return None
-    return int((job.target_count - done) / rate * 1000)
+    return int((job.target_count - done) * seconds / done * 1000)
+
+
+def _seconds(job: Job, now: datetime) -> float:
+    return 0.0 if job.started_at is None else ((job.finished_at or now) - job.started_at).total_seconds()
 
 
 def _group_count(session: Session, job: Job) -> int:

@@ -19,14 +19,22 @@ from opsconsole.web.view_models import wanted_letters
 
 
 def asked_context() -> dict[str, Any]:
-    """Returns which columns the address asks for, as far as they have a meaning, and what is wrong with another."""
-    asked, fault = NO_COLUMNS, None
+    """Returns which columns the address asks for, as far as they have a meaning, what is wrong with another, and for
+    each which would be left without it, with the order that the hosts would be in then."""
+    asked, fault, refused = NO_COLUMNS, None, ""
     for text in request.args.getlist("column"):
         try:
             asked = asked_columns((*asked.texts, text))
         except Invalid as error:
-            fault = error
-    return {"asked": asked, "column_fault": fault}
+            fault, refused = error, text
+    sort = request.args.get("sort", "")
+    name = sort.removeprefix("-")
+    rest = {text: asked_columns(one for one in asked.texts if one != text) for text in asked.texts}
+    kept = {
+        text: (others.texts, sort if name in others.names or name not in asked.names else None)
+        for text, others in rest.items()
+    }
+    return {"asked": asked, "column_fault": fault, "column_refused": refused, "columns_without": kept}
 
 
 def table_page(

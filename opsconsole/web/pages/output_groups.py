@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from flask import render_template, request
+from flask import redirect, render_template, request, url_for
 from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
 
 from opsconsole.accounts.permissions import Permission
 from opsconsole.errors import NotFound
@@ -22,6 +23,8 @@ ON_OVERVIEW = 20
 IN_FULL = 500
 _LINES = 500
 _OTHERS = 50
+# The names of groups are longer (12 digits).
+_PLACE_DIGITS = 4
 
 
 def asked_mode() -> Mode:
@@ -62,13 +65,19 @@ def grouped(job_id: int) -> str:
 
 @pages.get("/jobs/<int:job_id>/g/<g>")
 @requires(Permission.VIEW)
-def output_group(job_id: int, g: str) -> str:
-    """Shows one group: its hosts, what they said, how that differs, how they vary."""
+def output_group(job_id: int, g: str) -> str | Response:
+    """Shows one group: its hosts, what they said, how that differs, how they vary. A short number is a place in the
+    list, which goes to the lasting address of the group that has it now."""
     mode = asked_mode()
     first = max(request.args.get("line", 1, type=int), 1)
     against = request.args.get("against", "")
     with read() as database:
         job = queries.get_job(database, job_id, actor())
+        if len(g) <= _PLACE_DIGITS and g.isdecimal():
+            listed = grouping.groups(database, job, mode, limit=int(g))["groups"]
+            if 0 < int(g) <= len(listed):
+                named = listed[int(g) - 1]["g"]
+                return redirect(url_for("pages.output_group", job_id=job_id, g=named, mode=mode.value))
         group = grouping.group(database, job, g, mode, from_line=first, limit=_LINES)
         others = [one for one in grouping.groups(database, job, mode, limit=_OTHERS)["groups"] if one["g"] != g]
         if not against and not group["reference"] and any(one["reference"] for one in others):

@@ -50,6 +50,44 @@ def test_grid_and_rows(operator: Program, job: int) -> None:
     assert operator.get(f"jobs/{job}/hosts/nobody").status_code == 404
 
 
+def test_rows_by_state_begin_with_trouble(operator: Program, play: Callable[[int], Play]) -> None:
+    launched = operator.launch("web[1-6]")
+    workers = play(launched)
+    workers.start(0, 1, 3, 4)
+    workers.end(0)
+    workers.end(1, state=RunState.LOST, reason="worker_lost")
+    workers.refuse(2, reason="dns")
+    workers.end(3, state=RunState.FAILED, exit_status=3, reason="exit_status")
+
+    def order(sort: str) -> list[int]:
+        return [row["i"] for row in operator.get(f"jobs/{launched}/hosts?sort={sort}").json["rows"]]
+
+    assert order("state") == [3, 2, 1, 0, 4, 5]
+    assert order("-state") == [5, 4, 0, 1, 2, 3]
+
+
+def test_the_rate_is_of_late_and_of_an_ended_job_of_all_its_time(
+    operator: Program, play: Callable[[int], Play], clock: FakeClock
+) -> None:
+    launched = operator.launch("web[1-20]")
+    workers = play(launched)
+    workers.start(*range(20))
+    clock.advance(20)
+    workers.end(*range(10))
+
+    def told() -> tuple[float, int | None]:
+        body = operator.get(f"jobs/{launched}").json
+        return body["rate_per_s"], body["eta_ms"]
+
+    assert told() == (0.5, 20_000)
+    clock.advance(20)
+    assert told() == (0.33, 40_000)
+    clock.advance(20)
+    assert told() == (0.0, 60_000)
+    workers.end(*range(10, 20))
+    assert told() == (0.33, None)
+
+
 def test_pages_of_rows(operator: Program, job: int) -> None:
     first = operator.get(f"jobs/{job}/hosts?limit=2").json
     second = operator.get(f"jobs/{job}/hosts?limit=2&cursor={first['next']}").json

@@ -217,8 +217,17 @@ def test_the_note_of_a_running_console_is_used(
     assert "uptime" in result.stdout
 
 
+def test_a_token_that_is_set_goes_before_that_of_the_running_console(
+    console: FakeConsole, call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("OPSCONSOLE_URL")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "console.json").write_text(json.dumps({"url": console.url, "token": "opsc_9_not_known"}))
+    assert call("jobs").exit_code == 0
+
+
 def test_url_without_token_is_refused(console: FakeConsole, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPSCONSOLE_TOKEN")
     result = call("jobs")
     assert result.exit_code == 2
-    assert "together" in result.stderr
+    assert "set OPSCONSOLE_TOKEN, too" in result.stderr

@@ -87,7 +87,9 @@ def test_a_group_has_a_page_that_needs_no_script(operator: Person, play: Players
     assert "web4 was not given this command before." in operator.text(f"{odd}&against=previous")
     # The modes are links, and a group that is not there is not found.
     assert f'href="/jobs/{job}?view=groups&amp;mode=exact"' in listed
-    assert operator.get(f"/jobs/{job}/g/abc").status_code == 404
+    for name in ("abc", "0", "3", "9999", "²"):
+        assert operator.get(f"/jobs/{job}/g/{name}").status_code == 404
+    assert operator.get(f"/jobs/{job}/g/2?mode=similar").headers["Location"] == odd
     assert len(re.findall('class="grp"', operator.text(f"/jobs/{job}?view=groups&mode=exact"))) == 4
 
 

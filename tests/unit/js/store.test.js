@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { test } from "vitest";
-import { changed, elapsed, LETTERS, reduce, start } from "../../../opsconsole/web/static/js/store.js";
+import { changed, elapsed, BAR_ORDER, reduce, start } from "../../../opsconsole/web/static/js/store.js";
 
 /** A job as the server keeps it: each host with the version at which it last changed. */
 class Server {
@@ -20,7 +20,7 @@ class Server {
   }
 
   get counts() {
-    const counts = Object.fromEntries([...LETTERS].map((letter) => [letter, 0]));
+    const counts = Object.fromEntries([...BAR_ORDER].map((letter) => [letter, 0]));
     for (const host of this.hosts) counts[host.state]++;
     return counts;
   }
@@ -52,7 +52,7 @@ test("a start and who stopped it come with deltas and with the job's own events"
 
 const job = (count) => ({ id: 1, ver: 0, state: "pending", counts: { q: count }, targets: { count } });
 
-const change = fc.record({ change: fc.nat(39), state: fc.constantFrom(...LETTERS) });
+const change = fc.record({ change: fc.nat(39), state: fc.constantFrom(...BAR_ORDER) });
 // A delta that arrives, one that is lost on the way, one that comes a second time, and a look at the whole.
 const arrival = fc.constantFrom("delta", "delta", "lost", "again", "snapshot");
 const story = fc.tuple(fc.integer({ min: 1, max: 40 }), fc.array(fc.oneof({ arbitrary: change, weight: 3 }, arrival), { maxLength: 120 }));

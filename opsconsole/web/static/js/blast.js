@@ -101,6 +101,8 @@ export function sure(dialog, found, { lines, user, credential, gate }) {
   const more = lines.length - LINES;
   byId("sure").replaceChildren(
     el("h2", { id: "sure-head", text: head }),
+    el("p", { class: "mono cut", text: found.folded }),
+    el("p", { class: "err", text: found.risk.reasons.join(", ") }),
     el("p", { text: t("as {user} with: {credential}", { user, credential }) }),
     el("div", { class: "ed" }, el("div", { class: "mono wrap-any" }, el("pre", { text: lines.slice(0, LINES).join("\n") }),
       ...(more > 0 ? [el("p", { class: "sub", text: plural(more, "+ {n} more line", "+ {n} more lines") })] : []))),

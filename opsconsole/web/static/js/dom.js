@@ -35,17 +35,21 @@ export function el(name, props = {}, ...children) {
 export const glyph = (letter) => el("span", { class: `t ${letter}`, "aria-hidden": "true" });
 
 /**
- * Puts `name=value` into the page's address without a new entry in the history; an empty value takes it out.
+ * Puts `name=value` into the page's address; an empty value takes it out.
  * @param {Record<string, string | null>} changes
+ * @param {boolean} [push] as a place that one may come back to, which shows the page anew
  */
-export function address(changes) {
+export function address(changes, push = false) {
   const url = new URL(location.href);
   for (const [name, value] of Object.entries(changes)) {
     if (value) url.searchParams.set(name, value);
     else url.searchParams.delete(name);
   }
-  history.replaceState(null, "", url);
+  history[push && url.search !== shown ? "pushState" : "replaceState"](null, "", url);
+  shown = location.search;
 }
+let shown = location.search;
+addEventListener("popstate", () => shown !== location.search && location.reload());
 
 /**
  * Asks the console's own API and returns the JSON answer. Sends somebody whose session ended to the login page.

@@ -10,7 +10,7 @@ import { cover, keys, localTimes, notices } from "./page.js";
 import { mount } from "./pane.js";
 import { follow } from "./sse.js";
 import { createStatus } from "./status.js";
-import { changed, ended, LETTERS, reduce, start, told, TROUBLE } from "./store.js";
+import { changed, ended, reduce, start, told, TROUBLE } from "./store.js";
 import { carriedFiles, doubtfulRuns, offeredKeys } from "./strips.js";
 import { duration, number, plural, STATES, t } from "./texts.js";
 
@@ -294,7 +294,7 @@ function tab(name) {
   for (const part of document.querySelectorAll("[data-in]")) {
     /** @type {HTMLElement} */ (part).hidden = part.getAttribute("data-in") !== name;
   }
-  address({ view: name === "overview" ? null : name });
+  address({ view: name === "overview" ? null : name }, true);
   if (name === "hosts") table.show(filter, query());
   if (name === "details") details();
   timeline();
@@ -337,7 +337,7 @@ function setFilter(letter, add) {
     if (on) chip.setAttribute("aria-current", "true");
     else chip.removeAttribute("aria-current");
   }
-  address({ state: [...filter].join(",") || null });
+  address({ state: [...filter].join(",") || null }, true);
   nobody();
   grid?.update(view.grid, filter);
   overviewGroups.filter(filter);
@@ -471,10 +471,11 @@ async function search() {
   }
 }
 
-const perKey = Object.fromEntries([...LETTERS].map((letter, at) => [String((at + 1) % 10), () => setFilter(letter, false)]));
+// In the order of the counters, of which the first is of all hosts.
+const perKey = Object.fromEntries([...document.querySelectorAll(".chip")].map((chip, key) => [String(key), () => setFilter(chip.getAttribute("data-state") ?? "", false)]));
 keys({
   ...perKey,
-  "/": () => byId("find")?.focus() ?? byId("host-query")?.focus(),
+  "/": () => (byId("find") ?? byId("host-query"))?.focus(),
   f: () => pane?.log?.follow(!pane.log.following),
   n: (event) => pane?.finder?.step(event.shiftKey ? -1 : 1),
   j: () => go(1),

@@ -19,7 +19,7 @@ const PLAN_WITHIN_MS = 60_000;
 const MOST_EXPECTED = 50_000;
 const MOST_ADDED = 2000;
 /** Fields of the order whose faults are shown as they are typed, and where they stand when not under their own name. */
-const ASKED = ["targets", "exclude", "command", "concurrency", "max_failures", "canary", "canary_match", "waves", "wave_pause", "wave_jitter", "retries", "order", "limit_per", "jump", "retry_pause", "priority", "executor", "simulation", "interpreter", "args", "stdin", "cwd", "umask", "env", "run_as", "run_as_credential", "raw", "raw_typed", "push", "pull", "make_folders"];
+const ASKED = ["targets", "exclude", "command", "canary", ...FIELDS, ...OF_WHAT, "push", "pull", "make_folders"];
 /** @type {Record<string, string>} */
 const PLACE = { canary: "canary_of", order: "order-by" };
 const form = /** @type {HTMLFormElement} */ (byId("order"));
@@ -150,7 +150,8 @@ function example(one) {
 function share(found) {
   madeOf(byId("mix"), byId("mix-text"), found.production);
   const node = byId("share");
-  const text = found.inventory_share ? t("{n}% of the inventory", { n: Math.round(found.inventory_share * 100) }) : "";
+  const percent = 100 * found.inventory_share;
+  const text = percent ? t("{n}% of the inventory", { n: percent < 1 ? percent.toPrecision(1) : Math.round(percent) }) : "";
   node.textContent = text;
   node.hidden = !text;
 }
@@ -235,6 +236,7 @@ function lock() {
   button.disabled = byId("enter").disabled = Boolean(blocked);
   goAhead.disabled = !confirmed();
   byId("try").disabled = Boolean(blocked);
+  for (const name of ["plan-button", "copy-cli", "copy-curl"]) byId(name).disabled = seen?.count === 0;
   const label = byId("go-label");
   goAhead.textContent = seen?.count ? plural(seen.count, "Run on {n} host", "Run on {n} hosts") : t("Run");
   label.textContent = goAhead.textContent + (byId("confirm-area").dataset.wanted ? "…" : "");
@@ -264,7 +266,7 @@ function nothing() {
 function refused(error) {
   seen = { count: 0 };
   paint(layer, tokens(box.value));
-  byId("n").replaceChildren("–", el("small", { text: t("cannot be resolved") }));
+  byId("n").replaceChildren("–", el("small", { text: t("cannot be run as it is written") }));
   blank();
   byId("below").replaceChildren();
   faults(error.problem?.errors?.length ? error.problem.errors : [{ field: "targets", message: error.message }]);
@@ -437,7 +439,7 @@ function keepDraft(form) {
   }
 
   const draft = JSON.parse(localStorage.getItem(key) ?? "null");
-  if (draft && !location.search && empty()) {
+  if (draft && !/=[^&]/.test(location.search) && empty()) {
     restore(draft.fields);
     const time = localTime(draft.at).textContent.replace(/(:\d\d):\d\d$/, "$1");
     const discard = () => {

@@ -14,7 +14,6 @@
  * @typedef {{ver: number, job: Status, grid: string, facts: Map<number, Facts>}} View
  */
 
-export const LETTERS = "qcrofkuxsl";
 /** Trouble first, as in the bar. */
 export const BAR_ORDER = "fkulxsorcq";
 export const TROUBLE = "fkul";

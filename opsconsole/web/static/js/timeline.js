@@ -47,7 +47,8 @@ export function createTimeline(root, { job, hosts, seen, onPick }) {
   const spoken = el("p", { class: "vh", "aria-live": "polite" });
   scroller.style.cssText = "overflow-y:auto;overflow-x:hidden;max-height:max(240px,58vh)";
   body.style.cssText = "position:sticky;top:0";
-  for (const canvas of [head, body]) canvas.style.display = "block";
+  // Never wider than its place, not even until it is laid out anew.
+  for (const canvas of [head, body]) Object.assign(canvas.style, { display: "block", width: "100%" });
   document.body.append(tip);
   find("[data-chart]").replaceChildren(head, scroller, spoken);
 
@@ -133,7 +134,6 @@ export function createTimeline(root, { job, hosts, seen, onPick }) {
     for (const [canvas, tallness] of [[head, COUNTS + AXIS], [body, Math.min(scroller.clientHeight || 240, tall.clientHeight)]]) {
       canvas.width = width * ratio;
       canvas.height = tallness * ratio;
-      canvas.style.width = `${width}px`;
       canvas.style.height = `${tallness}px`;
     }
     soon();
@@ -212,22 +212,23 @@ export function createTimeline(root, { job, hosts, seen, onPick }) {
       if (words && x(ms) + 5 + c.measureText(text).width < head.clientWidth) c.fillText(text, x(ms) + 5, COUNTS + 15);
       c.globalAlpha = 1;
     }
-    let taken = -Infinity;
-    for (const { at, kind } of told?.marks ?? []) {
-      if (at < from || at > to) continue;
-      line(at, colours.ink, [3, 3]);
-      const text = t(MARKS[kind]);
-      if (!words || x(at) < taken) continue;
-      c.fillStyle = colours.ink;
-      c.fillText(text, Math.min(x(at) + 4, head.clientWidth - c.measureText(text).width - 2), 11);
-      taken = x(at) + c.measureText(text).width + 10;
-    }
-    if (told?.ended || until() > to) return;
-    line(until(), colours.ink, []);
-    c.fillStyle = colours.ink;
-    if (!words) return;
+    const marks = (told?.marks ?? []).filter(({ at }) => at >= from && at <= to).map(({ at, kind }) => ({ at, text: t(MARKS[kind]), dash: [3, 3] }));
     const { q } = seen().view.job.counts;
-    c.fillText(q ? plural(q, "now, {n} host waits", "now, {n} hosts wait") : t("now"), x(until()) + 5, 26);
+    if (!told?.ended && until() <= to) marks.push({ at: until(), text: q ? plural(q, "now, {n} host waits", "now, {n} hosts wait") : t("now"), dash: [] });
+    for (const { at, dash } of marks) line(at, colours.ink, dash);
+    if (!words) return;
+    // In two rows, clear of each other and of all lines, on the side of its own where there is room.
+    const taken = [-Infinity, -Infinity];
+    c.fillStyle = colours.ink;
+    for (const { at, text } of marks) {
+      const { width } = c.measureText(text);
+      const start = x(at) + width + 6 > head.clientWidth ? x(at) - width - 4 : x(at) + 4;
+      const row = taken.findIndex((end) => start > end);
+      if (row < 0) continue;
+      c.clearRect(start - 2, 12 * row, width + 4, 14);
+      c.fillText(text, start, 12 * row + 11);
+      taken[row] = start + width + 6;
+    }
   }
 
   /** The hosts that ended in each stretch, those in trouble on top. @param {CanvasRenderingContext2D} c @param {string} filter */
