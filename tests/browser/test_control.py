@@ -213,7 +213,7 @@ def test_without_script_a_job_is_paused_and_its_waves_too(live: LiveServer, new_
     page.fill("#command", "uptime")
     page.check("[name=pace][value=waves]")
     page.fill("#waves", "2")
-    page.click("button:has-text('Preview')")
+    page.click("button.nojs:has-text('Preview')")
     expect(page.locator("#waves-panel")).to_contain_text("Canary of 1, then 3 waves")
     page.click("#go")
     page.click(".steer button:text-is('Pause')")

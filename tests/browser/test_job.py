@@ -1,6 +1,7 @@
 """The live job page. The file is longer than 400 lines because its tests share the jobs that they play."""
 
 import re
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -510,14 +511,23 @@ def test_another_mode_is_shown_though_a_list_was_on_its_way(live: LiveServer, pa
     for place in range(3):
         workers.write(place, b"took %d ms\n" % place)
         workers.end(place, output_digest=f"{place}" * 64, digest_similar="a" * 64)
+    held: list[Route] = []
+    last = threading.Event()
+
+    def answer(route: Route) -> None:
+        if last.is_set():
+            held.append(route)
+        else:
+            route.continue_()
+
+    # From the start: a request that is on its way while the browser begins to ask what to do with them may never end.
+    page.route("**/grouped?mode=&*", answer)
     page.goto(f"{live.url}/jobs/{job}")
     groups = page.locator("#groups-top .grp")
     expect(groups).to_have_count(1)
-    held: list[Route] = []
-    page.route("**/grouped?mode=&*", lambda route: held.append(route))
+    last.set()
     workers.write(3, b"took 3 ms\n")
     workers.end(3, output_digest="3" * 64, digest_similar="a" * 64)
-    # The page may have asked since it was opened: the one request that is held is the only one on its way.
     while not held:
         page.wait_for_timeout(10)
     page.locator("#groups-top [data-mode=exact]").click()
@@ -630,6 +640,42 @@ def test_a_phone_shows_whole_fingerprints_and_workers(
         box = page.locator(f"td[data-label='{cell}']").first.bounding_box()
         assert box
         assert box["x"] + box["width"] <= 390
+
+
+def test_on_a_phone_the_way_back_uncovers_the_page(
+    live: LiveServer, new_page: Callable[..., Page], play: Players
+) -> None:
+    job, _ = started(live, play)
+    page = new_page(width=390)
+    page.goto(f"{live.url}/jobs/{job}")
+    page.locator("#grid a").nth(1).click()
+    expect(page.locator("#pane.open")).to_be_visible()
+    expect(page).to_have_url(f"{live.url}/jobs/{job}?host=web2")
+    page.go_back()
+    expect(page.locator("#pane")).to_be_hidden()
+    expect(page).to_have_url(f"{live.url}/jobs/{job}")
+
+
+def test_states_keep_their_colours_where_others_are_forced(
+    live: LiveServer, new_page: Callable[..., Page], play: Players
+) -> None:
+    job, workers = started(live, play)
+    workers.end(0)
+    page = new_page(forced_colors="active", color_scheme="light")
+    page.goto(f"{live.url}/jobs/{job}")
+    for part in ("#grid .t.o", "#bar .o", ".chip .t.o"):
+        expect(page.locator(part)).to_have_css("background-color", "rgb(159, 216, 189)")
+
+
+def test_what_was_followed_can_be_read_from_its_end(live: LiveServer, page: Page, play: Players) -> None:
+    job, workers = started(live, play, 1, 1)
+    workers.write(0, b"one\n")
+    page.goto(f"{live.url}/jobs/{job}?host=web1")
+    expect(page.locator("#follow")).to_be_visible()
+    expect(page.locator("#to-last")).to_be_hidden()
+    workers.end(0)
+    expect(page.locator("#follow")).to_have_count(0)
+    expect(page.locator("#to-last")).to_be_visible()
 
 
 def test_the_foot_of_the_pane_counts_as_the_servers(live: LiveServer, page: Page, play: Players) -> None:

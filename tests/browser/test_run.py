@@ -66,7 +66,7 @@ def test_a_large_job_runs_only_when_its_size_is_typed(live: LiveServer, page: Pa
         ["1 host alone and waits for you", "failure 61; at worst 110", "fixed now"]
     )
     expect(page.locator("dialog h2")).to_have_text("Run on 1,200 hosts?")
-    expect(page.locator("dialog #sure > p")).to_have_text(["web[1-1200]", "1,200 hosts", "as root with: automatic"])
+    expect(page.locator("dialog #sure > p")).to_have_text(["web[1-1200]", "1200 hosts", "as root with: automatic"])
     expect(page.locator("#confirm-label")).to_have_text("Type RUN 1200 to confirm")
     page.keyboard.press("Enter")
     expect(page.locator("dialog")).to_be_hidden()
@@ -81,6 +81,26 @@ def test_a_large_job_runs_only_when_its_size_is_typed(live: LiveServer, page: Pa
     expect(page.locator("#sure-go")).to_be_enabled()
     page.press("#confirm", "Enter")
     page.wait_for_url(f"{live.url}/jobs/1")
+
+
+def test_enter_in_a_field_runs_nothing(live: LiveServer, page: Page) -> None:
+    page.fill("#targets", "web1")
+    page.fill("#command", "uptime")
+    expect(page.locator("#go-label")).to_have_text("Run on 1 host")
+    sent = []
+    page.on("request", lambda request: sent.append(request.method) if request.is_navigation_request() else None)
+    for field in ("exclude", "user", "run_as", "concurrency", "max_failures", "connect_timeout"):
+        page.press(f"#{field}", "Enter")
+    page.locator("[name=kind]").first.press("Enter")
+    page.keyboard.press("Control+s")
+    page.keyboard.press("Enter")
+    expect(page.locator("#save_name")).to_be_focused()
+    assert not sent
+    page.keyboard.type("how long")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{live.url}/saved/1?kept=1")
+    page.goto(f"{live.url}/jobs")
+    expect(page.locator("main")).to_contain_text("Nothing has run.")
 
 
 def test_trying_on_one_host_needs_no_word(live: LiveServer, page: Page) -> None:
@@ -313,7 +333,7 @@ def test_without_script_a_job_is_previewed_started_cancelled_and_run_again(
     page.goto(f"{live.url}/run")
     page.fill("#targets", "web[1-3]")
     page.fill("#command", "uptime")
-    page.click("button:has-text('Preview')")
+    page.click("button.nojs:has-text('Preview')")
     expect(page.locator("#go-label")).to_have_text("Run on 3 hosts")
     page.click("#go")
     expect(page.locator("#pill")).to_have_text("Pending")

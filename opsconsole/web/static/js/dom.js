@@ -1,6 +1,6 @@
 // Small helpers to build a page from values. Text always goes in as text. What is asked of the server is asked in the language
 // of the page, which may be that of its address (`?lang=`).
-import { language } from "./texts.js";
+import { language, t } from "./texts.js";
 
 const RENEW_WITHIN_MS = 10_000;
 
@@ -45,6 +45,8 @@ export function address(changes, push = false) {
     if (value) url.searchParams.set(name, value);
     else url.searchParams.delete(name);
   }
+  // Marked lines are of the host that was chosen.
+  if ("host" in changes) url.hash = "";
   history[push && url.search !== shown ? "pushState" : "replaceState"](null, "", url);
   shown = location.search;
 }
@@ -62,7 +64,10 @@ export async function api(path, { method = "GET", body, signal } = {}) {
   const headers = { Accept: "application/json", "Accept-Language": language() };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (method !== "GET") headers["X-CSRFToken"] = /** @type {any} */ (document.querySelector("meta[name=csrf]"))?.content;
-  const answer = await fetch(path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
+  const answer = await fetch(path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) }).catch((error) => {
+    if (error.name === "TypeError") error.message = t("The console does not answer.");
+    throw error;
+  });
   if (answer.status === 204 || answer.status === 304) return null;
   const data = await answer.json().catch((error) => {
     // A page that is left breaks answers off; what refuses need not speak JSON.

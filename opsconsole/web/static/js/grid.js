@@ -346,7 +346,7 @@ function heading(context, part, grid, y, ink) {
 
 /** Reads the theme's colours; a canvas does not follow custom properties by itself. @returns {Record<string, string>} */
 export function palette() {
-  const probe = el("i", { hidden: true });
+  const probe = el("i", { class: "t", hidden: true });
   document.body.append(probe);
   /** @type {Record<string, string>} */
   const found = {};

@@ -174,8 +174,8 @@ function pick(i) {
   chosen = i;
   grid?.select(i);
   table.select(i);
-  address({ host: hosts[i] });
-  history.replaceState(null, "", location.pathname + location.search);
+  // On a phone the output covers the page: the way back uncovers it.
+  address({ host: hosts[i] }, innerWidth <= 720);
   openPane(i);
 }
 
@@ -404,6 +404,7 @@ byId("trouble-first")?.addEventListener("click", (/** @type {MouseEvent} */ even
   const on = button.getAttribute("aria-pressed") !== "true";
   button.setAttribute("aria-pressed", String(on));
   grid?.order(on);
+  address({ first: on ? "1" : null });
 });
 
 const arrangeBox = /** @type {HTMLSelectElement} */ (byId("arrange"));
@@ -471,10 +472,9 @@ async function search() {
   }
 }
 
-// In the order of the counters, of which the first is of all hosts.
-const perKey = Object.fromEntries([...document.querySelectorAll(".chip")].map((chip, key) => [String(key), () => setFilter(chip.getAttribute("data-state") ?? "", false)]));
 keys({
-  ...perKey,
+  // In the order of the counters, of which the first is of all hosts.
+  .../** @type {any} */ ([...document.querySelectorAll(".chip")].map((chip) => () => /** @type {HTMLElement} */ (chip).click())),
   "/": () => (byId("find") ?? byId("host-query"))?.focus(),
   f: () => pane?.log?.follow(!pane.log.following),
   n: (event) => pane?.finder?.step(event.shiftKey ? -1 : 1),
@@ -523,6 +523,7 @@ grid = createGrid(byId("grid"), {
   more: async (i) => (await api(`/api/v1/jobs/${id}/hosts/${i}`)).last_line ?? "",
 });
 grid.update(view.grid, filter);
+if (parameters.has("first")) byId("trouble-first")?.click();
 for (const name of Object.keys(roster.tags)) arrangeBox.append(new Option(name === "wave" ? t("wave") : name, name));
 if (!roster.tags.worker) arrangeBox.append(new Option(t("worker"), "worker"));
 /** @type {HTMLElement} */ (arrangeBox.parentElement).hidden = false;

@@ -233,13 +233,11 @@ function confirmed() {
 
 function lock() {
   const blocked = seen && (!seen.count || seen.unknown_blocks);
-  button.disabled = byId("enter").disabled = Boolean(blocked);
+  button.disabled = byId("try").disabled = blocked;
   goAhead.disabled = !confirmed();
-  byId("try").disabled = Boolean(blocked);
   for (const name of ["plan-button", "copy-cli", "copy-curl"]) byId(name).disabled = seen?.count === 0;
-  const label = byId("go-label");
   goAhead.textContent = seen?.count ? plural(seen.count, "Run on {n} host", "Run on {n} hosts") : t("Run");
-  label.textContent = goAhead.textContent + (byId("confirm-area").dataset.wanted ? "…" : "");
+  byId("go-label").textContent = goAhead.textContent + (byId("confirm-area").dataset.wanted ? "…" : "");
 }
 
 /** Empties the panel but for its head. */
@@ -313,16 +311,19 @@ function editor() {
 const HARMLESS = new Set(["save_name", "save_notes", "save_static", "title", "confirm", "reason", "user", "password", "run_as_password", "credential", "connect_timeout", "command_timeout"]);
 form.addEventListener("input", (event) => {
   editor();
-  if (!HARMLESS.has(/** @type {HTMLInputElement} */ (event.target).name)) ask();
+  if (HARMLESS.has(/** @type {HTMLInputElement} */ (event.target).name)) lock();
+  else ask();
 });
 box.addEventListener("scroll", () => (layer.scrollTop = box.scrollTop));
 box.addEventListener("input", () => paint(layer, tokens(box.value)));
-for (const name of ["confirm", "reason"]) {
-  byId(name).addEventListener("input", lock);
-  byId(name).addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
-    if (event.key === "Enter" && !confirmed()) event.preventDefault();
-  });
-}
+// Enter in a field saves where the name of what is kept is written, goes ahead where that was asked, else does nothing.
+form.addEventListener("keydown", (event) => {
+  const { id, tagName } = /** @type {HTMLElement} */ (event.target);
+  if (event.key !== "Enter" || event.ctrlKey || tagName !== "INPUT") return;
+  event.preventDefault();
+  if (/^save_/.test(id)) keep();
+  else if (/^(confirm|reason)$/.test(id) && confirmed()) form.requestSubmit(button);
+});
 byId("copy-cli").addEventListener("click", () => copy(byId("copy-cli"), commandLine(current(), usual), t("Copied")));
 byId("copy-curl").addEventListener("click", () => {
   const { targets, exclude, skip_unknown, user, credential, reason, connect_timeout, command_timeout } = current();
@@ -331,7 +332,6 @@ byId("copy-curl").addEventListener("click", () => {
   const order = { how: { ...how(chosen()), connect_timeout, command_timeout }, what: what(typed(OF_WHAT)), rest };
   copy(byId("copy-curl"), curlLine(location.origin, order, usual), t("Copied"));
 });
-for (const name of ["copy-cli", "copy-curl"]) byId(name).hidden = false;
 uploads(ask);
 for (const tag of document.querySelectorAll("[data-add]")) {
   tag.addEventListener("click", () => {
@@ -377,12 +377,13 @@ byId("plan-button").addEventListener("click", async (/** @type {MouseEvent} */ e
   body.delete("run_as_password");
   body.set("action", "plan");
   const place = byId("plan-place");
-  byId("plan-button").setAttribute("aria-busy", "true");
+  const plan = byId("plan-button");
+  plan.setAttribute("aria-busy", "true");
   await fetchInto(place, form.getAttribute("action") ?? "/run", AbortSignal.timeout(PLAN_WITHIN_MS), { body, part: "#plan-place" }).catch(() => {
     place.replaceChildren(el("p", { class: "note bad", role: "alert", text: t("The dry run could not be fetched.") }));
   });
-  byId("plan-button").removeAttribute("aria-busy");
-  (place.querySelector("#plan") ?? place.querySelector("[role=alert]"))?.scrollIntoView({ block: "nearest" });
+  plan.removeAttribute("aria-busy");
+  place.querySelector("#plan, [role=alert]")?.scrollIntoView({ block: "nearest" });
   byId("plan")?.focus();
 });
 // Earlier runs like this follow once where or what is written.
@@ -394,8 +395,8 @@ for (const field of [box, byId("command")]) {
     fetchInto(byId("earlier"), "/run", AbortSignal.timeout(PLAN_WITHIN_MS), { body, part: "#earlier" }).then(() => localTimes(byId("earlier")), () => {});
   });
 }
-byId("targets").closest(".expr").classList.add("painted");
-byId("targets").addEventListener("input", () => complete(byId("targets")), { once: true });
+box.closest(".expr").classList.add("painted");
+box.addEventListener("input", () => complete(box), { once: true });
 editor();
 if (box.value.trim()) {
   paint(layer, tokens(box.value));
