@@ -278,6 +278,8 @@ def test_the_way_back_leads_through_views_and_filters(live: LiveServer, page: Pa
     page.click(".tabs a[data-view=hosts]")
     page.click(".tabs a[data-view=hosts]")
     page.click(".chip[data-state=f]")
+    expect(page.locator("#hosts-table .rows .hrow")).to_have_count(1)
+    expect(page.locator("#hosts-table .rows")).to_contain_text("exit 3")
     page.click("#hosts-table .rows .hrow >> nth=0")
     expect(page).to_have_url(f"{live.url}/jobs/{job}?view=hosts&state=f&host=web1")
     with page.expect_event("load"):
