@@ -16,6 +16,7 @@ import psutil
 
 from opsconsole.errors import Unavailable
 from opsconsole.launcher.confinement import Confinement
+from tests.support.console import until
 
 ROOT = Path(__file__).parents[3]
 
@@ -40,6 +41,11 @@ def sleeping(seconds: str) -> list[int]:
     """The processes ``sleep SECONDS`` as this machine numbers them; demo hosts number theirs anew."""
     wanted = ["sleep", seconds]
     return [one.pid for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] == wanted]
+
+
+def begun(seconds: str) -> int:
+    """Waits until a process ``sleep SECONDS`` is there, and returns its number: a shell names it before it is."""
+    return until(lambda: sleeping(seconds), 10, f"sleep {seconds} has begun")[0]
 
 
 class Program:

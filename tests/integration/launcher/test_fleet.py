@@ -26,7 +26,7 @@ from opsconsole.launcher import confinement, demo, folder
 from opsconsole.launcher.ssh_session import Place, Processes
 from opsconsole.settings import Settings
 from opsconsole.ssh import ParamikoConnector
-from tests.integration.launcher.processes import Program, confinable, demo_options, gone, sleeping
+from tests.integration.launcher.processes import Program, begun, confinable, demo_options, gone
 from tests.support.runs import Result, collect, connect
 
 
@@ -157,7 +157,7 @@ def test_a_background_process_does_not_hold_the_result(settings: Settings, fleet
     done = _run(settings, "demo04", "sleep 600.04 & echo $!")
     assert done.exit_status == 0
     # It lives on, as on any server, and ends with the fleet: see the last test.
-    assert sleeping("600.04")
+    assert begun("600.04")
 
 
 @pytest.mark.skipif(not confinable(), reason="this machine refuses namespaces")
@@ -307,7 +307,7 @@ def test_a_killed_fleet_leaves_no_process_and_no_mount(tmp_path: Path) -> None:
     with _serving(settings, 2) as program:
         _run(settings, "demo01", "setsid sleep 600.09 >/dev/null 2>&1 & echo $!")
         inside = [
-            sleeping("600.09")[0],
+            begun("600.09"),
             *(one.pid for one in psutil.Process(program.process.pid).children(recursive=True)),
         ]
         program.process.kill()
@@ -337,7 +337,7 @@ def test_signals_reach_the_whole_group(settings: Settings, fleet: Program) -> No
         async with await _connect(settings, "demo06") as connection:
             process = await connection.create_process("sleep 600.06 & echo $!; wait; echo never")
             await process.stdout.readline()
-            pid = sleeping("600.06")[0]
+            pid = begun("600.06")
             process.send_signal("TERM")
             done = await process.wait(timeout=20)
             return pid, done.exit_signal
@@ -352,7 +352,7 @@ def test_a_lost_connection_ends_the_command(settings: Settings, fleet: Program) 
         connection = await _connect(settings, "demo07")
         process = await connection.create_process("sleep 600.07 & echo $!; wait")
         await process.stdout.readline()
-        pid = sleeping("600.07")[0]
+        pid = begun("600.07")
         connection.abort()
         await connection.wait_closed()
         return pid
@@ -379,14 +379,14 @@ def test_its_end_ends_all_commands_and_a_restart_keeps_the_keys(tmp_path: Path) 
         async with await _connect(settings, "demo02") as connection:
             process = await connection.create_process("sleep 600.02 & echo $!; wait")
             await process.stdout.readline()
-            pid = sleeping("600.02")[0]
+            pid = begun("600.02")
             assert await asyncio.to_thread(program.end) == 0
             return pid
 
     with _serving(settings, 2) as program:
         # One that has left its session ends with the world; without one it would stay, as on any server.
         _run(settings, "demo01", ("setsid " if confinable() else "") + "sleep 600.01 >/dev/null 2>&1 & echo $!")
-        left = sleeping("600.01")[0]
+        left = begun("600.01")
         running = asyncio.run(start_and_end(program))
     assert gone([left, running], 5)
 

@@ -47,11 +47,11 @@ export function address(changes, push = false) {
   }
   // Marked lines are of the host that was chosen.
   if ("host" in changes) url.hash = "";
-  history[push && url.search !== shown ? "pushState" : "replaceState"](null, "", url);
-  shown = location.search;
+  history[push && url.search !== location.search ? "pushState" : "replaceState"](null, "", url);
+  put = location.search;
 }
-let shown = location.search;
-addEventListener("popstate", () => shown !== location.search && location.reload());
+/** What was put there last; somebody who went back has come to another. */
+export let put = "";
 
 /**
  * Asks the console's own API and returns the JSON answer. Sends somebody whose session ended to the login page.

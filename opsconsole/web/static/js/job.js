@@ -2,7 +2,7 @@
 // It is longer than 400 lines because it alone knows all of them: each is told of the others here.
 import { createChoice } from "./choice.js";
 import { standing, verbForms } from "./control.js";
-import { address, api, byId, fetchInto, renew } from "./dom.js";
+import { address, api, byId, fetchInto, put, renew } from "./dom.js";
 import { createGrid } from "./grid.js";
 import { groupList } from "./groups.js";
 import { columnsAsked, foundPlaces, hostsTable, outcomeOf } from "./hosts.js";
@@ -540,6 +540,7 @@ chooseFirst();
 search();
 if (parameters.get("group")) overviewGroups.only(parameters.get("group"));
 tab(shown);
+addEventListener("popstate", () => put !== location.search && location.reload());
 // The counters may have been used while the roster was on its way.
 const wanted = filter;
 if (wanted) setFilter("", false);

@@ -151,9 +151,8 @@ function share(found) {
   madeOf(byId("mix"), byId("mix-text"), found.production);
   const node = byId("share");
   const percent = 100 * found.inventory_share;
-  const text = percent ? t("{n}% of the inventory", { n: percent < 1 ? percent.toPrecision(1) : Math.round(percent) }) : "";
-  node.textContent = text;
-  node.hidden = !text;
+  node.textContent = t("{n}% of the inventory", { n: percent < 1 ? percent.toPrecision(1) : Math.round(percent) });
+  node.hidden = !percent;
 }
 
 /** @param {number} count @param {string} label */
