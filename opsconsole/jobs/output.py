@@ -175,7 +175,7 @@ class BoundedOutput:
             self._open[fd] = (self._open[fd] + after)[-4096:]
             return
         for line in reversed((self._open[fd] + body)[-4096:].split(b"\n")):
-            if line.strip():
+            if _shown(line):
                 self._last = line
                 break
         self._open[fd] = after[-4096:]
@@ -222,14 +222,17 @@ class BoundedOutput:
         """The last line with something on it, as display text of at most 200 characters: of what a line was written
         over with carriage returns, as progress is shown, the last."""
         for part in (*self._open.values(), self._last):
-            for written in reversed(part.split(b"\r")):
-                if shown := display(written).strip():
-                    return shown[:_LAST_LINE_CHARS]
+            if shown := _shown(part):
+                return shown[:_LAST_LINE_CHARS]
         return None
 
     def digests(self, exit_text: str) -> Digests:
         """Returns hashes that two runs share only with the same ``exit_text``, stdout and stderr, kept or not."""
         return Digests(digest_of(exit_text, self._digests[STDOUT].digest(), self._digests[STDERR].digest()))
+
+
+def _shown(line: bytes) -> str:
+    return next((shown for part in reversed(line.split(b"\r")) if (shown := display(part).strip())), "")
 
 
 def digest_of(exit_text: str, *streams: bytes) -> str:

@@ -154,6 +154,8 @@ _LETTERS = {
 }
 # The order of the contract's ``counts`` object.
 LETTERS = "qcrofkuxsl"
+# Trouble first, then what never ran, then what went well, then what is still to come: of bars and tables.
+BAR_ORDER = "fkulxsorcq"
 
 _RUN_MOVES: dict[RunState, frozenset[RunState]] = {
     RunState.PENDING: frozenset({RunState.QUEUED, RunState.CANCELLED, RunState.SKIPPED}),

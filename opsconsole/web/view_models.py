@@ -12,10 +12,8 @@ from flask_babel import gettext as _
 
 from opsconsole.hostset import state_letters
 from opsconsole.jobs.output import without_escapes
-from opsconsole.jobs.states import LETTERS, JobState, Reason, RunState
+from opsconsole.jobs.states import BAR_ORDER, LETTERS, JobState, Reason, RunState
 
-# Trouble first, then what never ran, then what went well, then what is still to come.
-BAR_ORDER = "fkulxsorcq"
 CHIP_ORDER = "fkulrcqoxs"
 TROUBLE = "fkul"
 # What a rerun is offered for at first. Not the lost ones: their command may have run, which somebody has to weigh.

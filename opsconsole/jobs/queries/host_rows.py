@@ -12,12 +12,11 @@ from opsconsole.inventory.models import HostKey, KeyStatus
 from opsconsole.jobs import naming
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.queries.console import iso
-from opsconsole.jobs.states import Reason, states_of_letters
+from opsconsole.jobs.states import BAR_ORDER, Reason, states_of_letters
 from opsconsole.sentences import Sentence
 
-# As the bar of a job shows them: trouble first.
 _IN_ORDER = case(
-    {state.value: place for place, letter in enumerate("fkulxsorcq") for state in states_of_letters(letter)},
+    {state.value: place for place, letter in enumerate(BAR_ORDER) for state in states_of_letters(letter)},
     value=HostRun.state,
 )
 _SORTABLE = {

@@ -1,4 +1,4 @@
-"""The status body of one job: all from its own row, but for what it waits for."""
+"""The status body of one job: its counters from its own row; what is late, slow or alike from those of its hosts."""
 
 from datetime import datetime, timedelta
 from typing import Any

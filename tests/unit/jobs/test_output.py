@@ -231,6 +231,7 @@ def test_bytes_that_are_no_text_are_shown_as_bytes(data: bytes, text: str) -> No
         ([(STDOUT, b"x" * 10_000)], "x" * 200),
         ([(STDOUT, b"progress 10%\rprogress 100%\r\x1b[K\n")], "progress 100%"),
         ([(STDOUT, b"one\r\ntwo\r\n")], "two"),
+        ([(STDOUT, b"one\n\x1b[0m\n")], "one"),
         ([(STDOUT, b"\n\n")], None),
         ([], None),
     ],
