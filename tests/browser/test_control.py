@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from sqlalchemy import select, update
 
 from opsconsole.accounts.permissions import Role
@@ -101,6 +101,27 @@ def test_a_hidden_page_tells_what_it_was_asked_to_tell_once(
     page.wait_for_url("**/jobs/*")
     expect(page.locator("#tell [data-tell=long]")).to_be_checked()
     expect(page.locator("#tell [type=number]")).to_have_value("7")
+
+
+def test_what_is_ticked_before_the_page_has_its_hosts_counts(
+    live: LiveServer, new_page: Callable[..., Page], play: Players
+) -> None:
+    page = new_page(permissions=["notifications"])
+    page.context.add_init_script("""window.asked = 0;
+      window.Notification = class { static async requestPermission() { window.asked += 1; return "granted"; } };""")
+    job = live.launch(Order(targets="web1", command="uptime"))
+    play(job).start(0)
+    held: list[Route] = []
+    page.route("**/roster", lambda route: held.append(route))
+    with page.expect_request("**/roster"):
+        page.goto(f"{live.url}/jobs/{job}")
+    page.click("#tell summary")
+    page.check("#tell [data-tell=finished]")
+    assert page.evaluate("() => window.asked") == 0
+    with page.expect_response("**/roster"):
+        held.pop().continue_()
+    page.wait_for_function("() => window.asked === 1", timeout=60_000)
+    expect(page.locator("#tell [data-tell=finished]")).to_be_checked()
 
 
 def test_the_pause_between_waves_counts_down(live: LiveServer, page: Page, play: Players) -> None:

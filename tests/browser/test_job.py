@@ -287,6 +287,7 @@ def test_the_way_back_leads_through_views_and_filters(live: LiveServer, page: Pa
     expect(page).to_have_url(f"{live.url}/jobs/{job}?view=hosts")
     expect(page.locator("#hosts-table .rows .hrow")).to_have_count(6)
     expect(page.locator(".chip.on")).to_have_attribute("data-state", "")
+    page.reload()
     with page.expect_event("load"):
         page.go_back()
     expect(page).to_have_url(f"{live.url}/jobs/{job}")

@@ -51,7 +51,7 @@ export function address(changes, push = false) {
   put = location.search;
 }
 /** What was put there last; somebody who went back has come to another. */
-export let put = "";
+export let put = globalThis.location?.search;
 
 /**
  * Asks the console's own API and returns the JSON answer. Sends somebody whose session ended to the login page.

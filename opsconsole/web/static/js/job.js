@@ -504,6 +504,8 @@ function menu(name) {
   byId(name)?.querySelector("summary").focus();
 }
 
+addEventListener("popstate", () => put !== location.search && location.reload());
+
 // --- start ----------------------------------------------------------------------------------------------------------
 
 status.show(first);
@@ -540,12 +542,10 @@ chooseFirst();
 search();
 if (parameters.get("group")) overviewGroups.only(parameters.get("group"));
 tab(shown);
-addEventListener("popstate", () => put !== location.search && location.reload());
 // The counters may have been used while the roster was on its way.
 const wanted = filter;
 if (wanted) setFilter("", false);
 for (const letter of wanted) setFilter(letter, true);
-const tellMenu = byId("tell");
-const telling = () => import("./tell.js").then(({ tell }) => tell(tellMenu, () => view.job, take));
-if (tellMenu && (sessionStorage.getItem(`tell${id}`) ?? localStorage.getItem(tellMenu.dataset.key))) telling();
-else tellMenu?.addEventListener("toggle", telling, { once: true });
+const boxes = byId("tell");
+// Not on toggling: its menu may have been opened before this script was here.
+if (boxes) import("./tell.js").then(({ tell }) => tell(boxes, () => view.job, take));

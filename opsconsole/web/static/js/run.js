@@ -402,11 +402,8 @@ if (box.value.trim()) {
   resolve();
 } else nothing();
 keepDraft(form);
-const tells = byId("tell");
-const telling = () => import("./tell.js").then(({ choices }) => choices(tells, "tell"));
-if (localStorage.getItem(tells.dataset.key)) telling();
-tells.addEventListener("toggle", telling, { once: true, capture: true });
 sessionStorage.removeItem("tell");
+import("./tell.js").then(({ choices }) => choices(byId("tell"), "tell"));
 
 // --- drafts: what is written into the form outlives the page; passwords, what confirms and what is not seen are never kept
 
