@@ -24,11 +24,14 @@ _SCRIPT_FUNCTIONS = {"t": (0,), "mark": (0,), "plural": (1, 2)}
 _PLACEHOLDER = re.compile(r"%\(\w+\)s|\{\{|\}\}|\{\w+(?:![rsa])?(?::[^{}]*)?\}")
 # What nobody meets on a page: the command line, and what is refused before there are pages.
 _OFF_PAGES = ("opsconsole/cli/", "opsconsole/launcher/", "opsconsole/settings.py", "opsconsole/db/schema.py")
+# Of which the page's scripts say the texts, too, by codes that the server tells.
+_SCRIPTS_TOO = "reasons.py"
 # Where sentences are made that go into the database: they are recognised there (opsconsole/web/recalled.py).
 _KEPT = (
     "opsconsole.ssh",
     "opsconsole.executors",
-    *(f"opsconsole.jobs.{name}" for name in ("claims", "conntest", "fetching", "probe", "reattach", "trust")),
+    *(f"opsconsole.jobs.{name}" for name in ("claims", "conntest", "fetching", "follow", "look", "orders")),
+    *(f"opsconsole.jobs.{name}" for name in ("perform", "probe", "reattach", "sight", "trust")),
 )
 # Nothing here changes by itself: a date in it would be a conflict in every merge.
 _HEADER = """\
@@ -56,7 +59,11 @@ class Text(NamedTuple):
 
 def texts() -> list[Text]:
     """Returns every text of the sources."""
-    found = [Text(one, script=False) for path in _files("opsconsole/web", ".py") for one in _read(path, "python")]
+    found = [
+        Text(one, script=path.name == _SCRIPTS_TOO)
+        for path in _files("opsconsole/web", ".py")
+        for one in _read(path, "python")
+    ]
     for path in _files("templates", ".html", ".txt"):
         found += [Text(one, script=False) for one in _read(path, "jinja2.ext:babel_extract")]
     for path in _files("opsconsole/web/static/js", ".js"):

@@ -31,6 +31,7 @@ from opsconsole.jobs.raw import RawEnded
 from opsconsole.jobs.states import Reason, RunState
 from opsconsole.jobs.steps import Divider, Ended, Piece, Step, StepState, state_of
 from opsconsole.jobs.transfer import Progress
+from opsconsole.sentences import Sentence, joined
 
 _FD: Mapping[Stream, int] = {Stream.STDOUT: STDOUT, Stream.STDERR: STDERR}
 _STREAMS = {number: stream for stream, number in _FD.items()}
@@ -39,11 +40,13 @@ _STORE_SECONDS = 0.1
 _TAIL_SECONDS = 1.0
 # After KILL the remote end gets this long to confirm; then it is asked over a new connection, which may take so long.
 _CONFIRM_SECONDS = 4.0
-_CONFIRMED = "The remote end confirmed that the command ended."
-_UNTOLD = "The host did not tell how its steps ended."
+_CONFIRMED = Sentence("The remote end confirmed that the command ended.")
+_UNCONFIRMED = Sentence("The remote end did not confirm that the command ended.")
+_UNKNOWN = Sentence("Whether the command ended is not known.")
+_UNTOLD = Sentence("The host did not tell how its steps ended.")
 # What ends a run in one of these steps is no failure of the command itself.
 _STEP_REASONS = {Step.CHECK: Reason.CHECK, Step.VERIFY: Reason.VERIFY}
-_CONFIRMED_ANEW = "A search of the host over a new connection found nothing of the command alive."
+_CONFIRMED_ANEW = Sentence("A search of the host over a new connection found nothing of the command alive.")
 
 
 @dataclass(slots=True)
@@ -236,7 +239,7 @@ class Follower:
             self._killed = True
             self._process.signal("KILL")
         if now - self._ordered_at >= self._order.grace + _CONFIRM_SECONDS:
-            return self._ordered(self._order, now, "The remote end did not confirm that the command ended.")
+            return self._ordered(self._order, now, _UNCONFIRMED)
         return None
 
     def _deadline(self, now: float) -> Order | None:
@@ -245,10 +248,10 @@ class Follower:
             # It may have ended in time; the host's own limit sees to it otherwise.
             return None
         if limits.command and now - self._began >= limits.command:
-            text = f"Stopped after {limits.command:g} s."
+            text = Sentence("Stopped after {seconds:g} s.", seconds=limits.command)
             return Order(RunState.TIMED_OUT, Reason.COMMAND_TIMEOUT, text, limits.grace, keeps)
         if limits.idle and now - self._heard >= limits.idle:
-            text = f"Stopped after {limits.idle:g} s without output."
+            text = Sentence("Stopped after {seconds:g} s without output.", seconds=limits.idle)
             return Order(RunState.TIMED_OUT, Reason.IDLE_TIMEOUT, text, limits.grace, keeps)
         return None
 
@@ -258,18 +261,18 @@ class Follower:
         if self._order is not None:
             outcome = self._ordered(self._order, now, event.doubt, kept=event.kept)
         elif event.by_limit:
-            text = "Stopped by the host's own limit of time, while no worker could do it."
+            text = Sentence("Stopped by the host's own limit of time, while no worker could do it.")
             outcome = self._outcome(RunState.TIMED_OUT, now, reason=Reason.COMMAND_TIMEOUT, detail=text)
         elif self._output.steps:
             outcome = self._stepped(exit_status, signal, now)
         elif signal is not None:
-            outcome = self._outcome(RunState.FAILED, now, reason=Reason.EXIT_SIGNAL, detail=f"Killed by SIG{signal}.")
+            outcome = self._outcome(RunState.FAILED, now, reason=Reason.EXIT_SIGNAL, detail=_killed_by(signal))
         elif exit_status == 0:
             outcome = self._outcome(RunState.SUCCEEDED, now)
         else:
             outcome = self._outcome(RunState.FAILED, now, reason=Reason.EXIT_STATUS)
         if event.cut:
-            cut = "The host could not store all of the output (its disk is full)."
+            cut = Sentence("The host could not store all of the output (its disk is full).")
             outcome = replace(outcome, detail=f"{outcome.detail} {cut}" if outcome.detail else cut)
         return replace(outcome, exit_status=exit_status, exit_signal=signal, left_children=left)
 
@@ -278,8 +281,8 @@ class Follower:
         if self._order is not None:
             outcome = self._ordered(self._order, now, event.doubt)
         elif event.signal is not None:
-            text = f"Killed by SIG{event.signal}."
-            outcome = self._outcome(RunState.FAILED, now, reason=Reason.EXIT_SIGNAL, detail=text)
+            killed = _killed_by(event.signal)
+            outcome = self._outcome(RunState.FAILED, now, reason=Reason.EXIT_SIGNAL, detail=killed)
         elif event.status:
             outcome = self._outcome(RunState.FAILED, now, reason=Reason.EXIT_STATUS, detail=event.problem)
         elif event.problem is not None:
@@ -303,7 +306,7 @@ class Follower:
         if last.state is StepState.PASSED:
             return self._outcome(RunState.SUCCEEDED, now)
         usual = Reason.EXIT_STATUS if signal is None else Reason.EXIT_SIGNAL
-        detail = None if signal is None else f"Killed by SIG{signal}."
+        detail = None if signal is None else _killed_by(signal)
         return self._outcome(RunState.FAILED, now, reason=_STEP_REASONS.get(last.step, usual), detail=detail)
 
     def _dropped(self, detail: str, now: float, lost: Reason) -> Outcome:
@@ -311,7 +314,7 @@ class Follower:
             # No search: it would remove what is to stay.
             return self._ordered(self._order, now, None, kept=detail)
         if self._order is not None:
-            return self._ordered(self._order, now, f"{detail} Whether the command ended is not known.")
+            return self._ordered(self._order, now, joined(" ", [detail, _UNKNOWN]))
         return self._outcome(RunState.LOST, now, reason=lost, detail=detail)
 
     def _ordered(self, order: Order, now: float, doubt: str | None, *, kept: str | None = None) -> Outcome:
@@ -338,3 +341,7 @@ class Follower:
     def _ms(self, now: float) -> int:
         """Returns for how long the host has been at its steps, those before this start included."""
         return self._claim.start.so_far.ms + int((now - self._began) * 1000)
+
+
+def _killed_by(signal: str) -> Sentence:
+    return Sentence("Killed by SIG{signal}.", signal=signal)

@@ -27,7 +27,7 @@ from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.ports import Connector, Sight, Unreached
 from opsconsole.jobs.states import TERMINAL, Reason, RunState
 from opsconsole.jobs.what import What
-from opsconsole.sentences import Sentence
+from opsconsole.sentences import Sentence, joined
 
 # A question that nobody has answered after this long is given to another worker.
 _ASK_AGAIN_SECONDS = 60
@@ -210,15 +210,19 @@ def _told(sight: Sight) -> str:
         return sight.problem
     if sight.alive:
         oldest = max((process.age_seconds for process in sight.processes), default=None)
-        return sight.words if oldest is None else f"{sight.words} It began {_ago(oldest)} ago."
+        return sight.words if oldest is None else joined(" ", [sight.words, _began(oldest)])
+    if sight.ended == 1:
+        return joined(" ", [Sentence("1 process of it was ended."), sight.words])
     if sight.ended:
-        were = "1 process of it was" if sight.ended == 1 else f"{sight.ended} processes of it were"
-        return f"{were} ended. {sight.words}"
+        return joined(" ", [Sentence("{count} processes of it were ended.", count=sight.ended), sight.words])
     return sight.words
 
 
-def _ago(seconds: int) -> str:
-    for size, name in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {name}"
-    return f"{seconds} s"
+def _began(seconds: int) -> Sentence:
+    if seconds >= 2 * _DAY:
+        return Sentence("It began {count} d ago.", count=seconds // _DAY)
+    if seconds >= 2 * _HOUR:
+        return Sentence("It began {count} h ago.", count=seconds // _HOUR)
+    if seconds >= 2 * _MINUTE:
+        return Sentence("It began {count} min ago.", count=seconds // _MINUTE)
+    return Sentence("It began {count} s ago.", count=seconds)

@@ -8,13 +8,14 @@ from sqlalchemy.orm import Session
 
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.states import RunState, StopReason
+from opsconsole.sentences import Sentence
 
 _STARTED = (RunState.CONNECTING.value, RunState.RUNNING.value)
-_ASKED = "Cancelled."
+_ASKED = Sentence("Cancelled.")
 _CAUSES = {
-    StopReason.THRESHOLD: "Ended with its job: too many hosts failed.",
-    StopReason.CANARY: "Ended with its job: the canary failed.",
-    StopReason.DEADLINE: "Ended with its job: the job's time was over.",
+    StopReason.THRESHOLD: Sentence("Ended with its job: too many hosts failed."),
+    StopReason.CANARY: Sentence("Ended with its job: the canary failed."),
+    StopReason.DEADLINE: Sentence("Ended with its job: the job's time was over."),
 }
 
 

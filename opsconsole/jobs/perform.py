@@ -36,6 +36,7 @@ from opsconsole.jobs.raw import RawCommand
 from opsconsole.jobs.reattach import Reattaching
 from opsconsole.jobs.states import Reason, RunState
 from opsconsole.jobs.transfer import Transfer
+from opsconsole.sentences import Sentence
 
 _log = structlog.get_logger(__name__)
 # So often a host is connected to although the database did not confirm the start; tries of the job come on top.
@@ -315,7 +316,7 @@ class Performer:
             grace = claim.limits.grace if cancel.grace is None else cancel.grace
             return Order(RunState.CANCELLED, None, cancel.cause, grace)
         if self.stopping.is_set():
-            detail = "The worker process was shut down."
+            detail = Sentence("The worker process was shut down.")
             keeps = claim.transfer is not None
             return Order(RunState.CANCELLED, Reason.WORKER_SHUTDOWN, detail, min(claim.limits.grace, 1.0), keeps)
         return None

@@ -2,7 +2,12 @@
 
 from dataclasses import dataclass
 
+from opsconsole.sentences import Sentence
+
 _NAMED_PROCESSES = 3
+_ALIVE = Sentence("{count} processes of it are alive on the host.")
+_NAMED_ALIVE = Sentence("{count} processes of it are alive on the host: {named}.")
+_SOME_ALIVE = Sentence("{count} processes of it are alive on the host: {named} and others.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +41,12 @@ class Sight:
     def words(self) -> str:
         """What was found as one sentence of at most some 300 characters."""
         if self.problem is not None or not self.alive:
-            return self.problem or "Nothing of the command is alive on the host."
-        count = "1 process of it is" if self.alive == 1 else f"{self.alive} processes of it are"
-        named = [f"{process.pid} {process.command}" for process in self.processes[:_NAMED_PROCESSES]]
-        more = " and others" if self.alive > len(named) else ""
-        return f"{count} alive on the host: {', '.join(named)}{more}." if named else f"{count} alive on the host."
+            return self.problem or Sentence("Nothing of the command is alive on the host.")
+        named = ", ".join(f"{process.pid} {process.command}" for process in self.processes[:_NAMED_PROCESSES])
+        if not named:
+            one = self.alive == 1
+            return Sentence("1 process of it is alive on the host.") if one else Sentence(_ALIVE, count=self.alive)
+        if self.alive == 1:
+            return Sentence("1 process of it is alive on the host: {named}.", named=named)
+        some = self.alive > len(self.processes[:_NAMED_PROCESSES])
+        return Sentence(_SOME_ALIVE if some else _NAMED_ALIVE, count=self.alive, named=named)

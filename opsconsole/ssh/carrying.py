@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from opsconsole.jobs.ports import Become, Dropped, Event, Exited, Idle, NotStarted, Output, Sight, Stream
 from opsconsole.jobs.states import Reason
 from opsconsole.jobs.transfer import Progress, Pull, Push, Transfer
-from opsconsole.sentences import joined
+from opsconsole.sentences import Sentence, joined
 from opsconsole.ssh import remote_files as remote
 from opsconsole.ssh.channel import RunChannel
 from opsconsole.ssh.deadline import Deadline
@@ -126,5 +126,5 @@ def tidy(sftp: Sftp, transfer: Transfer, seconds: float) -> Sight:
             if deadline.passed:
                 sftp.kill()
     except (Turned, Gone, Stopped):
-        return Sight(problem="What was half written may be left on the host: it could not be looked for.")
+        return Sight(problem=Sentence("What was half written may be left on the host: it could not be looked for."))
     return Sight(problem=told or None)

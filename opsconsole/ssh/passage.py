@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from opsconsole.jobs.ports import Become, BecomeMethod, Stream
+from opsconsole.sentences import Sentence
 
 # What the other account says first. No character in it means anything to any shell.
 _HERE = "opsc-here:"
@@ -20,29 +21,31 @@ _FIRST = 'unset LC_MESSAGES; echo "$0"; exec "$@"'
 _SU_PROMPTS = (b"Password: ", b"Password:")
 _MOST_SAID = 4096
 
-_UNASKED = (
+# Each takes the program, the account and whose password it asks for.
+_UNASKED = Sentence(
     "{program} wants a password before it runs anything as {user}: give one with the order (run_as_password or "
     "run_as_credential)."
 )
-_WRONG = "{program} did not accept the password of {whose}. It was given once and is not tried again."
-_SAID: tuple[tuple[tuple[bytes, ...], str], ...] = (
+_WRONG = Sentence("{program} did not accept the password of {whose}. It was given once and is not tried again.")
+_NO_PROGRAM = Sentence("The host has no {program}.")
+_SAID: tuple[tuple[tuple[bytes, ...], Sentence], ...] = (
     (
         (b"not in the sudoers", b"is not allowed to", b"may not run sudo", b"I'm afraid I can't"),
-        "sudo does not allow this login to run /bin/sh as {user}.",
+        Sentence("sudo does not allow this login to run /bin/sh as {user}."),
     ),
     (
         (b"must have a tty", b"must be run from a terminal"),
-        "{program} wants a terminal on this host (requiretty): commands of the console have none.",
+        Sentence("{program} wants a terminal on this host (requiretty): commands of the console have none."),
     ),
     (
         (b"unknown user", b"does not exist", b"user not found", b"no passwd entry"),
-        "There is no user {user} on the host.",
+        Sentence("There is no user {user} on the host."),
     ),
     ((b"a password is required", b"authentication is required", b"no password was provided"), _UNASKED),
     ((b"incorrect password", b"Authentication failure", b"Sorry, try again", b"incorrect authentication"), _WRONG),
     (
         (b"account validation failure", b"account has expired", b"currently not available"),
-        "The account {user} may not be used on the host.",
+        Sentence("The account {user} may not be used on the host."),
     ),
 )
 # What ``env`` ends with when there is no such program.
@@ -149,9 +152,17 @@ class Passage:
             if any(clue in self._said for clue in clues):
                 return self._words(_WRONG if words is _UNASKED and self._answered else words)
         if status == _NOT_FOUND:
-            return self._words("The host has no {program}.")
-        ended = f"signal {signal}" if signal else "no answer in time" if status is None else f"exit status {status}"
-        return self._words("{program} did not let the login through to {user}") + f" ({ended})."
+            return self._words(_NO_PROGRAM)
+        if signal:
+            how = Sentence("signal {signal}", signal=signal)
+        elif status is None:
+            how = Sentence("no answer in time")
+        else:
+            how = Sentence("exit status {status}", status=status)
+        program, user = self._become.method.value, self._become.user
+        return Sentence(
+            "{program} did not let the login through to {user} ({how}).", program=program, user=user, how=how
+        )
 
     def _asked(self) -> bytes:
         if self._become.method is BecomeMethod.SUDO:
@@ -159,8 +170,9 @@ class Passage:
             return asks if asks in self._err else b""
         return next((prompt for prompt in _SU_PROMPTS if self._err.endswith(prompt)), b"")
 
-    def _words(self, text: str) -> str:
+    def _words(self, words: Sentence) -> Sentence:
         user, method = self._become.user, self._become.method
         # sudo asks for the password of who is logged in, su for that of the other account.
-        whose = "the login" if method is BecomeMethod.SUDO else user
-        return text.format(program=method.value, user=user, whose=whose)
+        whose = Sentence("the login") if method is BecomeMethod.SUDO else user
+        values = {"program": method.value, "user": user, "whose": whose}
+        return Sentence(words, **{name: value for name, value in values.items() if f"{{{name}}}" in words})

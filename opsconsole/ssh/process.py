@@ -42,7 +42,7 @@ _NO_REPLY = "The server did not answer the order to run the command."
 _SILENT = "The host stopped answering."
 _ENDED = "The connection ended before the command's result came."
 _HINT = "Its login shell, or a command forced on this key, does not run what it is given."
-_UNSEARCHED = "The connection ended before the host could be searched for what it left."
+_UNSEARCHED = Sentence("The connection ended before the host could be searched for what it left.")
 _CLOSED = "The server closed the session without an exit status."
 
 Outcome = Exited | Dropped | NotStarted

@@ -8,6 +8,7 @@ import posixpath
 
 from opsconsole.jobs.ports import Event, Output, Stream
 from opsconsole.jobs.transfer import Push, PushedFile
+from opsconsole.sentences import Sentence
 from opsconsole.ssh import remote_files as remote
 from opsconsole.ssh.leftovers import RENAME, Leftovers, partial_name, pieces
 from opsconsole.ssh.remote_files import Failed, shown, why
@@ -71,16 +72,27 @@ class Pushing:
         """What to tell of what may lie half written on the host once nobody can look."""
         if self._partial is None:
             return ""
-        then = "the next push of it goes on from it" if self._resumable else "a push an hour later removes it"
-        return f"The partial file {shown(self._partial)} may be left there; {then}."
+        partial = shown(self._partial)
+        if self._resumable:
+            return Sentence(
+                "The partial file {partial} may be left there; the next push of it goes on from it.", partial=partial
+            )
+        return Sentence(
+            "The partial file {partial} may be left there; a push an hour later removes it.", partial=partial
+        )
 
     @property
     def kept(self) -> str:
         """What to tell of what is half written on the host and worth keeping; empty when nothing is."""
         if self._partial is None or not self._resumable or self.done <= self._before:
             return ""
-        carried = f"{self.done:,} of {self.total:,} bytes are there"
-        return f"{carried}; the partial file {shown(self._partial)} is kept, and the next push goes on from it."
+        return Sentence(
+            "{done:,} of {total:,} bytes are there; the partial file {partial} is kept, "
+            "and the next push goes on from it.",
+            done=self.done,
+            total=self.total,
+            partial=shown(self._partial),
+        )
 
     def discard(self) -> None:
         """Nothing of a push is kept on this machine."""

@@ -38,9 +38,11 @@ _NO_REPLY = "The server did not answer the order to run the command."
 _UNSENT = "The connection ended before the command was sent."
 _ENDED = "The connection ended before the command's result came."
 _SILENT = "The host stopped answering."
-_UNTOLD = "The device closed the session and told no exit status."
-_LEFT = "The device told no exit status; the session was closed at its prompt."
-_DOUBT = "^C was sent and the session closed, but the device did not tell that the command ended: it may go on."
+_UNTOLD = Sentence("The device closed the session and told no exit status.")
+_LEFT = Sentence("The device told no exit status; the session was closed at its prompt.")
+_DOUBT = Sentence(
+    "^C was sent and the session closed, but the device did not tell that the command ended: it may go on."
+)
 
 Outcome = RawEnded | Dropped | NotStarted
 

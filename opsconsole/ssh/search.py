@@ -11,6 +11,7 @@ import shlex
 
 from opsconsole.jobs.output import display
 from opsconsole.jobs.ports import LeftProcess, Sight
+from opsconsole.sentences import Sentence
 from opsconsole.ssh import lease
 from opsconsole.ssh.passage import Passage
 
@@ -48,10 +49,14 @@ KILL_SECONDS = 3.0
 _SAID = re.compile(rb"\x1eopsc-search (?:gone (\d{1,7})|alive (\d{1,7})|(\d{1,10}) (-?\d{1,10}) ?([^\n]{0,400}))\n")
 _COMMAND_CHARS = 80
 _GUARDS_WORDS = f"/bin/sh -c {lease.BOOT}"
-_BLIND = "This host cannot be searched for what it left: that takes Linux's /proc, and grep with its option -z."
-_DEAF = "The host did not answer whether anything of the command is still alive."
-_NOT_OURS = "The host did not search for what the command left: its login shell, or a command forced on this key, does "
-_NOT_OURS += "not run what it is given."
+_BLIND = Sentence(
+    "This host cannot be searched for what it left: that takes Linux's /proc, and grep with its option -z."
+)
+_DEAF = Sentence("The host did not answer whether anything of the command is still alive.")
+_NOT_OURS = Sentence(
+    "The host did not search for what the command left: its login shell, or a command forced on this key, does "
+    "not run what it is given."
+)
 
 
 def line(mark: str, *, end: float | None, group: int = 0, passage: Passage | None = None) -> str:

@@ -4,13 +4,14 @@ import threading
 import time
 
 from opsconsole.jobs.ports import Become, Sight, Stream
+from opsconsole.sentences import Sentence
 from opsconsole.ssh import search
 from opsconsole.ssh.channel import SEND_FAILURES
 from opsconsole.ssh.line import Line, LineChannel
 from opsconsole.ssh.passage import Passage
 
 _REFUSED_SECONDS = 2.0
-_REFUSED = "The server opened no second session to search for what the command left."
+_REFUSED = Sentence("The server opened no second session to search for what the command left.")
 
 
 class Sweep:

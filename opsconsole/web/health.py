@@ -9,6 +9,7 @@ from opsconsole.accounts.permissions import Actor
 from opsconsole.inventory import health
 from opsconsole.inventory.health import Health, KeyState, Past, Verdict
 from opsconsole.jobs.queries import by_host
+from opsconsole.web.reasons import reason_name
 
 # How many of the last contacts a list shows.
 DOTS = 10
@@ -63,7 +64,7 @@ def words(state: str, reason: str | None = None) -> str:
         Verdict.REFUSED.value: gettext("it answered and did not let us in"),
         Verdict.UNREACHED.value: gettext("it could not be reached"),
     }
-    return f"{told[state]}: {reason}" if reason else str(told[state])
+    return f"{told[state]}: {reason_name(reason)}" if reason else str(told[state])
 
 
 def key_words(state: str | None) -> str:

@@ -13,6 +13,7 @@ from flask_babel import gettext as _
 from opsconsole.hostset import state_letters
 from opsconsole.jobs.output import without_escapes
 from opsconsole.jobs.states import BAR_ORDER, LETTERS, JobState, Reason, RunState
+from opsconsole.web.reasons import reason_name
 
 CHIP_ORDER = "fkulrcqoxs"
 TROUBLE = "fkul"
@@ -189,7 +190,7 @@ def outcome(row: Mapping[str, Any]) -> tuple[str, str]:
     if row.get("exit") is not None:
         return style, _("exit %(number)s", number=row["exit"])
     if row.get("reason") and letter in "uklx":
-        return style, str(row["reason"]).replace("_", " ")
+        return style, reason_name(row["reason"])
     return "", ""
 
 

@@ -175,7 +175,7 @@ def wave_note(job: Mapping[str, Any]) -> str:
 
 
 # What the page tells elsewhere: its pill, its strip of waves, the banner of the console.
-_TOLD_ELSEWHERE = {"paused", "wave_pause", "console_held", "limit"}
+_TOLD_ELSEWHERE = {"paused", "wave_pause", "countdown", "console_held", "limit"}
 
 
 def waiting_text(waiting: Mapping[str, Any] | None) -> str:

@@ -120,10 +120,10 @@ def starts_in_ms(job: Job) -> int:
 
 
 def backlog(session: Session) -> dict[str, Any]:
-    """Returns how many hosts of everybody's jobs have not started (``hosts``), and since when (``since``) the oldest of
-    these jobs is there."""
+    """Returns how many hosts of everybody's jobs wait for workers (``hosts``), and since when (``since``) the oldest of
+    these jobs is there. A paused job waits for a person."""
     query = select(func.coalesce(func.sum(Job.n_q), 0), func.min(Job.created_at))
-    hosts, since = session.execute(query.where(Job.state.in_(_OPEN), Job.n_q > 0)).one()
+    hosts, since = session.execute(query.where(Job.state.in_(_SERVED), Job.n_q > 0)).one()
     return {"hosts": int(hosts), "since": iso(since)}
 
 

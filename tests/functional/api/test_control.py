@@ -260,6 +260,7 @@ def test_the_queue_tells_places_slots_and_reasons(
     assert view["jobs"][1]["waits"] is None
     assert (view["jobs"][1]["in_flight"], view["jobs"][1]["pending"]) == (2, 1)
     _post(operator, f"jobs/{second}/pause")
+    assert operator.get("queue").json["backlog"]["hosts"] == 4
     assert operator.get("queue").json["jobs"][1]["place"] is None
     assert third in [job["id"] for job in program(Role.ADMIN).get("queue").json["jobs"]]
 

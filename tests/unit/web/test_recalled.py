@@ -48,6 +48,22 @@ def app() -> Flask:
             ),
         ),
         ("<b>{0} %s {login} was refused (password).", "<b>{0} %s {login} 被拒绝（password）。"),
+        (
+            "Stopped after 2.5 s. The remote end confirmed that the command ended.",
+            "2.5 秒后已停止。远端已确认命令结束。",
+        ),
+        (
+            "Cancelled. 3 processes of it are alive on the host: 12 sleep 1, 13 cp a b, 14 sh and others.",
+            "已取消。主机上仍有它的 3 个进程在运行：12 sleep 1, 13 cp a b, 14 sh 等。",
+        ),
+        (
+            "sudo did not accept the password of the login. It was given once and is not tried again.",
+            "sudo 不接受密码（登录账号）。密码只提供一次，不再重试。",
+        ),
+        (
+            "2 processes of it were ended. Nothing of the command is alive on the host.",
+            "已终止它的 2 个进程。主机上没有该命令的进程仍在运行。",
+        ),
     ],
 )
 def test_a_kept_sentence_is_told_in_the_readers_language(app: Flask, kept: str, told: str) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opsconsole.jobs.states import BAR_ORDER, LETTERS, JobState, Reason, RunState
-from opsconsole.web import view_models
+from opsconsole.web import reasons, view_models
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -105,3 +105,7 @@ def test_no_line_keeps_a_character_that_acts(line: str) -> None:
 
 def test_letters_of_an_address_are_the_contracts_own() -> None:
     assert view_models.wanted_letters(["f,k", "u", "zz<", "f"]) == "fku"
+
+
+def test_every_reason_has_a_name_in_the_catalogues() -> None:
+    assert {reason.value.replace("_", " ") for reason in Reason} == set(reasons.NAMES)

@@ -1,7 +1,7 @@
 // The Hosts table of a job page: sorted and filtered by the server, drawn only where it is looked at.
 import { address, api, byId, el, glyph, renew } from "./dom.js";
 import { LETTER_OF } from "./store.js";
-import { duration, STATES, t } from "./texts.js";
+import { duration, reasonName, STATES, t } from "./texts.js";
 import { blank, virtualList } from "./vlist.js";
 
 const PAGE = 200;
@@ -206,7 +206,7 @@ export function outcomeOf(row) {
   const tone = { f: "x-f", k: "x-k", u: "x-u", r: "x-r" }[row.state] ?? "";
   if (row.signal) return { class: `ex ${tone}`, text: t("signal {name}", { name: row.signal }) };
   if (row.exit !== null && row.exit !== undefined) return { class: `ex ${tone}`, text: t("exit {n}", { n: row.exit }) };
-  if ("uklx".includes(row.state) && row.reason) return { class: `ex cut ${tone}`, text: row.reason.replaceAll("_", " ") };
+  if ("uklx".includes(row.state) && row.reason) return { class: `ex cut ${tone}`, text: reasonName(row.reason) };
   return { class: "", text: "" };
 }
 

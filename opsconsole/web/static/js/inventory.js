@@ -2,7 +2,7 @@
 import { address, api, byId, el, glyph } from "./dom.js";
 import { complete, paint, tokens } from "./expr.js";
 import { localTime } from "./page.js";
-import { number, plural, t } from "./texts.js";
+import { number, plural, reasonName, t } from "./texts.js";
 import { blank, virtualList } from "./vlist.js";
 
 const WAIT_MS = 150;
@@ -23,7 +23,7 @@ function dots(known) {
     refused: t("it answered and did not let us in"),
     unreached: t("it could not be reached"),
   };
-  const title = known.state === "ok" || !known.reason ? words[known.state] : `${words[known.state]}: ${known.reason}`;
+  const title = known.state === "ok" || !known.reason ? words[known.state] : `${words[known.state]}: ${reasonName(known.reason)}`;
   return el("span", { class: "dots", role: "img", title, "aria-label": t("last contacts, the newest last: {states}", { states: known.recent }) }, ...[...known.recent].map(glyph));
 }
 

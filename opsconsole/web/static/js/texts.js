@@ -34,6 +34,9 @@ export const STATES = {
   u: mark("Unreachable"), x: mark("Cancelled"), s: mark("Skipped"), l: mark("Lost"),
 };
 
+/** What the code of a reason is called. @param {string} code */
+export const reasonName = (code) => t(code.replaceAll("_", " "));
+
 /**
  * Returns the text for a count, which becomes `{n}` with its thousands apart.
  * @param {number} count
