@@ -1,5 +1,7 @@
 """The global search, and the list of keys: pages by themselves, dialogs where there is script."""
 
+from collections import Counter
+
 from flask import render_template, request
 
 from opsconsole.accounts.permissions import Permission
@@ -35,5 +37,13 @@ def keyboard() -> str:
 def _found(template: str, limit: int) -> str:
     q = request.args.get("q", "")
     with read() as database:
-        items = finding.find(database, actor(), q, limit=limit)
-    return render_template(template, q=q[: finding.MAX_CHARS], found=items)
+        items = finding.find(database, actor(), q, limit=limit + 1)
+    shown: list[finding.Found] = []
+    of_kind: Counter[str] = Counter()
+    for item in items:
+        of_kind[item.kind] += 1
+        # With nothing to look for, all pages are told.
+        if of_kind[item.kind] <= limit or (item.kind == "page" and not q.strip()):
+            shown.append(item)
+    more = bool(q.strip()) and len(shown) < len(items)
+    return render_template(template, q=q[: finding.MAX_CHARS], found=shown, more=more)

@@ -57,6 +57,18 @@ def test_the_page_is_a_form_and_says_when_nothing_is_called_so(operator: Person)
     assert "html" not in operator.text("/search/found")
 
 
+def test_what_is_not_shown_is_told(person: People, database: Database) -> None:
+    with database.transaction() as session:
+        for n in range(7):
+            make_host(session, f"web{n}")
+    operator = person()
+    few = operator.text("/search/found?q=web")
+    assert few.count('href="/hosts/web') == 6
+    assert "There are more" in few
+    assert "There are more" not in operator.text("/search?q=web")
+    assert "There are more" not in operator.text("/search/found")
+
+
 def test_the_list_of_keys_is_a_page(operator: Person) -> None:
     page = operator.text("/keyboard")
     assert "Ctrl K" in page

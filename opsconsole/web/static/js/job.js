@@ -546,6 +546,10 @@ tab(shown);
 const wanted = filter;
 if (wanted) setFilter("", false);
 for (const letter of wanted) setFilter(letter, true);
-const boxes = byId("tell");
-// Not on toggling: its menu may have been opened before this script was here.
-if (boxes) import("./tell.js").then(({ tell }) => tell(boxes, () => view.job, take));
+const tellMenu = byId("tell");
+const telling = () => import("./tell.js").then(({ tell }) => tell(tellMenu, () => view.job, take));
+// The menu may have been opened while the roster was on its way.
+if (tellMenu) {
+  if (tellMenu.open || (sessionStorage.getItem(`tell${id}`) ?? localStorage.getItem(tellMenu.dataset.key))) telling();
+  else tellMenu.addEventListener("toggle", telling, { once: true });
+}
