@@ -270,6 +270,44 @@ def test_counters_filter_and_the_address_keeps_them(live: LiveServer, page: Page
     expect(page.locator("#hosts-table .rows .hrow")).to_have_count(1)
 
 
+def test_who_goes_back_before_the_page_has_its_hosts_gets_that_view(
+    live: LiveServer, page: Page, play: Players
+) -> None:
+    job, _ = started(live, play)
+    page.goto(f"{live.url}/jobs/{job}")
+    page.click(".tabs a[data-view=hosts]")
+    expect(page.locator("#hosts-table .rows .hrow")).to_have_count(6)
+    held: list[Route] = []
+    page.route("**/roster", lambda route: route.continue_() if held else held.append(route))
+    with page.expect_request("**/roster"):
+        page.reload()
+    page.evaluate("() => history.back()")
+    expect(page).to_have_url(f"{live.url}/jobs/{job}")
+    held[0].continue_()
+    expect(page.locator("#grid .t").first).to_be_visible()
+    expect(page).to_have_url(f"{live.url}/jobs/{job}")
+
+
+def test_the_rerun_menu_follows_the_counters(live: LiveServer, page: Page, play: Players) -> None:
+    job, workers = started(live, play)
+    workers.end(0, state=RunState.FAILED, exit_status=3, reason=Reason.EXIT_STATUS.value)
+    workers.end(1, state=RunState.TIMED_OUT, reason=Reason.COMMAND_TIMEOUT.value)
+    page.goto(f"{live.url}/jobs/{job}?state=f")
+    page.click("#rerun summary")
+    expect(page.locator("#rerun input[value=k]")).not_to_be_checked()
+    expect(page.locator("#rerun-go")).to_have_text("Rerun on 1 host…")
+    page.click("#rerun summary")
+    page.click(".chip[data-state='']")
+    page.click("#rerun summary")
+    expect(page.locator("#rerun input[value=k]")).to_be_checked()
+    expect(page.locator("#rerun-go")).to_have_text("Rerun on 2 hosts…")
+    page.check("#rerun-all")
+    expect(page.locator("#rerun-go")).to_have_text("Rerun on 5 hosts…")
+    page.uncheck("#rerun input[value=f]")
+    expect(page.locator("#rerun-go")).to_have_text("Rerun on 4 hosts…")
+    expect(page.locator("#rerun-all")).not_to_be_checked()
+
+
 def test_the_way_back_leads_through_views_and_filters(live: LiveServer, page: Page, play: Players) -> None:
     job, workers = started(live, play)
     workers.end(0, state=RunState.FAILED, exit_status=3, reason=Reason.EXIT_STATUS.value)

@@ -18,6 +18,9 @@ const STALE_MS = 10_000;
 /** How long nothing was heard when a connection counts as lost (sse.js). */
 const SILENT_MS = 3000;
 const LOOK_WHILE_IDLE_MS = 5000;
+const TELL_AFTER_MS = 1000;
+/** The states that a rerun may be of. */
+const OVER = "qofkuxsl";
 const main = byId("job");
 const id = Number(main.dataset.id);
 // Sent to here by the form of an order (run.js): it was accepted, so what was written of it has served.
@@ -287,10 +290,7 @@ function chooseFirst() {
 /** @param {string} name */
 function tab(name) {
   shown = name;
-  for (const link of document.querySelectorAll(".tabs > a[data-view]")) {
-    if (link.getAttribute("data-view") === name) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
-  }
+  for (const link of document.querySelectorAll(".tabs > a[data-view]")) link.ariaCurrent = link.getAttribute("data-view") === name ? "page" : null;
   for (const part of document.querySelectorAll("[data-in]")) {
     /** @type {HTMLElement} */ (part).hidden = part.getAttribute("data-in") !== name;
   }
@@ -334,11 +334,12 @@ function setFilter(letter, add) {
     const mine = chip.getAttribute("data-state") ?? "";
     const on = mine ? filter.includes(mine) : !filter;
     chip.classList.toggle("on", on);
-    if (on) chip.setAttribute("aria-current", "true");
-    else chip.removeAttribute("aria-current");
+    chip.ariaCurrent = on ? "true" : null;
   }
   address({ state: [...filter].join(",") || null }, true);
   nobody();
+  // Without a filter as the server offers it (view_models.py).
+  tick(filter || "fkus");
   grid?.update(view.grid, filter);
   overviewGroups.filter(filter);
   allGroups.filter(filter);
@@ -401,8 +402,8 @@ async function rowsOf(wanted) {
 
 byId("trouble-first")?.addEventListener("click", (/** @type {MouseEvent} */ event) => {
   const button = /** @type {HTMLElement} */ (event.currentTarget);
-  const on = button.getAttribute("aria-pressed") !== "true";
-  button.setAttribute("aria-pressed", String(on));
+  const on = button.ariaPressed !== "true";
+  button.ariaPressed = String(on);
   grid?.order(on);
   address({ first: on ? "1" : null });
 });
@@ -432,21 +433,23 @@ function arrangeAnew() {
 }
 setInterval(() => !document.hidden && !ended(view.job.state) && hosts.length <= 1000 && arrangeAnew(), LOOK_WHILE_IDLE_MS);
 
-for (const box of document.querySelectorAll("#rerun input[name=state]")) box.addEventListener("change", rerunCount);
 byId("rerun")?.addEventListener("toggle", rerunCount);
-byId("rerun-all")?.addEventListener("change", (/** @type {Event} */ event) => {
-  const on = /** @type {HTMLInputElement} */ (event.target).checked;
-  for (const box of document.querySelectorAll("#rerun label:not([hidden]) input[name=state]")) /** @type {HTMLInputElement} */ (box).checked = on;
-  rerunCount();
-});
+byId("rerun")?.addEventListener("change", rerunCount);
+byId("rerun-all")?.addEventListener("change", (/** @type {{target: HTMLInputElement}} */ { target }) => tick(target.checked ? OVER : ""));
+
+/** Ticks these states in the rerun menu, those that no host is in yet included. @param {string} letters */
+function tick(letters) {
+  for (const box of document.querySelectorAll("#rerun input[name=state]")) /** @type {any} */ (box).checked = letters.includes(/** @type {any} */ (box).value);
+}
+
 function rerunCount() {
-  const picked = [...document.querySelectorAll("#rerun input[name=state]:checked")].map((box) => /** @type {HTMLInputElement} */ (box).value).join("");
+  const picked = new FormData(byId("rerun-go").form).getAll("state").join("");
   const sum = found
     ? [...found].filter((i) => picked.includes(view.grid[i])).length
     : [...picked].reduce((all, letter) => all + (view.job.counts[letter] ?? 0), 0);
   byId("rerun-go").textContent = plural(sum, "Rerun on {n} host…", "Rerun on {n} hosts…");
   for (const name of ["rerun-go", "rerun-now"]) byId(name).disabled = !sum;
-  byId("rerun-all").checked = sum === view.job.targets.count;
+  byId("rerun-all").checked = picked.length === OVER.length;
 }
 
 // What is exported is what the filters show.
@@ -482,11 +485,7 @@ keys({
   k: () => go(-1),
   "]": () => go(1, true),
   "[": () => go(-1, true),
-  "g o": () => turnTo("overview"),
-  "g h": () => turnTo("hosts"),
-  "g g": () => turnTo("groups"),
-  "g t": () => turnTo("timeline"),
-  "g d": () => turnTo("details"),
+  ...Object.fromEntries(["overview", "hosts", "groups", "timeline", "details"].map((name) => [`g ${name[0]}`, () => turnTo(name)])),
   x: () => choice.toggle(chosen),
   e: () => menu("export"),
   r: () => menu("rerun"),
@@ -504,12 +503,14 @@ function menu(name) {
   byId(name)?.querySelector("summary").focus();
 }
 
-addEventListener("popstate", () => put !== location.search && location.reload());
-
 // --- start ----------------------------------------------------------------------------------------------------------
 
 status.show(first);
 const roster = await api(`/api/v1/jobs/${id}/roster`);
+const anew = () => put === location.search || location.reload();
+// What follows writes into the address, which would keep a view from being loaded that somebody has gone back to meanwhile.
+if (!anew()) await new Promise(() => {});
+addEventListener("popstate", anew);
 hosts = roster.hosts;
 grid = createGrid(byId("grid"), {
   hosts,
@@ -546,10 +547,6 @@ tab(shown);
 const wanted = filter;
 if (wanted) setFilter("", false);
 for (const letter of wanted) setFilter(letter, true);
-const tellMenu = byId("tell");
-const telling = () => import("./tell.js").then(({ tell }) => tell(tellMenu, () => view.job, take));
-// The menu may have been opened while the roster was on its way.
-if (tellMenu) {
-  if (tellMenu.open || (sessionStorage.getItem(`tell${id}`) ?? localStorage.getItem(tellMenu.dataset.key))) telling();
-  else tellMenu.addEventListener("toggle", telling, { once: true });
-}
+const boxes = byId("tell");
+// After the grid, and not when its menu is opened: that may have been before this script was here.
+if (boxes) setTimeout(() => import("./tell.js").then(({ tell }) => tell(boxes, () => view.job, take)), TELL_AFTER_MS);

@@ -379,7 +379,7 @@ export function search({ input, root, log }) {
     const page = Math.floor(index / HITS);
     if (!pages.has(page)) {
       const asked = new URLSearchParams({ q: input.value, skip: String(page * HITS), hits: String(HITS) });
-      for (const [name, button] of Object.entries({ re: regex, case: cased })) if (button?.getAttribute("aria-pressed") === "true") asked.set(name, "1");
+      for (const [name, button] of Object.entries({ re: regex, case: cased })) if (button?.ariaPressed === "true") asked.set(name, "1");
       const answer = await log()?.find(asked, asking.signal);
       total = answer?.lines ?? 0;
       pages.set(page, answer?.rows[0]?.hits ?? []);
@@ -446,7 +446,7 @@ export function search({ input, root, log }) {
   input.addEventListener("input", later);
   for (const button of [regex, cased]) {
     button?.addEventListener("click", () => {
-      button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
+      button.ariaPressed = String(button.ariaPressed !== "true");
       later();
     });
   }

@@ -33,14 +33,14 @@ export function mount(pane, { line = null } = {}) {
     const on = localStorage.getItem(`log-${name}`);
     if (on && name !== "errors") apply(button, name, on === "yes");
     button.addEventListener("click", () => {
-      const next = button.getAttribute("aria-pressed") !== "true";
+      const next = button.ariaPressed !== "true";
       apply(button, name, next);
       localStorage.setItem(`log-${name}`, next ? "yes" : "no");
     });
   }
   /** @param {Element} button @param {string} name @param {boolean} on */
   function apply(button, name, on) {
-    button.setAttribute("aria-pressed", String(on));
+    button.ariaPressed = String(on);
     root.classList.toggle(name === "wrap" ? "nowrap" : name, name === "wrap" ? !on : on);
   }
   const follow = byId("follow");
@@ -50,8 +50,8 @@ export function mount(pane, { line = null } = {}) {
   const gbk = byId("gbk");
   gbk?.setAttribute("aria-pressed", String(encoding === "gbk"));
   gbk?.addEventListener("click", () => {
-    const on = gbk.getAttribute("aria-pressed") !== "true";
-    gbk.setAttribute("aria-pressed", String(on));
+    const on = gbk.ariaPressed !== "true";
+    gbk.ariaPressed = String(on);
     address({ encoding: on ? "gbk" : null });
     log?.read(on ? "gbk" : "").then(() => finder?.again(), () => {});
   });

@@ -413,8 +413,7 @@ export function createTimeline(root, { job, hosts, seen, onPick }) {
     cursor = [0, 0];
     scroller.scrollTop = 0;
     for (const link of links) {
-      if (link.getAttribute("data-rows") === rows) link.setAttribute("aria-current", "true");
-      else link.removeAttribute("aria-current");
+      link.ariaCurrent = link.getAttribute("data-rows") === rows ? "true" : null;
     }
     address({ rows: rows === "slots" ? null : rows });
     whole.hidden = !zoom;
