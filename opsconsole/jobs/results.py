@@ -14,21 +14,24 @@ from opsconsole.jobs.queries import get_step, invalid_query
 from opsconsole.jobs.states import ACTIVE, RunState
 from opsconsole.jobs.transcript import Encoding, Transcript
 
-_FD_NAMES = {1: "stdout", 2: "stderr"}
-
 
 def _chunks(session: Session, run_id: int, stream: str, step: RunStep | None = None) -> Iterator[Chunk]:
     columns = (OutputChunk.offset, OutputChunk.fd, OutputChunk.at_ms, OutputChunk.data)
     query = select(*columns).where(OutputChunk.host_run_id == run_id).order_by(OutputChunk.offset)
-    if stream in _FD_NAMES.values():
-        query = query.where(OutputChunk.fd == (1 if stream == "stdout" else 2))
-    elif stream != "both":
-        raise invalid_query("stream", "Choose stdout, stderr or both.")
+    if (number := _fd_of(stream)) is not None:
+        query = query.where(OutputChunk.fd == number)
     if step is not None:
         query = query.where(OutputChunk.offset >= step.from_byte)
         query = query.where(OutputChunk.offset < step.to_byte) if step.to_byte is not None else query
     for offset, fd, at_ms, data in session.execute(query):
         yield Chunk(offset, fd, at_ms, data)
+
+
+def _fd_of(stream: str) -> int | None:
+    numbers = {"both": None, "stdout": 1, "stderr": 2}
+    if stream not in numbers:
+        raise invalid_query("stream", "Choose stdout, stderr or both.")
+    return numbers[stream]
 
 
 def transcript(
@@ -63,28 +66,31 @@ def output(
     *,
     stream: str = "both",
     from_line: int = 1,
+    before: int | None = None,
     limit: int = 1000,
     step: str | None = None,
     encoding: Encoding = Encoding.UTF8,
 ) -> dict[str, Any]:
     """Returns ``limit`` lines of a run's output from line ``from_line``, which counts from 1; a negative one counts
-    from the end. With ``step`` they are that step's alone, and so are their numbers."""
+    from the end. With ``before`` they are those next to that line. With ``step`` they are that step's alone, and so are
+    their numbers; with ``stream`` they keep those that they have among both."""
     finished = RunState(run.state) not in ACTIVE
     gap, total = (run.gap_from or 0, run.gap_bytes), run.lines
     part = None if step is None else _part(session, run, step)
     if part is not None:
         finished, total = finished or part.ended_at is not None, part.lines
         gap = _within(gap, part)
-    chunks = _chunks(session, run.id, stream, part)
+    chunks = _chunks(session, run.id, "both", part)
     said = Transcript(chunks, gap=gap, total_lines=total, finished=finished, encoding=encoding)
-    lines = said.page(from_line, min(max(limit, 1), 10_000))
+    most, fd = min(max(limit, 1), 10_000), _fd_of(stream)
+    lines = said.page(from_line, most, fd=fd) if before is None else said.before(before, most, fd=fd)
     return {
         "i": run.i,
         "host": run.host,
         "state": run.state,
         "attempt": run.attempt,
         "lines": [[line.number, line.at_ms, line.fd, line.text] for line in lines],
-        "total_lines": total if finished and stream == "both" else said.last,
+        "total_lines": total if finished else said.last,
         "total_bytes": run.stdout_bytes + run.stderr_bytes,
         "stderr_bytes": run.stderr_bytes,
         "truncated": {"from": gap[0], "bytes": gap[1]} if gap[1] else None,

@@ -1,10 +1,11 @@
 """The kept output of a run read back: numbered lines as text, and pieces of many lines to be searched. Pure."""
 
 import codecs
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 
 from opsconsole.jobs.output import Chunk
 
@@ -68,9 +69,18 @@ class Transcript:
         self._tail_first = max(total_lines - self._tail_lines, self._head_lines) + 1
         self.last = self._tail_first + self._tail_lines - 1 if self._tail_lines else self._head_lines
 
-    def page(self, from_line: int, limit: int) -> list[Line]:
-        """Returns at most ``limit`` lines from number ``from_line``; a negative one counts kept lines from the end."""
-        return list(islice(self._lines(self._place(from_line)), limit))
+    def page(self, from_line: int, limit: int, *, fd: int | None = None) -> list[Line]:
+        """Returns at most ``limit`` lines from number ``from_line``, with ``fd`` those of this stream alone; a negative
+        one counts kept lines, or the stream's, from the end."""
+        if fd is not None and from_line < 0:
+            return list(deque(self._lines(0, fd), maxlen=-from_line))[:limit]
+        return list(islice(self._lines(self._place(from_line), fd), limit))
+
+    def before(self, line: int, limit: int, *, fd: int | None = None) -> list[Line]:
+        """Returns the last ``limit`` kept lines with a number below ``line``, with ``fd`` those of this stream."""
+        place = min(self._place(line), self._head_lines + self._tail_lines)
+        skip = max(place - limit, 0) if fd is None else 0
+        return list(deque(takewhile(lambda kept: kept.number < line, self._lines(skip, fd)), maxlen=limit))
 
     def blocks(self) -> Iterator[Block]:
         """Yields the kept lines many at a time, as UTF-8, to be searched: of each stream what ended together."""
@@ -93,13 +103,13 @@ class Transcript:
             return self._head_lines + max(from_line - self._tail_first, 0)
         return max(from_line - 1, 0)
 
-    def _lines(self, skip: int) -> Iterator[Line]:
-        head = _assemble(self._head, self._finished and not self._gap, skip)
-        for number, line in enumerate(head, start=skip + 1):
-            yield self._line(number, *line)
+    def _lines(self, skip: int, fd: int | None = None) -> Iterator[Line]:
+        head = enumerate(_assemble(self._head, self._finished and not self._gap, skip), start=skip + 1)
         skip = max(skip - self._head_lines, 0)
-        for number, line in enumerate(_assemble(self._tail, self._finished, skip), start=self._tail_first + skip):
-            yield self._line(number, *line)
+        tail = enumerate(_assemble(self._tail, self._finished, skip), start=self._tail_first + skip)
+        for number, line in chain(head, tail):
+            if fd in {None, line[1]}:
+                yield self._line(number, *line)
 
     def _line(self, number: int, at_ms: int, fd: int, data: bytes) -> Line:
         return Line(number, at_ms, fd, as_text(data, self._encoding))

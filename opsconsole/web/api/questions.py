@@ -197,6 +197,7 @@ class OutputQuery(Question):
 
     stream: Literal["both", "stdout", "stderr"] = "both"
     from_line: int = Field(1, ge=-(2**53), le=2**53, description="Counts from 1; a negative one from the end.")
+    before: int | None = Field(None, ge=1, le=2**53, description="The lines next to this one, instead of from one on.")
     limit: int = Field(1000, ge=1, le=10_000)
     step: StepName | None = Field(None, description="Only what this step wrote; its lines are numbered from 1.")
     encoding: Encoding = _ENCODING

@@ -141,6 +141,7 @@ def output(job_id: int, host: str, query: questions.OutputQuery) -> Response:
             run,
             stream=query.stream,
             from_line=query.from_line,
+            before=query.before,
             limit=query.limit,
             step=query.step,
             encoding=query.encoding,

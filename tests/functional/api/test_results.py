@@ -114,6 +114,12 @@ def test_output_by_lines(operator: Program, job: int) -> None:
     assert later["eof"] is False
     (only,) = operator.get(f"jobs/{job}/hosts/0/output?stream=stderr").json["lines"]
     assert only[3].startswith("oops")
+    # It keeps the number that it has among all lines, by which it is linked to.
+    assert only[0] == 3
+    earlier = operator.get(f"jobs/{job}/hosts/0/output?before=3&limit=1").json["lines"]
+    assert [line[3] for line in earlier] == ["second"]
+    assert operator.get(f"jobs/{job}/hosts/0/output?before=3&stream=stderr").json["lines"] == []
+    assert operator.get(f"jobs/{job}/hosts/0/output?before=0").status_code == 422
     assert operator.get(f"jobs/{job}/hosts/0/output?stream=all").status_code == 422
     assert operator.get(f"jobs/{job}/hosts/2/output").json["lines"] == []
 

@@ -110,6 +110,12 @@ def test_a_page_is_a_part_of_all_lines(
     assert said.last == (lines[-1].number if lines else 0)
     chosen = lines[from_line:] if from_line < 0 else [line for line in lines if line.number >= from_line]
     assert said.page(from_line, limit) == chosen[:limit]
+    errors = [line for line in lines if line.fd == STDERR]
+    chosen = errors[from_line:] if from_line < 0 else [line for line in errors if line.number >= from_line]
+    assert said.page(from_line, limit, fd=STDERR) == chosen[:limit]
+    for fd, kept_lines in ((None, lines), (STDERR, errors)):
+        earlier = [line for line in kept_lines if line.number < max(from_line, 1)]
+        assert said.before(max(from_line, 1), limit, fd=fd) == earlier[-limit:]
 
 
 def test_a_page_of_a_million_lines_costs_a_page() -> None:

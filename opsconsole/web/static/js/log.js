@@ -45,10 +45,11 @@ export function createLog({ root, url, step, encoding, lines, running, line, onC
 
   // What every question about this output says of it.
   const part = () => (step ? `&step=${step}` : "") + (encoding ? `&encoding=${encoding}` : "");
-  /** Returns some lines, null where they do not belong beside what is shown by now. @param {number} from @param {number} limit */
-  async function page(from, limit) {
+  const errorsOnly = () => root.classList.contains("errors");
+  /** Returns some lines, null where they do not belong beside what is shown by now. @param {number} at @param {number} limit @param {string} [where] */
+  async function page(at, limit, where = "from_line") {
     const jump = jumps;
-    const answer = await api(`${url}/output?from_line=${from}&limit=${limit}${part()}`, { signal: abort.signal });
+    const answer = await api(`${url}/output?${where}=${at}&limit=${limit}${part()}${errorsOnly() ? "&stream=stderr" : ""}`, { signal: abort.signal });
     return jump === jumps ? answer : null;
   }
 
@@ -110,7 +111,8 @@ export function createLog({ root, url, step, encoding, lines, running, line, onC
   /** @param {any} answer */
   function note(answer) {
     total = answer.total_lines;
-    cut = answer.truncated;
+    // Between two errors other lines are left out, too.
+    cut = errorsOnly() ? null : answer.truncated;
     onCount?.({ total, bytes: answer.total_bytes, stderr: answer.stderr_bytes });
   }
 
@@ -132,7 +134,8 @@ export function createLog({ root, url, step, encoding, lines, running, line, onC
   /** Says that there is nothing where there is nothing. */
   function blank() {
     const shown = root.querySelector("p.empty");
-    const text = last || total || !partial.hidden ? "" : live ? t("Nothing printed yet.") : (root.dataset.empty ?? "");
+    const none = errorsOnly() ? t("Nothing on stderr.") : total ? "" : live ? t("Nothing printed yet.") : (root.dataset.empty ?? "");
+    const text = root.querySelector(".pg") || !partial.hidden ? "" : none;
     if (!text) shown?.remove();
     else if (shown) shown.textContent = text;
     else root.append(el("p", { class: "empty", text }));
@@ -149,7 +152,10 @@ export function createLog({ root, url, step, encoding, lines, running, line, onC
     const answer = await page(last + 1, PAGE);
     if (!answer) return;
     note(answer);
-    if (!answer.lines.length) return;
+    if (!answer.lines.length) {
+      last = total;
+      return;
+    }
     if (last && cut && answer.lines[0][0] > last + 1) partial.before(gap(cut.bytes));
     partial.before(blocks(answer.lines));
     last = answer.lines.at(-1)[0];
@@ -159,17 +165,17 @@ export function createLog({ root, url, step, encoding, lines, running, line, onC
   });
 
   const up = async () => first > 1 && alone(async () => {
-    const from = Math.max(1, first - PAGE);
-    const answer = await page(from, first - from);
+    const answer = await page(first, PAGE, "before");
     if (!answer) return;
     if (answer.lines.length) {
       const before = root.scrollHeight;
+      if (cut && answer.lines.at(-1)[0] < first - 1) root.prepend(gap(cut.bytes));
       root.prepend(blocks(answer.lines));
-      // Keep what is read in its place where the browser does not anchor the scroll itself.
-      if (!CSS.supports("overflow-anchor", "auto")) root.scrollTop += root.scrollHeight - before;
+      // Keep what is read in its place where the browser does not: some never anchor the scroll, none does at the very top.
+      if (!root.scrollTop || !CSS.supports("overflow-anchor", "auto")) root.scrollTop += root.scrollHeight - before;
       trim(false);
     }
-    first = from;
+    first = answer.lines[0]?.[0] ?? 1;
   });
 
   /** Drops the far end of a window that has grown too long. @param {boolean} top */
@@ -333,7 +339,10 @@ export function createLog({ root, url, step, encoding, lines, running, line, onC
     /** Brings a line into view. @param {number} n */
     async goTo(n) {
       setFollow(false);
-      if (n < first || n > last) await load(Math.max(1, n - 50));
+      if (!document.getElementById(`L${n}`)) {
+        byId("errors").ariaPressed = String(root.classList.toggle("errors", false));
+        await load(Math.max(1, n - 50));
+      }
       reveal(n);
     },
     /** Asks the server which lines of this output have what is `asked` for. @param {URLSearchParams} asked @param {AbortSignal} signal */
@@ -342,11 +351,11 @@ export function createLog({ root, url, step, encoding, lines, running, line, onC
       asked.set("i", i);
       return api(`${of}/search?${asked}${part()}`, { signal });
     },
-    /** Reads what is shown in another encoding, from the same lines on. @param {string} next "" for UTF-8 */
-    async read(next) {
+    /** Reads what is shown in another encoding, from the same lines on. @param {string} [next] "" for UTF-8 @param {number} [from] another first line */
+    async read(next = encoding, from = first || 1) {
       encoding = next;
-      await load(first || 1);
-      if (follow) toEnd();
+      await load(follow ? -PAGE : from);
+      toEnd();
     },
     close() {
       closed = true;

@@ -35,7 +35,8 @@ export function mount(pane, { line = null } = {}) {
     button.addEventListener("click", () => {
       const next = button.ariaPressed !== "true";
       apply(button, name, next);
-      localStorage.setItem(`log-${name}`, next ? "yes" : "no");
+      if (name === "errors") log?.read(undefined, next ? 1 : undefined).catch(() => {});
+      else localStorage.setItem(`log-${name}`, next ? "yes" : "no");
     });
   }
   /** @param {Element} button @param {string} name @param {boolean} on */
