@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from opsconsole.sentences import Sentence
 
 _NAMED_PROCESSES = 3
-_ALIVE = Sentence("{count} processes of it are alive on the host.")
-_NAMED_ALIVE = Sentence("{count} processes of it are alive on the host: {named}.")
-_SOME_ALIVE = Sentence("{count} processes of it are alive on the host: {named} and others.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +40,14 @@ class Sight:
         if self.problem is not None or not self.alive:
             return self.problem or Sentence("Nothing of the command is alive on the host.")
         named = ", ".join(f"{process.pid} {process.command}" for process in self.processes[:_NAMED_PROCESSES])
-        if not named:
-            one = self.alive == 1
-            return Sentence("1 process of it is alive on the host.") if one else Sentence(_ALIVE, count=self.alive)
-        if self.alive == 1:
+        if self.alive == 1 and named:
             return Sentence("1 process of it is alive on the host: {named}.", named=named)
-        some = self.alive > len(self.processes[:_NAMED_PROCESSES])
-        return Sentence(_SOME_ALIVE if some else _NAMED_ALIVE, count=self.alive, named=named)
+        if self.alive == 1:
+            return Sentence("1 process of it is alive on the host.")
+        if not named:
+            return Sentence("{count} processes of it are alive on the host.", count=self.alive)
+        if self.alive > len(self.processes[:_NAMED_PROCESSES]):
+            told = "{count} processes of it are alive on the host: {named} and others."
+        else:
+            told = "{count} processes of it are alive on the host: {named}."
+        return Sentence(told, count=self.alive, named=named)
