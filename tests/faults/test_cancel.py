@@ -1,16 +1,16 @@
 """A cancel ends what runs on the hosts, whatever it has become there, whoever it runs as, and says what is proven."""
 
 import logging
-import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 from sqlalchemy import select
 
 from opsconsole.jobs import control
 from opsconsole.jobs.models import HostRun, Job
-from tests.faults.conftest import KEY
+from tests.faults.conftest import KEY, frozen
 from tests.support.accounts import accounts
 from tests.support.console import Console, processes_of_runs, until
 from tests.support.sshd import running_sshd
@@ -180,15 +180,14 @@ def test_a_cancel_while_the_database_is_slow_is_told_truthfully(make_console: Ma
     runs = running(console, [job_id])
     # Somebody holds the only lock there is for a while: workers learn of the order, and cannot write what came of it.
     # They hear nothing before the lock is held, and then have to write that they live.
-    for worker in console.workers:
-        worker.process.send_signal(signal.SIGSTOP)
-    console.cancel(job_id)
-    with console.database.transaction() as session:
+    with ExitStack() as asleep, console.database.transaction() as session:
+        for worker in console.workers:
+            asleep.enter_context(frozen(console, worker))
+        console.cancel(job_id)
         session.execute(select(Job).where(Job.id == job_id).with_for_update())
         session.get_one(Job, job_id).title = "held"
         session.flush()
-        for worker in console.workers:
-            worker.process.send_signal(signal.SIGCONT)
+        asleep.close()
         until(lambda: not processes_of_runs(runs), 30, "the commands are gone")
     body = console.follow(job_id, 60)
     assert body["counts"]["x"] == 4

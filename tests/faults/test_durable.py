@@ -13,7 +13,7 @@ import pytest
 from opsconsole.crash import CrashPoint
 from opsconsole.jobs import results
 from opsconsole.jobs.models import HostRun
-from tests.faults.conftest import KEY
+from tests.faults.conftest import KEY, frozen
 from tests.support.console import Console, Worker, marks, until
 from tests.support.sshd import Sshd
 
@@ -227,12 +227,8 @@ def test_a_worker_that_wakes_up_disturbs_nobody(make_console: MakeConsole, sshd:
     started = tmp_path / "started"
     job_id = console.launch("127.0.0.1", counting(started, 200, 0.1), **DURABLE)
     until(lambda: marks(started), 30, "the command runs")
-    frozen = console.workers[0]
-    frozen.process.send_signal(signal.SIGSTOP)
-    try:
+    with frozen(console, console.workers[0]):
         console.start_workers(1)
         until(lambda: one(console, job_id).fence == 2, 60, "another worker follows it")
-    finally:
-        frozen.process.send_signal(signal.SIGCONT)
     run = succeeded_once(console, sshd, job_id, started, 200)
     assert f":{console.workers[1].pid}" in (run.worker or "")

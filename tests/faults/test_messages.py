@@ -15,7 +15,7 @@ from opsconsole.accounts.models import User
 from opsconsole.accounts.permissions import Role
 from opsconsole.clock import SystemClock
 from opsconsole.tasks.app import RUN_TASK
-from tests.faults.conftest import KEY
+from tests.faults.conftest import KEY, frozen
 from tests.support.console import Console, marks, until
 from tests.support.factories import actor_for, make_user
 
@@ -168,12 +168,11 @@ def test_a_message_for_what_is_over_or_not_allowed_starts_nothing(make_console: 
         user_id, other = user.id, actor_for(user)
     me, console.actor = console.actor, other
     (worker,) = console.workers
-    worker.process.send_signal(signal.SIGSTOP)
-    theirs = console.launch("127.0.0.[4-6]", command, **KEY)
-    with console.database.transaction() as session:
-        session.get_one(User, user_id).disabled_at = SystemClock().now()
+    with frozen(console, worker):
+        theirs = console.launch("127.0.0.[4-6]", command, **KEY)
+        with console.database.transaction() as session:
+            session.get_one(User, user_id).disabled_at = SystemClock().now()
     console.actor = me
-    worker.process.send_signal(signal.SIGCONT)
     console.dispatcher.publish([(run.id, attempt) for run in ended for attempt in (1, 2, 3)] * 10)
     console.dispatcher.publish([(run.id, 1) for run in console.runs(theirs)] * 10)
     with console.database.read() as session:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from opsconsole.accounts.permissions import Actor, Role
 from opsconsole.credentials.cipher import Cipher
@@ -215,7 +215,7 @@ class Desk:
 
     def runs(self, job_id: int) -> list[HostRun]:
         with self.database.read() as session:
-            return list(session.scalars(select(HostRun).where(HostRun.job_id == job_id).order_by(HostRun.i)))
+            return list(session.scalars(_runs_of(job_id)))
 
     def run(self, run_id: int) -> HostRun:
         with self.database.read() as session:
@@ -223,7 +223,10 @@ class Desk:
 
     def letters(self, job_id: int) -> str:
         """Returns the letters of the job's runs, after a look whether its counters tell the same."""
-        job, runs = self.job(job_id), self.runs(job_id)
+        # At one moment: others may be at work.
+        with self.database.read() as session:
+            job = session.get_one(Job, job_id)
+            runs = list(session.scalars(_runs_of(job_id)))
         shown = "".join(RunState(run.state).letter for run in runs)
         assert job.counts == {letter: shown.count(letter) for letter in LETTERS}
         assert sum(job.counts.values()) == job.target_count
@@ -240,6 +243,10 @@ class Desk:
     def close(self) -> None:
         for hand in self.hands:
             hand.ledger.close()
+
+
+def _runs_of(job_id: int) -> Select[tuple[HostRun]]:
+    return select(HostRun).where(HostRun.job_id == job_id).order_by(HostRun.i)
 
 
 @contextmanager
