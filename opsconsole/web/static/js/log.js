@@ -181,9 +181,11 @@ export function createLog({ root, url, step, encoding, lines, running, line, onC
   /** Drops the far end of a window that has grown too long. @param {boolean} top */
   function trim(top) {
     const shown = [...root.querySelectorAll(".pg")];
-    while (last - first > WINDOW && shown.length > 2) {
+    let count = root.querySelectorAll(".ln").length;
+    while (count > WINDOW && shown.length > 2) {
       const gone = /** @type {HTMLElement} */ (top ? shown.shift() : shown.pop());
       gone.remove();
+      count -= gone.childElementCount;
       if (top) first = Number(gone.dataset.last) + 1;
       else last = Number(gone.dataset.first) - 1;
     }
