@@ -15,7 +15,7 @@ from opsconsole.jobs.states import ACTIVE, RunState
 from opsconsole.jobs.transcript import Encoding, Transcript
 
 
-def _chunks(session: Session, run_id: int, stream: str, step: RunStep | None = None) -> Iterator[Chunk]:
+def _chunks(session: Session, run_id: int, stream: str = "both", step: RunStep | None = None) -> Iterator[Chunk]:
     columns = (OutputChunk.offset, OutputChunk.fd, OutputChunk.at_ms, OutputChunk.data)
     query = select(*columns).where(OutputChunk.host_run_id == run_id).order_by(OutputChunk.offset)
     if (number := _fd_of(stream)) is not None:
@@ -37,18 +37,17 @@ def _fd_of(stream: str) -> int | None:
 def transcript(
     session: Session,
     run: HostRun,
-    stream: str = "both",
     step: str | None = None,
     encoding: Encoding = Encoding.UTF8,
 ) -> Transcript:
     """Returns what is kept of a run's output, or of one step of it, as ``encoding``.
 
-    Raises ``Invalid`` for a stream that there is not, ``NotFound`` for a step that the host did not come to.
+    Raises ``NotFound`` for a step that the host did not come to.
     """
     if step is None:
-        return transcript_of(run, _chunks(session, run.id, stream), encoding)
+        return transcript_of(run, _chunks(session, run.id), encoding)
     part = _part(session, run, step)
-    chunks = _chunks(session, run.id, stream, part)
+    chunks = _chunks(session, run.id, step=part)
     finished = RunState(run.state) not in ACTIVE or part.ended_at is not None
     gap = _within((run.gap_from or 0, run.gap_bytes), part)
     return Transcript(chunks, gap=gap, total_lines=part.lines, finished=finished, encoding=encoding)
@@ -80,7 +79,7 @@ def output(
     if part is not None:
         finished, total = finished or part.ended_at is not None, part.lines
         gap = _within(gap, part)
-    chunks = _chunks(session, run.id, "both", part)
+    chunks = _chunks(session, run.id, step=part)
     said = Transcript(chunks, gap=gap, total_lines=total, finished=finished, encoding=encoding)
     most, fd = min(max(limit, 1), 10_000), _fd_of(stream)
     lines = said.page(from_line, most, fd=fd) if before is None else said.before(before, most, fd=fd)

@@ -153,7 +153,7 @@ export function createLog({ root, url, step, encoding, lines, running, line, onC
     if (!answer) return;
     note(answer);
     if (!answer.lines.length) {
-      last = total;
+      last = Math.max(last, total);
       return;
     }
     if (last && cut && answer.lines[0][0] > last + 1) partial.before(gap(cut.bytes));
