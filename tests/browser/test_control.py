@@ -13,10 +13,8 @@ from opsconsole.jobs.launch import Order
 from opsconsole.jobs.models import HostRun, Job, WorkerProcess
 from opsconsole.jobs.states import JobState, PauseReason, Reason, RunState
 from opsconsole.jobs.transitions import lock_job
-from tests.functional.api.play import Play
+from tests.browser.playing import Players
 from tests.support.liveserver import LiveServer
-
-Players = Callable[[int], Play]
 
 
 def test_a_job_is_paused_and_resumed_where_it_stands(live: LiveServer, page: Page, play: Players) -> None:

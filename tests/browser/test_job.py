@@ -1,41 +1,21 @@
-"""The live job page. The file is longer than 400 lines because its tests share the jobs that they play."""
+"""The live job page: its counters, views, rows, stream and addresses."""
 
 import re
-import threading
 from collections.abc import Callable
 
-import pytest
-from playwright.sync_api import APIResponse, Page, Route, expect
-from sqlalchemy import update
+from playwright.sync_api import Page, Route, expect
 
 from opsconsole.inventory import hostkeys
-from opsconsole.jobs.launch import Order
-from opsconsole.jobs.models import HostRun, WorkerProcess
+from opsconsole.jobs.models import WorkerProcess
 from opsconsole.jobs.states import Reason, RunState
 from opsconsole.web.sse import streams_of
 from tests.browser.conftest import Watch
+from tests.browser.playing import Players, started
 from tests.functional.api.play import Play
 from tests.support.console import until
 from tests.support.factories import make_key
 from tests.support.keyboard import tab_to
 from tests.support.liveserver import LiveServer
-
-Players = Callable[[int], Play]
-# What is said of following in the frame that comes after the wheel was turned.
-_NOTE_THE_NEXT_FRAME = """() => { window.afterTheWheel = new Promise((tell) => {
-  const said = () => tell(document.querySelector("#follow").getAttribute("aria-pressed"));
-  document.querySelector(".log").addEventListener("wheel", () => requestAnimationFrame(said), { once: true });
-}); }"""
-
-
-def started(live: LiveServer, play: Players, count: int = 6, running: int = 3) -> tuple[int, Play]:
-    """A job of which some hosts run."""
-    typed = f"RUN {count}" if count >= 1000 else str(count)
-    order = Order(targets=f"web[1-{count}]", command="uptime", max_failures="50%", confirm=typed, reason="a test")
-    job = live.launch(order)
-    workers = play(job)
-    workers.start(*range(running))
-    return job, workers
 
 
 def test_the_page_follows_a_job_to_its_end(live: LiveServer, page: Page, play: Players) -> None:
@@ -64,195 +44,6 @@ def test_the_page_follows_a_job_to_its_end(live: LiveServer, page: Page, play: P
     expect(page.locator("summary:has-text('Cancel job')")).to_be_hidden()
 
 
-def test_output_appears_while_the_command_runs(live: LiveServer, page: Page, play: Players) -> None:
-    job, workers = started(live, play)
-    page.goto(f"{live.url}/jobs/{job}?host=web1")
-    expect(page.locator("#follow")).to_have_attribute("aria-pressed", "true")
-    expect(page.locator(".log")).to_have_text("Nothing printed yet.")
-    workers.write(0, b"first line\n")
-    expect(page.locator("#L1")).to_contain_text("first line")
-    workers.write(0, b"trouble\n", fd=2)
-    expect(page.locator("#L2.e")).to_contain_text("trouble")
-    workers.write(0, b"no end yet")
-    expect(page.locator(".log")).to_contain_text("no end yet")
-    workers.end(0, last_line="no end yet")
-    expect(page.locator("#L3")).to_contain_text("no end yet")
-    expect(page.locator(".oh")).to_contain_text("exit 0")
-    expect(page.locator("#follow")).to_have_count(0)
-    expect(page.locator(".log")).not_to_contain_text("Nothing")
-    page.hover("#grid .t >> nth=0")
-    expect(page.locator(".tip")).to_have_text(re.compile("web1  OK  exit 0  .*no end yet"))
-    page.get_by_role("button", name="Next ›").click()
-    expect(page.locator(".log")).to_have_text("Nothing printed yet.")
-    workers.end(1)
-    expect(page.locator(".log")).to_have_text("Finished with exit 0 and printed nothing.")
-
-
-def test_what_a_page_fetches_is_in_the_language_of_its_address(
-    live: LiveServer, page: Page, play: Players, watch: Watch
-) -> None:
-    watch.allowed.append("422")
-    job, workers = started(live, play)
-    workers.end(0)
-    page.goto(f"{live.url}/jobs/{job}?lang=zh&host=web1")
-    expect(page.locator("#pane .oh")).to_contain_text("退出码 0")
-    with page.expect_response("**/grouped?*"):
-        workers.end(1, state=RunState.FAILED, exit_status=1)
-    expect(page.locator("#groups-top .modes")).to_contain_text("精确")
-    page.goto(f"{live.url}/run?lang=zh&targets=@nobody")
-    expect(page.locator("#targets-error")).to_contain_text("没有主机组")
-
-
-def test_the_last_lines_are_shown_when_they_came_while_older_ones_were_on_their_way(
-    live: LiveServer, page: Page, play: Players
-) -> None:
-    job, workers = started(live, play)
-    page.goto(f"{live.url}/jobs/{job}?host=web1")
-    expect(page.locator(".log")).to_have_text("Nothing printed yet.")
-    held: list[tuple[Route, APIResponse]] = []
-
-    def answer_late(route: Route) -> None:
-        if held:
-            route.continue_()
-        else:
-            held.append((route, route.fetch()))
-
-    page.route("**/output?*", answer_late)
-    with page.expect_request("**/output?*"):
-        workers.write(0, b"first line\n")
-    while not held:
-        page.wait_for_timeout(10)
-    workers.write(0, b"the end\n")
-    workers.end(0)
-    expect(page.locator(".oh")).to_contain_text("exit 0")
-    # As long as what is told of new lines is gathered (log.js), so that it finds the old question under way.
-    page.wait_for_timeout(400)
-    route, answer = held[0]
-    route.fulfill(response=answer)
-    expect(page.locator(".log")).to_contain_text("the end")
-
-
-def test_lines_that_come_late_do_not_stand_beside_those_of_another_place(
-    live: LiveServer, page: Page, play: Players
-) -> None:
-    job, workers = started(live, play)
-    workers.write(0, b"".join(b"line %d\n" % n for n in range(1, 2001)))
-    workers.end(0)
-    page.goto(f"{live.url}/jobs/{job}/h/web1")
-    expect(page.locator("#L1")).to_be_visible()
-    held: list[tuple[Route, APIResponse]] = []
-    page.route("**/output?from_line=251&*", lambda route: held.append((route, route.fetch())))
-    page.locator(".log").hover()
-    page.mouse.wheel(0, 100_000)
-    while not held:
-        page.wait_for_timeout(10)
-    page.click("#to-last")
-    expect(page.locator("#L2000")).to_be_in_viewport()
-    route, answer = held[0]
-    with page.expect_response("**/output?from_line=251&*"):
-        route.fulfill(response=answer)
-    page.evaluate("() => new Promise((drawn) => setTimeout(drawn, 100))")
-    expect(page.locator(".log .ln[id]").last).to_have_id("L2000")
-    expect(page.locator("#L2000")).to_be_in_viewport()
-
-
-def test_errors_alone_are_shown_wherever_they_are(live: LiveServer, page: Page, play: Players) -> None:
-    job, workers = started(live, play)
-    many = b"".join(b"line %d\n" % n for n in range(1, 2001))
-    workers.write(0, many)
-    workers.write(0, b"trouble\n", fd=2)
-    workers.write(0, many)
-    workers.write(1, b"fine\n")
-    for _ in range(14):
-        workers.write(2, b"trouble\n" * 50, fd=2)
-        workers.write(2, b"fine\n" * 1000)
-    workers.end(0, 1, 2)
-    page.goto(f"{live.url}/jobs/{job}/h/web1")
-    page.click("#to-last")
-    expect(page.locator("#L4001")).to_be_in_viewport()
-    page.click("#errors")
-    expect(page.locator("#L2001.e")).to_contain_text("trouble")
-    expect(page.locator(".log .ln[id]")).to_have_count(1)
-    page.fill("#find", "line 700")
-    page.press("#find", "Enter")
-    expect(page.locator("#L700")).to_be_in_viewport()
-    expect(page.locator("#errors")).to_have_attribute("aria-pressed", "false")
-    page.goto(f"{live.url}/jobs/{job}/h/web2")
-    expect(page.locator("#L1")).to_be_visible()
-    page.click("#errors")
-    expect(page.locator(".log .empty")).to_have_text("Nothing on stderr.")
-    page.click("#errors")
-    expect(page.locator("#L1")).to_be_visible()
-    expect(page.locator(".log .empty")).to_have_count(0)
-    page.goto(f"{live.url}/jobs/{job}/h/web3")
-    page.click("#errors")
-    expect(page.locator(".log .ln[id]").first).to_have_id("L1")
-    page.click("#to-last")
-    expect(page.locator("#L13700.e")).to_be_in_viewport()
-    expect(page.locator(".log .ln[id]").first).to_have_id("L9451")
-    page.locator(".log").hover()
-    while page.locator(".log .ln[id]").first.get_attribute("id") != "L1":
-        page.mouse.wheel(0, -3000)
-        page.wait_for_timeout(50)
-    expect(page.locator(".log .ln[id]")).to_have_count(700)
-
-
-def test_reading_upward_stops_following_at_once(live: LiveServer, page: Page, play: Players) -> None:
-    job, workers = started(live, play)
-    workers.write(0, b"".join(b"line %d\n" % n for n in range(1, 301)))
-    page.goto(f"{live.url}/jobs/{job}?host=web1")
-    expect(page.locator("#L300")).to_be_in_viewport()
-    page.locator(".log").hover()
-    page.evaluate(_NOTE_THE_NEXT_FRAME)
-    bottom = page.evaluate("() => document.querySelector('.log').scrollTop")
-    page.mouse.wheel(0, -2000)
-    assert page.evaluate("() => window.afterTheWheel") == "false"
-    expect(page.locator("#follow")).to_have_attribute("aria-pressed", "false")
-    # The browser scrolls some time after it has told of the wheel.
-    page.wait_for_function("(end) => document.querySelector('.log').scrollTop <= end", arg=bottom - 2000 + 2)
-    top = page.evaluate("() => document.querySelector('.log').scrollTop")
-    workers.write(0, b"".join(b"more %d\n" % n for n in range(50)))
-    expect(page.locator("#newer")).to_have_text("50 new lines")
-    assert page.evaluate("() => document.querySelector('.log').scrollTop") == pytest.approx(top, abs=2)
-    page.click("#newer")
-    expect(page.locator("#L350")).to_be_in_viewport()
-
-
-def test_search_finds_what_is_not_on_the_page(live: LiveServer, page: Page, play: Players) -> None:
-    job, workers = started(live, play)
-    for start in range(1, 300_000, 50_000):
-        text = b"".join(b"line %d of many\n" % n for n in range(start, start + 50_000))
-        workers.write(0, text.replace(b"line 299999 ", b"\x1b[31mline 299999\x1b[0m with a Needle "))
-    workers.end(0)
-    page.goto(f"{live.url}/jobs/{job}?host=web1")
-    expect(page.locator("#L1")).to_be_visible()
-    page.click("#L3 > a")
-    page.click("#L5 > a", modifiers=["Shift"])
-    assert page.url.endswith("#L3-L5")
-    page.reload()
-    expect(page.locator(".ln.hl")).to_have_count(3)
-    page.locator(".log").focus()
-    page.keyboard.press("Control+f")
-    page.keyboard.type("needle")
-    expect(page.locator("#hits")).to_have_text("1 of 1")
-    expect(page.locator("#L299999.hl")).to_be_in_viewport()
-    marked = "() => [...CSS.highlights.get('found')].map(String)"
-    assert page.evaluate(marked) == ["Needle"]
-    page.click("#find-case")
-    expect(page.locator("#hits")).to_have_text("Not found")
-    page.fill("#find", "^line .*99 of")
-    expect(page.locator("#hits")).to_have_text("Not found")
-    page.click("#find-re")
-    expect(page.locator("#hits")).to_have_text("1 of 2,999")
-    expect(page.locator("#L99.hl")).to_be_in_viewport()
-    page.press("#find", "Shift+Enter")
-    expect(page.locator("#hits")).to_have_text("2,999 of 2,999")
-    expect(page.locator("#L299899.hl")).to_be_in_viewport()
-    page.goto(f"{live.url}/jobs/{job}/h/web1?find=needle#L299999")
-    expect(page.locator("#L299999.hl")).to_be_in_viewport()
-    expect(page.locator("#hits")).to_have_text("1 of 1")
-
-
 def test_what_the_filters_show_is_exported(live: LiveServer, page: Page, play: Players) -> None:
     job, workers = started(live, play)
     workers.end(0, state=RunState.FAILED, exit_status=3, reason=Reason.EXIT_STATUS.value)
@@ -274,14 +65,6 @@ def test_what_the_filters_show_is_exported(live: LiveServer, page: Page, play: P
     page.keyboard.press("h")
     expect(page.locator("#hosts-table .hsel")).to_have_count(1)
     expect(page.locator("#export a").first).to_have_attribute("href", re.compile("find=needle&found=with"))
-
-
-def test_a_line_has_an_address(live: LiveServer, page: Page, play: Players) -> None:
-    job, workers = started(live, play)
-    workers.write(0, b"".join(b"line %d\n" % n for n in range(1, 3001)))
-    workers.end(0)
-    page.goto(f"{live.url}/jobs/{job}/h/web1#L2500")
-    expect(page.locator("#L2500.hl")).to_be_in_viewport()
 
 
 def test_counters_filter_and_the_address_keeps_them(live: LiveServer, page: Page, play: Players) -> None:
@@ -548,129 +331,6 @@ def test_leaving_the_page_leaves_no_request_behind(
     until(lambda: streams_of(live.app).count == 0, 10, "the closed tab's stream is gone")
 
 
-def test_who_differs_is_shown_as_the_line_that_differs(live: LiveServer, page: Page, play: Players) -> None:
-    job, workers = started(live, play, 4, 4)
-    for place in range(4):
-        workers.write(place, b"NAME=Demo\nVERSION=%d\n" % (11 if place == 2 else 12))
-    workers.end(0, 1, 3)
-    workers.end(2, output_digest="e" * 64)
-    page.goto(f"{live.url}/jobs/{job}")
-    groups = page.locator("#groups-top .grp")
-    expect(groups.nth(0)).to_contain_text("majority, others are compared with it")
-    expect(groups.nth(1).locator("del")).to_have_text("- VERSION=12")
-    expect(groups.nth(1).locator("ins")).to_have_text("+ VERSION=11")
-
-
-def test_a_group_leaves_its_hosts_alone_undimmed_and_the_mode_is_in_the_address(
-    live: LiveServer, page: Page, play: Players
-) -> None:
-    job, workers = started(live, play, 4, 4)
-    for place in range(4):
-        workers.write(place, b"took %d ms\n" % place)
-        workers.end(place, output_digest=f"{place}" * 64, digest_similar=("a" if place else "b") * 64)
-    page.goto(f"{live.url}/jobs/{job}")
-    groups = page.locator("#groups-top .grp")
-    expect(groups).to_have_count(2)
-    expect(groups.nth(0)).to_contain_text("took ‹duration›")
-    groups.nth(0).click()
-    expect(page.locator("#grid .dim")).to_have_count(1)
-    expect(page).to_have_url(re.compile(r"group=[0-9a-f]{12}"))
-    page.reload()
-    expect(page.locator("#grid .dim")).to_have_count(1)
-    page.locator("#groups-top [data-mode=exact]").click()
-    expect(groups).to_have_count(4)
-    expect(page.locator("#grid .dim")).to_have_count(0)
-    expect(page).to_have_url(re.compile(r"mode=exact"))
-    page.locator("#groups-top [data-mode=similar]").click()
-    expect(groups).to_have_count(2)
-    page.locator("#groups-top .grow").nth(0).get_by_role("link", name="Open").click()
-    expect(page.locator("#names")).to_have_text("web[2-4]")
-    expect(page.locator("#spread")).to_contain_text("2 ms")
-
-
-def test_another_mode_is_shown_though_a_list_was_on_its_way(live: LiveServer, page: Page, play: Players) -> None:
-    job, workers = started(live, play, 4, 4)
-    for place in range(3):
-        workers.write(place, b"took %d ms\n" % place)
-        workers.end(place, output_digest=f"{place}" * 64, digest_similar="a" * 64)
-    held: list[Route] = []
-    last = threading.Event()
-
-    def answer(route: Route) -> None:
-        if last.is_set():
-            held.append(route)
-        else:
-            route.continue_()
-
-    # From the start: a request that is on its way while the browser begins to ask what to do with them may never end.
-    page.route("**/grouped?mode=&*", answer)
-    page.goto(f"{live.url}/jobs/{job}")
-    groups = page.locator("#groups-top .grp")
-    expect(groups).to_have_count(1)
-    last.set()
-    workers.write(3, b"took 3 ms\n")
-    workers.end(3, output_digest="3" * 64, digest_similar="a" * 64)
-    while not held:
-        page.wait_for_timeout(10)
-    page.locator("#groups-top [data-mode=exact]").click()
-    held[0].continue_()
-    expect(groups).to_have_count(4)
-
-
-def test_a_picture_is_never_wider_than_its_window(live: LiveServer, page: Page, play: Players) -> None:
-    job, workers = started(live, play, 1200, 3)
-    workers.end(0, 1)
-    # It is drawn anew when its place has another size; until then it must not push the page sideways.
-    page.add_init_script("window.ResizeObserver = class { observe() {} unobserve() {} disconnect() {} }")
-    for view, picture in (("overview", "#grid canvas"), ("timeline", "[data-chart] canvas")):
-        page.set_viewport_size({"width": 1280, "height": 900})
-        page.goto(f"{live.url}/jobs/{job}?view={view}")
-        expect(page.locator(picture).first).to_be_visible()
-        page.wait_for_function("picture => document.querySelector(picture).clientWidth > 400", arg=picture)
-        page.set_viewport_size({"width": 390, "height": 900})
-        assert page.evaluate("document.documentElement.scrollWidth") == 390
-
-
-def test_the_grid_is_arranged_and_walked_in_parts(live: LiveServer, page: Page, play: Players) -> None:
-    job = live.launch(Order(targets="web[1-6]", command="uptime", waves="2,100%"))
-    workers = play(job)
-    workers.start(0, 1)
-    workers.end(1, state=RunState.FAILED, exit_status=3, reason=Reason.EXIT_STATUS.value)
-    page.goto(f"{live.url}/jobs/{job}")
-    page.get_by_label("Arrange by").select_option("wave")
-    headings = page.locator("#grid h3")
-    expect(headings).to_have_text(["1 2 hosts, 1 needs attention, 1 to go", "2 4 hosts, 4 to go"])
-    expect(page).to_have_url(re.compile("by=wave"))
-    page.locator("#grid a").nth(1).focus()
-    for key, place in (("ArrowDown", "3"), ("ArrowUp", "1"), ("End", "5"), ("Home", "0")):
-        page.keyboard.press(key)
-        expect(page.locator("#grid a:focus")).to_have_attribute("data-i", place)
-    workers.end(0)
-    expect(headings.first).to_have_text("1 2 hosts, 1 needs attention")
-    page.reload()
-    expect(headings).to_have_count(2)
-    with live.database.transaction() as session:
-        session.execute(update(HostRun).where(HostRun.job_id == job, HostRun.i < 2).values(worker="vm:worker-1:7"))
-    page.get_by_label("Arrange by").select_option("worker")
-    expect(headings).to_have_text([re.compile("worker-1"), re.compile("without it")])
-    page.set_viewport_size({"width": 390, "height": 900})
-    page.get_by_label("Arrange by").select_option("")
-    expect(headings).to_have_count(0)
-    expect(page.locator("#grid a")).to_have_count(6)
-
-
-def test_no_group_of_one_is_a_majority(live: LiveServer, page: Page, play: Players) -> None:
-    job, workers = started(live, play, 3, 3)
-    for place in range(3):
-        workers.write(place, b"NAME=Demo\nVERSION=%d\n" % place)
-        workers.end(place, output_digest=f"{place}" * 64)
-    page.goto(f"{live.url}/jobs/{job}")
-    expect(page.locator("#groups-top .grp")).to_have_count(3)
-    expect(page.locator("#groups-note")).to_have_text("3 groups from 3 hosts; names, times, sizes and PIDs ignored")
-    expect(page.locator("#groups-top")).not_to_contain_text("compared")
-    expect(page.locator("#groups-top del")).to_have_count(0)
-
-
 def offer(live: LiveServer, workers: Play, place: int, reason: Reason) -> None:
     """Lets a host turn out to show a key that nobody trusts."""
     key = make_key()
@@ -724,55 +384,6 @@ def test_a_phone_shows_whole_fingerprints_and_workers(
         assert box["x"] + box["width"] <= 390
 
 
-def test_on_a_phone_the_way_back_uncovers_the_page(
-    live: LiveServer, new_page: Callable[..., Page], play: Players
-) -> None:
-    job, _ = started(live, play)
-    page = new_page(width=390)
-    page.goto(f"{live.url}/jobs/{job}")
-    page.locator("#grid a").nth(1).click()
-    expect(page.locator("#pane.open")).to_be_visible()
-    expect(page).to_have_url(f"{live.url}/jobs/{job}?host=web2")
-    page.go_back()
-    expect(page.locator("#pane")).to_be_hidden()
-    expect(page).to_have_url(f"{live.url}/jobs/{job}")
-
-
-def test_states_keep_their_colours_where_others_are_forced(
-    live: LiveServer, new_page: Callable[..., Page], play: Players
-) -> None:
-    job, workers = started(live, play)
-    workers.end(0)
-    page = new_page(forced_colors="active", color_scheme="light")
-    page.goto(f"{live.url}/jobs/{job}")
-    for part in ("#grid .t.o", "#bar .o", ".chip .t.o"):
-        expect(page.locator(part)).to_have_css("background-color", "rgb(159, 216, 189)")
-
-
-def test_what_was_followed_can_be_read_from_its_end(live: LiveServer, page: Page, play: Players) -> None:
-    job, workers = started(live, play, 1, 1)
-    workers.write(0, b"one\n")
-    page.goto(f"{live.url}/jobs/{job}?host=web1")
-    expect(page.locator("#follow")).to_be_visible()
-    expect(page.locator("#to-last")).to_be_hidden()
-    workers.end(0)
-    expect(page.locator("#follow")).to_have_count(0)
-    expect(page.locator("#to-last")).to_be_visible()
-
-
-def test_the_foot_of_the_pane_counts_as_the_servers(live: LiveServer, page: Page, play: Players) -> None:
-    job, workers = started(live, play, 1, 1)
-    page.goto(f"{live.url}/jobs/{job}?host=web1")
-    workers.write(0, b"abcde\n")
-    expect(page.locator("[data-count]")).to_have_text("1 line, 6 B")
-    workers.write(0, b"err\n", fd=2)
-    expect(page.locator("[data-count]")).to_have_text("2 lines, 10 B, 4 B on stderr")
-    workers.end(0)
-    expect(page.locator(".oh")).to_contain_text("exit 0")
-    expect(page.locator("[data-count]")).to_have_text("2 lines, 10 B, 4 B on stderr")
-    expect(page.locator("#done")).to_have_text("1 of 1 host ended")
-
-
 def test_the_list_follows_its_jobs_and_shows_new_ones(live: LiveServer, page: Page, play: Players) -> None:
     _job, workers = started(live, play, 2, 2)
     page.goto(f"{live.url}/jobs?q=uptime")
@@ -785,28 +396,3 @@ def test_the_list_follows_its_jobs_and_shows_new_ones(live: LiveServer, page: Pa
     expect(page.locator("tbody a").first).to_be_focused()
     started(live, play, 1, 1)
     expect(page.locator("tbody tr")).to_have_count(2, timeout=12_000)
-
-
-def test_five_thousand_hosts(live: LiveServer, page: Page, play: Players) -> None:
-    job, workers = started(live, play, 5000, 40)
-    page.goto(f"{live.url}/jobs/{job}")
-    canvas = page.locator("#grid canvas")
-    expect(canvas).to_be_visible()
-    assert page.locator("#grid a").count() == 0
-    expect(page.locator(".chip[data-state=r] b")).to_have_text("40")
-    workers.end(*range(20))
-    expect(page.locator("#done")).to_have_text("20 of 5,000 hosts ended")
-    canvas.focus()
-    page.keyboard.press("End")
-    expect(page.locator(".oh h2")).to_have_text("web5000")
-    page.keyboard.press("Home")
-    expect(page.locator(".oh h2")).to_have_text("web1")
-    size = page.evaluate(
-        "() => [document.querySelector('#grid canvas').offsetHeight, document.querySelector('.body').clientHeight]"
-    )
-    assert size[0] < size[1]
-    nodes = page.evaluate("() => document.querySelectorAll('*').length")
-    assert nodes < 1500
-    page.click(".tabs a[data-view=hosts]")
-    expect(page.locator("#hosts-table .rows .hrow").first).to_contain_text("web1")
-    assert page.locator("#hosts-table .rows .hrow").count() < 100

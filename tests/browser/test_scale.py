@@ -1,18 +1,16 @@
 """Jobs of thousands of hosts in a real page: what is sent, how long the page's main thread is held up, how it grows."""
 
-from collections.abc import Callable
-
 import pytest
 from playwright.sync_api import Page, expect
 
 from opsconsole.jobs.launch import Order
 from opsconsole.jobs.states import Reason, RunState
 from tests.browser.conftest import Watch
+from tests.browser.playing import Players
 from tests.functional.api.play import Play
 from tests.support.browser_figures import FIRST_GRID, NOTE_FIRST_GRID, heap_bytes, traced, traffic
 from tests.support.liveserver import LiveServer
 
-Players = Callable[[int], Play]
 _MOST_SENT = 120_000
 _LONGEST_MS = 50.0
 _MOST_HEAP = 80_000_000

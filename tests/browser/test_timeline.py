@@ -10,11 +10,11 @@ from sqlalchemy import select
 from opsconsole.jobs.launch import Order
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.jobs.states import Reason, RunState
+from tests.browser.playing import Players
 from tests.functional.api.play import Play
 from tests.support.keyboard import tab_to
 from tests.support.liveserver import LiveServer
 
-Players = Callable[[int], Play]
 # How many pixels of a canvas have (nearly) the colour that the style sheet gives a custom property.
 _PIXELS = """(canvas, name) => {
   const probe = document.createElement("i");
