@@ -48,6 +48,9 @@ def test_a_rerun_means_the_hosts_that_are_shown(operator: Person, play: Players)
         workers.end(place, output_digest=str(place) * 64)
     page = operator.text(f"/jobs/{job}?find=space&hits=without")
     assert '<input type="hidden" name="find" value="space">' in page
+    # The counters are of all hosts, which beside a search is not what a rerun would touch.
+    assert re.search(r'name="state" value="o">.*OK</label>', page)
+    assert re.search(r'name="state" value="o">.*OK <span class="num"', operator.text(f"/jobs/{job}"))
     for hits, hosts in (("without", "web2"), ("with", r"web1\s+web3")):
         form = operator.text(f"/run?from={job}&state=o&find=space&hits={hits}")
         assert re.search(rf'name="targets"[^>]*>\s*{hosts}\s*</textarea>', form)

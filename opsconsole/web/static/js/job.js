@@ -338,8 +338,7 @@ function setFilter(letter, add) {
   }
   address({ state: [...filter].join(",") || null }, true);
   nobody();
-  // Without a filter as the server offers it (view_models.py).
-  tick(filter || "fkus");
+  tick(filter || byId("rerun")?.dataset.usual);
   grid?.update(view.grid, filter);
   overviewGroups.filter(filter);
   allGroups.filter(filter);
