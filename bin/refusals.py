@@ -13,7 +13,7 @@ from string import Formatter
 # The parameters that take a text which a person reads.
 _TAKING = ("template", "detail", "message", "hint")
 # What carries such a text to where it is told, beside the errors themselves.
-_CARRYING = frozenset({"FieldError", "Fault", "Unreached", "Finding", "NotStarted", "Dropped", "Notice"})
+_CARRYING = frozenset({"FieldError", "Fault", "Unreached", "Finding", "NotStarted", "Dropped", "Notice", "UnusableKey"})
 # These give a sentence that is found elsewhere, or the words of another program.
 _GIVING = frozenset({"Sentence", "joined", "all_of", "str"})
 # A text that goes through more variables and helpers than this is put together, whatever else it is.
@@ -83,7 +83,8 @@ class Refusals:
         elif node.name in _CARRYING:
             made = next((one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "__init__"), None)
             fields = [one.target for one in node.body if isinstance(one, ast.AnnAssign)]
-            words = [one.arg for one in made.args.args[1:]] if made else [getattr(one, "id", "") for one in fields]
+            taken = [*made.args.posonlyargs, *made.args.args][1:] if made else []
+            words = [one.arg for one in taken] or [getattr(one, "id", "") for one in fields]
             module.parameters[node.name] = tuple(words)
 
     def _read_calls(self, name: str, body: list[ast.stmt], function: ast.FunctionDef | None) -> None:

@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.serialization.ssh import SSHCertificate
 from paramiko.pkey import PublicBlob
 from paramiko.ssh_exception import SSHException
 
+from opsconsole.sentences import Sentence
+
 _CLASSES: tuple[tuple[type[object], type[paramiko.PKey]], ...] = (
     (Ed25519PrivateKey, paramiko.Ed25519Key),
     (EllipticCurvePrivateKey, paramiko.ECDSAKey),
@@ -29,7 +31,11 @@ _NO_CERTIFICATE = "has a certificate that cannot be read"
 
 
 class UnusableKey(Exception):
-    """A key that cannot be used; the text ends a sentence that begins with the key's name."""
+    """A key that cannot be used; ``problem`` ends a sentence that begins with the key's name."""
+
+    def __init__(self, message: str, /, **values: object) -> None:
+        self.problem = Sentence(message, **values)
+        super().__init__(self.problem)
 
 
 def private_key(data: bytes, passphrase: str | None = None) -> paramiko.PKey:
@@ -77,7 +83,7 @@ def require_valid(blob: PublicBlob | None) -> None:
     identity = _identity(blob)
     if isinstance(identity, SSHCertificate) and identity.valid_before <= time.time():
         ended = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(identity.valid_before))
-        raise UnusableKey(f"has a certificate that expired on {ended}")
+        raise UnusableKey("has a certificate that expired on {ended}", ended=ended)
 
 
 def public_key_of(blob: PublicBlob) -> bytes:

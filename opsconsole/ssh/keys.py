@@ -136,7 +136,7 @@ class KeyRing:
             require_valid(blob)
             wanted = public_key_of(blob)
         except UnusableKey as problem:
-            found.passed_over.append(Sentence("The credential {problem}.", problem=problem))
+            found.passed_over.append(Sentence("The credential {problem}.", problem=problem.problem))
             return
         held = [key.certified(blob) for key in self._agent_keys() if key.blob == wanted]
         found.proofs += [Proof(key.label, key=key) for key in held[:1]]
@@ -158,7 +158,7 @@ class _Found:
             require_valid(key.public_blob)
             self.proofs.append(Proof(name, key=key))
         except UnusableKey as problem:
-            self.passed_over.append(Sentence("{place} {problem}.", place=place, problem=problem))
+            self.passed_over.append(Sentence("{place} {problem}.", place=place, problem=problem.problem))
 
 
 def _parsed(key: PrivateKey, passphrase: str | None) -> paramiko.PKey:
@@ -191,7 +191,7 @@ def _attempt(load: Callable[[], paramiko.PKey]) -> paramiko.PKey | UnusableKey:
 
 def _usable(known: paramiko.PKey | UnusableKey) -> paramiko.PKey:
     if isinstance(known, UnusableKey):
-        raise UnusableKey(str(known))
+        raise UnusableKey(known.problem)
     return known
 
 

@@ -47,6 +47,16 @@ def app() -> Flask:
                 "它的证书无效：已于 2026-01-01 过期。没有向它发送任何内容。"
             ),
         ),
+        (
+            (
+                "/root/.ssh/id_rsa is protected by a passphrase; load it into the ssh-agent with ssh-add. "
+                "The credential has a certificate that expired on 2026-01-01 00:00 UTC."
+            ),
+            (
+                "/root/.ssh/id_rsa 有口令保护；请用 ssh-add 把它加载到 ssh-agent。"
+                "该凭据的证书已于 2026-01-01 00:00 UTC 过期。"
+            ),
+        ),
         ("<b>{0} %s {login} was refused (password).", "<b>{0} %s {login} 被拒绝（password）。"),
         (
             "Stopped after 2.5 s. The remote end confirmed that the command ended.",
