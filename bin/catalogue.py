@@ -31,6 +31,7 @@ _KEPT = (
     "opsconsole.ssh",
     "opsconsole.executors",
     *(f"opsconsole.jobs.{name}" for name in ("claims", "conntest", "fetching", "follow", "look", "orders")),
+    *(f"opsconsole.inventory.{name}" for name in ("draft", "fetching", "formats", "importers", "plan", "sources")),
     *(f"opsconsole.jobs.{name}" for name in ("perform", "probe", "reattach", "sight", "trust")),
 )
 # Nothing here changes by itself: a date in it would be a conflict in every merge.

@@ -57,6 +57,7 @@ def app() -> Flask:
                 "该凭据的证书已于 2026-01-01 00:00 UTC 过期。"
             ),
         ),
+        ("The answer cannot be used: This is not JSON.", "无法使用返回的内容：这不是 JSON。"),
         ("<b>{0} %s {login} was refused (password).", "<b>{0} %s {login} 被拒绝（password）。"),
         (
             "Stopped after 2.5 s. The remote end confirmed that the command ended.",
