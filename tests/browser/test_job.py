@@ -132,6 +132,24 @@ def test_the_rerun_menu_follows_the_counters(live: LiveServer, page: Page, play:
     expect(page.locator("#rerun-all")).not_to_be_checked()
 
 
+def test_the_rerun_menu_means_the_hosts_that_are_shown(live: LiveServer, page: Page, play: Players) -> None:
+    job, workers = started(live, play, 12, 12)
+    for place in range(12):
+        workers.end(place, state=RunState.FAILED, exit_status=3, reason=Reason.EXIT_STATUS.value)
+    page.goto(f"{live.url}/jobs/{job}?view=hosts")
+    page.fill("#host-query", "web1")
+    expect(page.locator("#hosts-table .rows .hrow")).to_have_count(4)
+    page.click("#rerun summary")
+    expect(page.locator("#rerun-go")).to_have_text("Rerun on 4 hosts…")
+    page.click("#rerun-go")
+    expect(page.locator("#targets")).to_have_value("web1\nweb10\nweb11\nweb12")
+    page.go_back()
+    # Where the names that were looked for are not to be seen, they leave nobody out.
+    page.click(".tabs a[data-view=overview]")
+    page.click("#rerun summary")
+    expect(page.locator("#rerun-go")).to_have_text("Rerun on 12 hosts…")
+
+
 def test_the_way_back_leads_through_views_and_filters(live: LiveServer, page: Page, play: Players) -> None:
     job, workers = started(live, play)
     workers.end(0, state=RunState.FAILED, exit_status=3, reason=Reason.EXIT_STATUS.value)

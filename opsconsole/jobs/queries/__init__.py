@@ -6,6 +6,7 @@ from opsconsole.jobs.queries.console import epoch, hold, iso, offer, workers
 from opsconsole.jobs.queries.doubts import doubts
 from opsconsole.jobs.queries.history import attempts, histories, lineage
 from opsconsole.jobs.queries.host_rows import (
+    SORTABLE,
     filters,
     get_run,
     hosts,
@@ -23,6 +24,7 @@ from opsconsole.jobs.queries.timeline import timeline
 from opsconsole.jobs.queries.turns import backlog, queue, waiting
 
 __all__ = [
+    "SORTABLE",
     "Chart",
     "Part",
     "attempts",

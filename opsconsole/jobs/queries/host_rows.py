@@ -19,7 +19,7 @@ _IN_ORDER = case(
     {state.value: place for place, letter in enumerate(BAR_ORDER) for state in states_of_letters(letter)},
     value=HostRun.state,
 )
-_SORTABLE = {
+SORTABLE = {
     "i": HostRun.i,
     "host": HostRun.host,
     "state": _IN_ORDER,
@@ -49,11 +49,11 @@ def hosts(
     ``cursor`` what the page before gave. With ``order`` they are the hosts at these places, in this order. Raises
     ``Invalid`` for a value out of its list."""
     query = select(HostRun).where(*filters(session, job, states=states, q=q, places=places))
-    column = _SORTABLE.get(sort.removeprefix("-"))
+    column = SORTABLE.get(sort.removeprefix("-"))
     if column is None:
         raise invalid_query(
             "sort",
-            Sentence("Sort by one of {sortable}, with - before it to turn it round.", sortable=", ".join(_SORTABLE)),
+            Sentence("Sort by one of {sortable}, with - before it to turn it round.", sortable=", ".join(SORTABLE)),
         )
     offset = _offset(cursor)
     limit = min(max(limit, 1), 1000)

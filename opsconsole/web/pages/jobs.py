@@ -1,6 +1,8 @@
 """The list of jobs and the page of one job."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from flask import redirect, render_template, request, url_for
@@ -31,6 +33,7 @@ _ROWS = 100
 _HOSTS_IN_ADDRESS = 20
 _LONG = timedelta(seconds=15)
 _VIEWS = ("overview", "hosts", "groups", "timeline", "details")
+_ALL_SHOWN: Mapping[str, str] = MappingProxyType({})
 _FILTERS = ("state", "by", "q", "host", "since")
 
 
@@ -73,6 +76,7 @@ def job(job_id: int) -> str:
             "pane": _chosen(database, found),
             **asked_context(),
             "found": wrote.asked(request.args),
+            "sort": _order(status),
             **_body(database, found, status),
         }
         return render_template("jobs/job.html", **context)
@@ -105,14 +109,23 @@ def _waits_long(status: dict[str, Any]) -> bool:
     return status["waiting"]["code"] in {"no_workers", "workers_drained"} or now() - since > _LONG
 
 
+def _order(status: dict[str, Any]) -> str:
+    """Returns the order of the hosts that the address asks for; for none, or one that is none, trouble first where a
+    job has ended with some."""
+    asked = request.args.get("sort", "")
+    if asked.removeprefix("-") in {*queries.SORTABLE, *asked_context()["asked"].names}:
+        return asked
+    troubled = ended(status["state"]) and any(status["counts"][letter] for letter in TROUBLE)
+    return "state" if troubled and not wanted_letters(request.args.getlist("state")) else "i"
+
+
 def _table(database: Session, found: Job, status: dict[str, Any]) -> dict[str, Any]:
     letters = wanted_letters(request.args.getlist("state"))
-    troubled = ended(status["state"]) and any(status["counts"][letter] for letter in TROUBLE)
-    sort = request.args.get("sort") or ("state" if troubled and not letters else "i")
+    sort = _order(status)
     q = request.args.get("q", "").strip()
     asked, places = wrote.shown(database, found, request.args)
     page = table_page(database, found, states=",".join(letters), sort=sort, q=q, limit=_ROWS, places=places)
-    told = {"rows": page["rows"], "row_total": page["total"], "following": page["next"], "sort": sort, "q": q}
+    told = {"rows": page["rows"], "row_total": page["total"], "following": page["next"], "q": q}
     return {**page, **told, "found": asked}
 
 
@@ -127,7 +140,7 @@ def rerun(job_id: int) -> Response:
     """Starts the same command on the hosts in the chosen states; what needs a word first goes to the Run page."""
     states = wanted_letters(request.form.getlist("state"))
     hosts = request.form.getlist("host")
-    return start_again(job_id, states, hosts, wrote.asked(request.form))
+    return start_again(job_id, states, hosts, request.form)
 
 
 @pages.get("/jobs/<int:job_id>/lineage")
@@ -178,13 +191,13 @@ def again(job_id: int) -> Response:
     return show_order(order)
 
 
-def start_again(job_id: int, states: str, hosts: list[str], asked: dict[str, Any] | None = None) -> Response:
-    """Reruns a job on its hosts in ``states`` (letters), of ``hosts`` when any are named and by what they wrote when
-    that is ``asked``, and goes to the new job."""
+def start_again(job_id: int, states: str, hosts: list[str], shown: Mapping[str, str] = _ALL_SHOWN) -> Response:
+    """Reruns a job on its hosts in ``states`` (letters), of ``hosts`` when any are named, by what they wrote and by
+    their names as ``shown`` says it (``wrote``), and goes to the new job."""
     with read() as database:
         found = queries.get_job(database, job_id, actor())
         try:
-            places = wrote.places(database, found, asked or wrote.asked({}))
+            places = wrote.meant(database, found, shown)
             order = control.relaunch(database, found, letters=",".join(states), hosts=hosts or None, places=places)
         except Invalid:
             return redirect(url_for("pages.job", job_id=job_id, nothing="yes"), 303)
@@ -194,7 +207,8 @@ def start_again(job_id: int, states: str, hosts: list[str], asked: dict[str, Any
         # It wants a typed number, a password, or is no longer possible: the form says which.
         if len(hosts) > _HOSTS_IN_ADDRESS:
             return show_order(order, error)
-        values: dict[str, Any] = {"from": job_id, "state": states, "host": hosts, **(asked or {}).get("page", {})}
+        values: dict[str, Any] = {"from": job_id, "state": states, "host": hosts, **wrote.asked(shown)["page"]}
+        values["q"] = shown.get("q") or None
         return redirect(url_for("pages.run", **values), 303)
 
 

@@ -97,7 +97,7 @@ def repeat(database: Session, job_id: int) -> Order:
     job = queries.get_job(database, job_id, actor())
     letters = wanted_letters(request.args.getlist("state"))
     hosts = request.args.getlist("host") or None
-    places = wrote.places(database, job, wrote.asked(request.args))
+    places = wrote.meant(database, job, request.args)
     return control.relaunch(database, job, letters=",".join(letters or TROUBLE), hosts=hosts, places=places)
 
 

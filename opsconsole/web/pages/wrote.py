@@ -1,11 +1,13 @@
-"""Which hosts of a job are meant by what they wrote, as an address or a form asks: find, hits, re, case."""
+"""Which hosts of a job are meant by what they wrote, as an address or a form asks: find, hits, re, case; and by their
+names: q."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from opsconsole.errors import Invalid, Unavailable
+from opsconsole.jobs import queries
 from opsconsole.jobs.models import Job
 from opsconsole.web.searches import found_places
 
@@ -27,6 +29,13 @@ def places(session: Session, job: Job, wanted: Mapping[str, Any]) -> set[int] | 
     page = wanted["page"]
     find, hits = page.get("find", ""), page.get("hits", "with")
     return found_places(session, job, find=find, re="re" in page, case="case" in page, found=hits)
+
+
+def meant(session: Session, job: Job, values: Mapping[str, str]) -> Collection[int] | None:
+    """Returns the places of the hosts that are shown: by what they wrote and by their names; ``None`` for all. Raises
+    as ``searches.found_places``."""
+    found, q = places(session, job, asked(values)), values.get("q", "").strip()
+    return queries.places_of(session, job, q=q, places=found) if q else found
 
 
 def shown(session: Session, job: Job, values: Mapping[str, str]) -> tuple[dict[str, Any], set[int] | None]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 
+from opsconsole.jobs.states import RunState
 from tests.functional.api.play import Play
 from tests.functional.pages.people import Person
 
@@ -54,3 +55,20 @@ def test_a_rerun_means_the_hosts_that_are_shown(operator: Person, play: Players)
     for hits, hosts in (("without", "web2"), ("with", r"web1\s+web3")):
         form = operator.text(f"/run?from={job}&state=o&find=space&hits={hits}")
         assert re.search(rf'name="targets"[^>]*>\s*{hosts}\s*</textarea>', form)
+    for q, hosts in (("web3", "web3"), ("web[2-3]", r"web2\s+web3")):
+        form = operator.text(f"/run?from={job}&state=o&q={q}")
+        assert re.search(rf'name="targets"[^>]*>\s*{hosts}\s*</textarea>', form)
+    form = operator.text(f"/run?from={job}&state=o&find=space&q=web[2-3]")
+    assert re.search(r'name="targets"[^>]*>\s*web3\s*</textarea>', form)
+    assert '<input type="hidden" name="q" value="web3">' in operator.text(f"/jobs/{job}?view=hosts&q=web3")
+
+
+def test_an_order_that_is_none_is_passed_over(operator: Person, play: Players) -> None:
+    job = operator.job("web[1-2]", "uptime")
+    workers = play(job)
+    workers.start(0, 1)
+    workers.end(0)
+    workers.end(1, state=RunState.FAILED, exit_status=1)
+    for address in ("sort=nope", "sort=-load", "sort=re&column=re:("):
+        page = operator.text(f"/jobs/{job}?view=hosts&{address}")
+        assert re.findall(r'class="hrow" href="/jobs/\d+/h/(\w+)', page) == ["web2", "web1"]

@@ -60,7 +60,7 @@ const overviewGroups = groupList({ ...groupOptions, root: byId("groups-top"), no
 const allGroups = groupList({ ...groupOptions, root: byId("groups-all"), note: null, few: false });
 const choice = createChoice({ job: id, name: (i) => hosts[i], onChange: ticked, onStatus: take });
 const table = hostsTable({
-  job: id, root: byId("hosts-table"), asked, sort: parameters.get("sort") || main.dataset.sort, href: hrefOf, onPick: pick, ticked: choice.has, onTick: choice.toggle,
+  job: id, root: byId("hosts-table"), asked, sort: main.dataset.sort, href: hrefOf, onPick: pick, ticked: choice.has, onTick: choice.toggle,
 });
 const doubts = doubtfulRuns(id, byId("doubts"), () => chosen >= 0 && headOnly(chosen));
 verbForms(take);
@@ -367,7 +367,8 @@ byId("chips").addEventListener("click", (/** @type {MouseEvent} */ event) => {
   setFilter(chip.getAttribute("data-state") ?? "", event.shiftKey);
 });
 
-const query = () => byId("host-query")?.value.trim() ?? "";
+/** What the names of the hosts are asked for, where that can be seen. */
+const query = () => (shown === "hosts" && byId("host-query")?.value.trim()) || "";
 let typing = 0;
 byId("host-query")?.addEventListener("input", () => {
   clearTimeout(typing);
@@ -441,14 +442,21 @@ function tick(letters) {
   for (const box of document.querySelectorAll("#rerun input[name=state]")) /** @type {any} */ (box).checked = letters.includes(/** @type {any} */ (box).value);
 }
 
-function rerunCount() {
-  const picked = new FormData(byId("rerun-go").form).getAll("state").join("");
-  const sum = found
-    ? [...found].filter((i) => picked.includes(view.grid[i])).length
+let counting = 0;
+async function rerunCount() {
+  const form = byId("rerun-go").form;
+  form.elements.q.value = query();
+  const picked = new FormData(form).getAll("state").join("");
+  byId("rerun-all").checked = picked.length === OVER.length;
+  const mine = ++counting;
+  // Where not all hosts are shown, the server knows which are. What it cannot search for is in none.
+  const count = asked.size || query()
+    ? await api(`/api/v1/jobs/${id}/hosts?${new URLSearchParams({ q: query(), ...Object.fromEntries(asked), state: picked, limit: "1" })}`).then(({ total }) => total, () => 0)
     : [...picked].reduce((all, letter) => all + (view.job.counts[letter] ?? 0), 0);
+  if (mine !== counting) return;
+  const sum = picked ? count : 0;
   byId("rerun-go").textContent = plural(sum, "Rerun on {n} host…", "Rerun on {n} hosts…");
   for (const name of ["rerun-go", "rerun-now"]) byId(name).disabled = !sum;
-  byId("rerun-all").checked = picked.length === OVER.length;
 }
 
 // What is exported is what the filters show.

@@ -242,7 +242,7 @@ function lock() {
 /** Empties the panel but for its head. */
 function blank() {
   for (const id of ["fold", "est"]) byId(id).hidden = true;
-  share({ production: [] });
+  share({ production: [], inventory_share: 0 });
   risk({ tier: 0, reasons: [], confirm: null, reason_required: false });
   byId("items").replaceChildren();
   waves([]);
