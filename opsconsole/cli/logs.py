@@ -47,6 +47,9 @@ def print_logs(
         _print_lines(client, job, host, follow=follow, fds=_FDS[stream], as_json=showing.as_json, terminal=terminal)
     else:
         silent = not _copy_raw(client, job, host, stream, step)
+        left_out = client.output(job, host, from_line=-1, limit=1, step=step)["truncated"]
+        if left_out:
+            terminal.note(f"opsconsole: {host}: {left_out['bytes']} bytes were not kept", always=True, fg="yellow")
     if showing.as_json:
         return ExitCode.OK
     silent = silent and terminal.silent
@@ -76,7 +79,7 @@ def _silence(stream: str) -> str:
 
 
 def _copy_raw(client: ConsoleClient, job: int, host: str, stream: str, step: str | None) -> int:
-    """Into a file or a pipe go the very bytes; returns how many there were."""
+    """Into a file or a pipe go the very bytes, and a line where some were not kept; returns how many there were."""
     size = 0
     for piece in client.raw(job, host, stream=stream, step=step):
         size += sys.stdout.buffer.write(piece)

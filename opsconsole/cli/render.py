@@ -136,7 +136,7 @@ class Gathered:
             if last == 0:
                 self._header(group)
             if line.number > last + 1 and self._fds == BOTH:
-                self._terminal.line(f"[lines {last + 1} to {line.number - 1} were not kept]", fg="yellow")
+                self._terminal.line(f"[{_not_kept(last + 1, line.number - 1)}]", fg="yellow")
             self._terminal.host_line(line.text)
             last = line.number
             if self._diff:
@@ -240,9 +240,14 @@ class Prefixed:
         """Prints the lines of host ``index`` not printed yet."""
         prefix = f"{self.hosts[index]}: "
         first = self._next.get(index, 1)
-        for line in lines_of(self._client, self._job, index, from_line=first, fds=self._fds):
-            self._terminal.host_line(line.text, prefix=prefix, err=line.fd == _STDERR)
-            self._next[index] = line.number + 1
+        for line in lines_of(self._client, self._job, index, from_line=first):
+            if line.number > first:
+                # Among the lines it would be taken for one of the host's.
+                missing = _not_kept(first, line.number - 1)
+                self._terminal.note(f"opsconsole: {prefix}{missing}", always=True, fg="yellow")
+            if line.fd in self._fds:
+                self._terminal.host_line(line.text, prefix=prefix, err=line.fd == _STDERR)
+            first = self._next[index] = line.number + 1
 
     @property
     def hosts(self) -> list[str]:
@@ -250,6 +255,10 @@ class Prefixed:
         if self._hosts is None:
             self._hosts = self._client.get(f"jobs/{self._job}/roster")["hosts"]
         return self._hosts
+
+
+def _not_kept(first: int, last: int) -> str:
+    return f"lines {first} to {last} were not kept"
 
 
 def job_row(job: Body) -> str:

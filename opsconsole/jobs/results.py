@@ -98,9 +98,19 @@ def output(
 
 
 def raw(session: Session, run: HostRun, stream: str = "both", step: str | None = None) -> Iterator[bytes]:
-    """Yields the kept bytes of a run's output, or of one step of it, in the order they arrived."""
-    for chunk in _chunks(session, run.id, stream, None if step is None else _part(session, run, step)):
+    """Yields the kept bytes of a run's output, or of one step of it, in the order they arrived; where some were not
+    kept a line of ours says how many, of both streams. Halves of two lines put together would be one nobody wrote."""
+    part = None if step is None else _part(session, run, step)
+    begin, missing = (run.gap_from or 0, run.gap_bytes)
+    if part is not None:
+        begin, missing = _within((begin, missing), part)
+    left_out = b"\n[opsconsole: %d bytes were not kept here]\n" % missing if missing else b""
+    for chunk in _chunks(session, run.id, stream, part):
+        if chunk.offset > begin:
+            yield left_out
+            left_out = b""
         yield chunk.data
+    yield left_out
 
 
 def _part(session: Session, run: HostRun, step: str) -> RunStep:

@@ -44,9 +44,10 @@ class Transcript:
     """The kept output of one run as numbered lines, of which only those asked for are ever assembled.
 
     A line belongs to the stream it was written on; its number counts lines of both streams in the order they ended.
-    After the ``gap`` (start, length in bytes) numbers continue so that the last one is ``total_lines``. What is invalid
-    in ``encoding`` is shown as ``‹xNN›``. An unfinished line counts only when the run has ``finished``. ``chunks`` come
-    in the order of their offsets.
+    After the ``gap`` (start, length in bytes) numbers continue so that the last one is ``total_lines``; the first of
+    them has an ellipsis before it, as its beginning fell into the gap. What is invalid in ``encoding`` is shown as
+    ``‹xNN›``. An unfinished line counts only when the run has ``finished``. ``chunks`` come in the order of their
+    offsets.
     """
 
     def __init__(
@@ -112,7 +113,8 @@ class Transcript:
                 yield self._line(number, *line)
 
     def _line(self, number: int, at_ms: int, fd: int, data: bytes) -> Line:
-        return Line(number, at_ms, fd, as_text(data, self._encoding))
+        torn = "…" if self._gap and number == self._tail_first else ""
+        return Line(number, at_ms, fd, torn + as_text(data, self._encoding))
 
 
 def _count(chunks: Iterable[Chunk], finished: bool) -> int:

@@ -2,6 +2,7 @@
 
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, jsonify, redirect, render_template, request, url_for
 from flask_babel import gettext
@@ -73,12 +74,22 @@ def problem(error: OpsconsoleError) -> dict[str, Any]:
 def _on_known(error: OpsconsoleError) -> BaseResponse:
     if not _for_machines() and isinstance(error, NotAuthenticated) and request.method in {"GET", "HEAD"}:
         return redirect(url_for("pages.login", next=request.full_path.rstrip("?")), 303)
+    if not _for_machines() and isinstance(error, NotAuthenticated):
+        return Response(_sign_in_again(), error.status)
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log_refusal(error)
     if error.code == "database":
         # The driver's words name servers, ports and files: they are in the log.
         error = Unavailable("The database does not answer. Try again in a moment.", code=error.code)
     return _answer(error)
+
+
+def _sign_in_again() -> str:
+    """Returns the login page for whoever sent a form when their session had ended; it leads back to that form."""
+    came = urlsplit(request.referrer or "")
+    back = f"{came.path}?{came.query}" if came.netloc == request.host else ""
+    words = Sentence("Your session has ended, and nothing of what you sent was done. Sign in, and send it again.")
+    return render_template("accounts/login.html", following=back.rstrip("?"), name="", error=words)
 
 
 def _on_http(error: HTTPException) -> BaseResponse | SansIOResponse:

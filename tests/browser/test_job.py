@@ -286,6 +286,19 @@ def test_where_streams_are_swallowed_the_page_polls(live: LiveServer, page: Page
     expect(page.locator("#pill")).to_have_text("Succeeded")
 
 
+def test_whose_session_has_ended_is_asked_to_sign_in_and_comes_back(
+    live: LiveServer, page: Page, play: Players
+) -> None:
+    job, workers = started(live, play)
+    workers.end(0)
+    page.goto(f"{live.url}/jobs/{job}?host=web1")
+    expect(page.locator("#pane .oh")).to_contain_text("exit 0")
+    page.context.clear_cookies()
+    page.keyboard.press("j")
+    expect(page.get_by_label("Password")).to_be_visible()
+    expect(page).to_have_url(f"{live.url}/login?next=/jobs/{job}?host%3Dweb2")
+
+
 def test_a_stream_that_never_speaks_is_given_up(live: LiveServer, page: Page, play: Players) -> None:
     job, workers = started(live, play, 2, 2)
     page.route("**/events*", lambda route: None)

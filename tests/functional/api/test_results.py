@@ -133,6 +133,19 @@ def test_raw_output_is_a_download_of_text(operator: Program, job: int) -> None:
     assert operator.get(f"jobs/{job}/hosts/0/raw?stream=stdout").data == b"first\nsecond\n"
 
 
+def test_raw_output_says_where_some_was_not_kept(operator: Program, play: Callable[[int], Play]) -> None:
+    job = operator.launch()
+    workers = play(job)
+    workers.start(0)
+    workers.write(0, b"1\n2\n3")
+    workers.write(0, b"7\n8\n", offset=705)
+    workers.end(0, gap_from=5, gap_bytes=700)
+    answer = operator.get(f"jobs/{job}/hosts/0/raw")
+    assert answer.data == b"1\n2\n3\n[opsconsole: 700 bytes were not kept here]\n7\n8\n"
+    (*_, torn, last) = operator.get(f"jobs/{job}/hosts/0/output").json["lines"]
+    assert (torn[3], last[3]) == ("…7", "8")
+
+
 @pytest.mark.parametrize(
     ("asked", "status", "body"),
     [

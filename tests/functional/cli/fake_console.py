@@ -63,6 +63,8 @@ class Story:
     # How hosts ended, by index: reason, detail, exit.
     endings: dict[int, dict[str, Any]] = field(default_factory=dict)
     raw: bytes = b"raw \x1b[31mbytes\n"
+    # So many lines behind the first were not kept.
+    missing: int = 0
     preview: dict[str, Any] = field(default_factory=lambda: preview(2))
     streams: bool = True
     # Set by cancel; a story that waits for it does not end before.
@@ -191,14 +193,14 @@ class FakeConsole:
             return 200, row | self.story.endings.get(index, {})
         lines = self.story.outputs.get(index, [])
         first, limit = int(asked.query["from_line"]), int(asked.query["limit"])
-        numbered = [[n, 1, fd, text] for n, (fd, text) in enumerate(lines, 1)]
+        numbered = [[n + self.story.missing * (n > 1), 1, fd, text] for n, (fd, text) in enumerate(lines, 1)]
         page = [line for line in numbered if line[0] >= first][:limit]
         return 200, {
             "state": next(state.value for state in RunState if state.letter == letter),
             "lines": page,
             "total_lines": len(lines),
             "total_bytes": 1,
-            "truncated": None,
+            "truncated": {"from": 3, "bytes": 700} if self.story.missing else None,
             "eof": True,
         }
 

@@ -248,6 +248,15 @@ def test_a_lineage_is_a_table_of_hosts_and_jobs(console: FakeConsole, call: Call
     assert table(["7"], {"o": ["web1"]}) == ["hosts     #7", "web1 (1)  o"]
 
 
+def test_what_was_not_kept_is_told_beside_the_output(console: FakeConsole, call: Call) -> None:
+    console.story.outputs, console.story.missing = {0: [(1, "one"), (1, "…ine"), (1, "ten")]}, 7
+    raw = call("logs", "7", "web1")
+    assert (raw.stdout_bytes, raw.stderr) == (console.story.raw, "opsconsole: web1: 700 bytes were not kept\n")
+    lines = call("logs", "7", "-L", "-q")
+    assert lines.stdout == "web1: one\nweb1: …ine\nweb1: ten\n"
+    assert lines.stderr == "opsconsole: web1: lines 2 to 8 were not kept\n"
+
+
 def test_logs_of_all_hosts_obey_stream_and_json(console: FakeConsole, call: Call) -> None:
     console.story.outputs = {0: [(1, "out"), (2, "err")], 1: [(2, "err")]}
     console.story.groups = [

@@ -47,6 +47,22 @@ def test_a_stranger_is_asked_to_sign_in_and_comes_back_to_the_page(app: Flask, a
     assert guest.get("/jobs").status_code == 200
 
 
+def test_a_form_that_comes_after_the_session_leads_back_to_itself(app: Flask, anna: None) -> None:
+    guest = stranger(app)
+    token = form_token(guest.text("/login"))
+    for came, back in (
+        ("http://localhost/run?from=3", "/run?from=3"),
+        ("http://localhost/jobs/1", "/jobs/1"),
+        ("http://elsewhere.example/run", ""),
+    ):
+        sent = {"csrf_token": token, "targets": "web1", "command": "uptime"}
+        answer = guest.client.post("/run", data=sent, headers={"Referer": came})
+        page = answer.get_data(as_text=True)
+        assert answer.status_code == 401
+        assert "nothing of what you sent was done" in page
+        assert f'name="next" value="{back}"' in page
+
+
 def test_looking_at_a_one_time_link_does_not_use_it_up(app: Flask, runtime: Runtime, anna: None) -> None:
     code, guest = link(runtime), stranger(app)
     for _ in range(2):

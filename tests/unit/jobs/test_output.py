@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -184,6 +185,8 @@ def test_numbers_after_the_gap_end_with_the_last_line() -> None:
     assert lines[-1].number == 10_000
     assert lines[-1].text == "line 10000"
     assert all(line.text == f"line {line.number}" for line in lines[-50:])
+    torn = next(line for before, line in pairwise(lines) if line.number > before.number + 1)
+    assert torn.text.startswith("…")
     assert output.lines == 10_000
     assert output.last_line == "line 10000"
 

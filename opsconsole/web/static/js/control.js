@@ -94,7 +94,7 @@ export function waitingText(waiting) {
   if (waiting.code === "turn" && !waiting.ahead) return t("Waiting for a worker to take it up.");
   const jobs = waiting.ahead ? plural(waiting.ahead, "{n} job", "{n} jobs") : t("no jobs");
   const busy = t("{busy} of {slots} slots busy", { busy: number(waiting.busy ?? 0), slots: number(waiting.slots ?? 0) });
-  return waiting.code === "turn" ? t("Waiting for its turn: {jobs} ahead, {busy}", { jobs, busy }) : t("Waiting for a free slot: {jobs} ahead, {busy}", { jobs, busy });
+  return t(waiting.code === "turn" ? mark("Waiting for its turn: {jobs} ahead, {busy}") : mark("Waiting for a free slot: {jobs} ahead, {busy}"), { jobs, busy });
 }
 
 /** Shows all this on the page of a job. */

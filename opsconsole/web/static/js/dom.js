@@ -84,9 +84,12 @@ export async function api(path, { method = "GET", body, signal } = {}) {
  * @param {string} url
  * @param {AbortSignal} signal
  * @param {FormData} [body] a form to send
+ * @returns {Promise<Document>}
  */
 export async function pageAt(url, signal, body) {
   const answer = await fetch(url, { method: body ? "POST" : "GET", body, signal, headers: { Accept: "text/html", "Accept-Language": language() } });
+  // Where the session has ended the whole page leads to the login, and from there back to itself.
+  if (answer.status === 401 || answer.url.includes("/login?")) return new Promise(() => location.reload());
   // A form that is refused answers with itself, and with why.
   if (!answer.ok && !body) throw new Error(answer.statusText);
   return new DOMParser().parseFromString(await answer.text(), "text/html");

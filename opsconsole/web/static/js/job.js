@@ -444,17 +444,18 @@ function tick(letters) {
 
 let counting = 0;
 async function rerunCount() {
+  const mine = ++counting;
   const form = byId("rerun-go").form;
   form.elements.q.value = query();
   const picked = new FormData(form).getAll("state").join("");
   byId("rerun-all").checked = picked.length === OVER.length;
-  const mine = ++counting;
-  // Where not all hosts are shown, the server knows which are. What it cannot search for is in none.
-  const count = asked.size || query()
-    ? await api(`/api/v1/jobs/${id}/hosts?${new URLSearchParams({ q: query(), ...Object.fromEntries(asked), state: picked, limit: "1" })}`).then(({ total }) => total, () => 0)
-    : [...picked].reduce((all, letter) => all + (view.job.counts[letter] ?? 0), 0);
-  if (mine !== counting) return;
-  const sum = picked ? count : 0;
+  let sum = [...picked].reduce((all, letter) => all + view.job.counts[letter], 0);
+  if (sum && (asked.size || query())) {
+    // Where not all hosts are shown, the server knows which are. What it cannot search for is in none.
+    const { total } = await api(`/api/v1/jobs/${id}/hosts?${new URLSearchParams({ q: query(), ...Object.fromEntries(asked), state: picked, limit: "1" })}`).catch(() => ({}));
+    if (mine !== counting) return;
+    sum = total ?? 0;
+  }
   byId("rerun-go").textContent = plural(sum, "Rerun on {n} host…", "Rerun on {n} hosts…");
   for (const name of ["rerun-go", "rerun-now"]) byId(name).disabled = !sum;
 }

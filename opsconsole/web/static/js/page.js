@@ -65,7 +65,6 @@ export function localTimes(root = document) {
   const today = new Date().toDateString();
   for (const node of root.querySelectorAll("time[datetime]")) {
     const when = new Date(node.getAttribute("datetime") ?? "");
-    if (Number.isNaN(when.getTime())) continue;
     node.setAttribute("title", node.getAttribute("title") || (node.textContent ?? "").trim());
     const clock = when.toLocaleTimeString(language(), { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
     const day = when.toLocaleDateString(language(), { day: "numeric", month: "short" });
@@ -102,7 +101,7 @@ document.addEventListener("submit", (event) => {
   const button = /** @type {HTMLElement | null} */ (event.submitter);
   if (button && !button.querySelector("kbd")) button.textContent = t("Sending…");
 });
-window.addEventListener("pageshow", () => {
+addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) form.removeAttribute("data-sent");
 });
 
@@ -177,8 +176,8 @@ if (board) {
   listenTimer = setTimeout(listen, LISTEN_AFTER_MS);
   setTimeout(ask, NOTICES_EVERY_MS);
   document.addEventListener("visibilitychange", listen);
-  window.addEventListener("pagehide", deaf);
-  window.addEventListener("pageshow", (event) => event.persisted && listen());
+  addEventListener("pagehide", deaf);
+  addEventListener("pageshow", (event) => event.persisted && listen());
 }
 
 /** The emergency stop and the list of keys are dialogs where there is script; their pages say the same. */

@@ -149,10 +149,8 @@ function example(one) {
 /** @param {any} found */
 function share(found) {
   madeOf(byId("mix"), byId("mix-text"), found.production);
-  const node = byId("share");
   const percent = 100 * found.inventory_share;
-  node.textContent = t("{n}% of the inventory", { n: percent < 1 ? percent.toPrecision(1) : Math.round(percent) });
-  node.hidden = !percent;
+  byId("share").textContent = percent ? t("{n}% of the inventory", { n: percent < 1 ? percent.toPrecision(1) : Math.round(percent) }) : "";
 }
 
 /** @param {number} count @param {string} label */
@@ -242,7 +240,7 @@ function lock() {
 /** Empties the panel but for its head. */
 function blank() {
   for (const id of ["fold", "est"]) byId(id).hidden = true;
-  share({ production: [], inventory_share: 0 });
+  share({ production: [] });
   risk({ tier: 0, reasons: [], confirm: null, reason_required: false });
   byId("items").replaceChildren();
   waves([]);

@@ -109,7 +109,7 @@ export function follow(job, { onEvent, onLink }) {
 
   const visibility = () => (document.hidden ? stop() : stream());
   document.addEventListener("visibilitychange", visibility);
-  window.addEventListener("pagehide", stop);
+  addEventListener("pagehide", stop);
   stream();
 
   return {

@@ -89,7 +89,7 @@ export function createStatus(title, letterOf) {
       /** @type {HTMLElement} */ (item).hidden = !counts[item.getAttribute("data-menu-state") ?? ""];
     }
     for (const node of document.querySelectorAll("[data-count-of]")) {
-      const sum = [...(node.getAttribute("data-count-of") ?? "")].reduce((all, letter) => all + (counts[letter] ?? 0), 0);
+      const sum = [...(node.getAttribute("data-count-of") ?? "")].reduce((all, letter) => all + counts[letter], 0);
       node.textContent = number(sum);
     }
   }

@@ -17,7 +17,7 @@ export function visible(top, seen, height, count) {
 
 /**
  * @param {HTMLElement} root holds the rows; its height is set to that of all rows
- * @param {HTMLElement} scroller the element that scrolls
+ * @param {HTMLElement} scroller the element that scrolls, unless the page does
  * @param {{height: number, row: (index: number) => HTMLElement, need: (last: number, first: number) => void}} options
  *   `row` makes the row of an index; `need` is told the last and the first index that are looked at, so that they can be fetched
  */
@@ -29,8 +29,11 @@ export function virtualList(root, scroller, { height, row, need }) {
 
   function draw() {
     due = false;
-    const top = root.getBoundingClientRect().top - scroller.getBoundingClientRect().top;
-    const { first, last } = visible(top, scroller.clientHeight, height, count);
+    // In a small window the page scrolls and the scroller is as tall as its rows: what is seen is never more than the window.
+    const box = scroller.getBoundingClientRect();
+    const above = Math.max(box.top, 0);
+    const seen = Math.max(Math.min(box.bottom, innerHeight) - above, 0);
+    const { first, last } = visible(root.getBoundingClientRect().top - above, seen, height, count);
     for (const [index, node] of shown) {
       if (index >= first && index <= last) continue;
       // The focused row stays, or the keyboard would lose its place.
@@ -58,7 +61,7 @@ export function virtualList(root, scroller, { height, row, need }) {
     due = true;
     requestAnimationFrame(draw);
   }
-  scroller.addEventListener("scroll", soon, { passive: true });
+  addEventListener("scroll", soon, { passive: true, capture: true });
   new ResizeObserver(soon).observe(scroller);
 
   return {
