@@ -28,7 +28,8 @@ _EXTENSION = "opsconsole-streams"
 API_VERSION = 1
 RETRY = b"retry: 2000\n"
 _COME_BACK = b"retry: 200\n\n"
-_HEARTBEAT = b": hb\n\n"
+# A comment for proxies and programs; browsers hide comments from their pages, which are to notice when nothing comes.
+_HEARTBEAT = b": hb\n\nevent: hb\ndata: {}\n\n"
 
 
 @dataclass(frozen=True, slots=True)

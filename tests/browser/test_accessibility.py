@@ -42,7 +42,7 @@ PAGES = {
     "pages.hosts": ["/hosts"],
     "pages.import_hosts": ["/hosts/import"],
     "pages.job": ["/jobs/1", "/jobs/1?view=hosts&column=re:.%2B", "/jobs/1?view=groups", "/jobs/1?view=timeline",
-                  "/jobs/1?view=details", "/jobs/2", "/jobs/2?view=hosts", "/jobs/3"],
+                  "/jobs/1?view=details", "/jobs/2", "/jobs/2?view=hosts&sort=-ms", "/jobs/3"],
     "pages.jobs": ["/jobs"],
     "pages.keyboard": ["/keyboard"],
     "pages.me": ["/me"],
@@ -129,11 +129,14 @@ def test_pages_have_no_serious_finding_and_keep_the_policy(
     spoken: list[str] = []
     # Without script a page says the same however far a job has come meanwhile.
     still = new_page(javascript=False, locale=locale) if language != "en" else None
+    small = new_page(width=390, color_scheme=scheme, reduced_motion="reduce") if still is None else None
     for name, path in [*looks(), ("nothing", "/nothing")]:
         url = live.url + path.format(failed=told["groups"][0]["g"], test=test)
         found += findings(page, url, scheme)
         assert page.locator("html").get_attribute("lang") == language
         found += too_broad(page)
+        if small is not None:
+            found += findings(small, url, scheme)
         if still is not None:
             still.goto(url)
             spoken += snapshots.differences(f"{language}/{name}", snapshots.told(still))

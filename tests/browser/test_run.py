@@ -144,7 +144,8 @@ def test_the_way_back_from_an_error_finds_the_form_filled(live: LiveServer, page
 
 
 def test_a_draft_outlives_its_page_until_the_order_is_accepted(live: LiveServer, page: Page) -> None:
-    kept = "() => localStorage.getItem(Object.keys(localStorage).find((key) => key.startsWith('draft:')))"
+    # Of this person alone: others may use the same browser.
+    kept = r"() => localStorage.getItem(Object.keys(localStorage).find((key) => /^draft:\d+$/.test(key)))"
     page.fill("#targets", "web[1-3]")
     page.fill("#command", "uptime\ndate")
     page.select_option("#credential", "password")

@@ -158,10 +158,11 @@ def _rate(session: Session, job: Job, done: int, now: datetime) -> float:
 
 
 def _eta_ms(job: Job, done: int, now: datetime) -> int | None:
-    """Nothing is said before ten hosts, or one in twenty, are done. From then on it goes by all that have ended: long
-    commands end in bursts."""
+    """Nothing is said before ten hosts, or one in twenty, are done, nor while nobody knows when it goes on. From then
+    on it goes by all that have ended: long commands end in bursts."""
     seconds = _seconds(job, now)
-    if JobState(job.state).terminal or seconds <= 0 or done < max(_MIN_DONE_FOR_ETA, job.target_count // 20):
+    stands = JobState(job.state).terminal or job.state == JobState.PAUSED.value
+    if stands or seconds <= 0 or done < max(_MIN_DONE_FOR_ETA, job.target_count // 20):
         return None
     return int((job.target_count - done) * seconds / done * 1000)
 

@@ -19,7 +19,7 @@ def test_columns_from_output_are_shown_sorted_and_passed_on(operator: Person, pl
     assert re.findall(r'title="(10|2|)">(?:\1)</span>', page) == ["10", "2", ""]
     assert "2 of 3 hosts have a value; least 2, median 2, greatest 10" in page
     assert "&amp;column=key%3Aload" in page
-    assert 'aria-sort="descending">load</a>' in page
+    assert 'aria-current="true">load</a>' in page
     sums = operator.text(f"/jobs/{job}/columns?column=key:load&state=q&q=web")
     assert "0 of 1 hosts have a value" in sums
     refused = operator.text(f"/jobs/{job}?view=hosts&column=key:load&column=re:(")

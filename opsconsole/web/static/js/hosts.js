@@ -138,8 +138,8 @@ export function hostsTable({ job, root, asked: found, sort, href, onPick, ticked
       event.preventDefault();
       const key = link.getAttribute("data-sort") ?? "i";
       sort = sort === key ? `-${key}` : key;
-      for (const other of head?.querySelectorAll("a[data-sort]") ?? []) other.removeAttribute("aria-sort");
-      link.setAttribute("aria-sort", sort.startsWith("-") ? "descending" : "ascending");
+      for (const other of head?.querySelectorAll("a[data-sort]") ?? []) other.ariaCurrent = null;
+      link.ariaCurrent = "true";
       address({ sort: sort === "i" ? null : sort });
       restart();
     });

@@ -3,7 +3,9 @@ import { api } from "./dom.js";
 
 const HELLO_WITHIN_MS = 3000;
 const RETRY_STREAM_MS = 30000;
-const EVENTS = ["hello", "snapshot", "delta", "groups", "out", "job", "notices", "done", "bye"];
+/** The server says something every 15 s: who hears nothing for so long has lost it, though nobody closed the connection. */
+const SILENT_MS = 40000;
+const EVENTS = ["hello", "snapshot", "delta", "groups", "out", "job", "notices", "done", "bye", "hb"];
 
 /**
  * Follows a job until it is done or `close` is called. A hidden tab holds no connection.
@@ -80,6 +82,10 @@ export function follow(job, { onEvent, onLink }) {
       return;
     }
     if (name === "hello") onLink("live");
+    helloTimer = setTimeout(() => {
+      onLink("retry");
+      stream();
+    }, SILENT_MS);
     take(name, data);
   }
 
