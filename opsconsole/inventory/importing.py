@@ -119,10 +119,11 @@ def _look_at_keys(session: Session, wanted: Import, actor: Actor) -> _Keys:
     against = _add_new_keys(plan, text, places, stored)
     _add_revoked_keys(plan, text, places, stored)
     _add_authorities(session, plan, text)
-    hashed = [entry for entry in entries(text) if any(name.startswith("|1|") for name in entry.patterns)]
-    unknown = sum(1 for entry in hashed if not any(entry.matches(*place) for place in places))
+    unnamed = [entry for entry in entries(text) if not entry.marker and not entry.plain_names()]
+    unknown = sum(1 for entry in unnamed if not any(entry.matches(*place) for place in places))
     if unknown:
-        plan.notices[Sentence("Lines with a hashed name that no host of the inventory has are passed over.")] = unknown
+        message = Sentence("Lines with a hashed name or a pattern that fits no host of the inventory are passed over.")
+        plan.notices[message] = unknown
     return _Keys(plan, text, against)
 
 

@@ -143,6 +143,27 @@ def test_the_way_back_from_an_error_finds_the_form_filled(live: LiveServer, page
     expect(page.locator("#go-label")).to_have_text("Run on 3 hosts")
 
 
+def test_a_draft_holds_every_file(live: LiveServer, page: Page, watch: Watch) -> None:
+    # What the preview answers until each file has its place.
+    watch.allowed.append("422")
+    page.fill("#targets", "web1")
+    page.check("[name=kind][value=files]", force=True)
+    names = [f"{number}.txt" for number in range(4)]
+    page.set_input_files("#upload", [{"name": name, "mimeType": "", "buffer": name.encode()} for name in names])
+    chosen = page.locator("[name=push_file]")
+    expect(page.locator("#upload-note")).to_contain_text("3.txt is uploaded")
+    for at, name in enumerate(names):
+        page.locator("[name=push_to]").nth(at).fill(f"/tmp/{name}")
+    before = [chosen.nth(at).input_value() for at in range(4)]
+    assert len(set(before)) == 4
+    page.reload()
+    expect(page.locator("p.note", has_text="Your draft from ")).to_be_visible()
+    assert [chosen.nth(at).input_value() for at in range(4)] == before
+    assert [page.locator("[name=push_to]").nth(at).input_value() for at in range(4)] == [
+        f"/tmp/{name}" for name in names
+    ]
+
+
 def test_a_draft_outlives_its_page_until_the_order_is_accepted(live: LiveServer, page: Page) -> None:
     # Of this person alone: others may use the same browser.
     kept = r"() => localStorage.getItem(Object.keys(localStorage).find((key) => /^draft:\d+$/.test(key)))"

@@ -189,6 +189,21 @@ def test_known_hosts_gives_keys_to_hosts_even_by_hashed_names(database: Database
     assert take(database, wanted).changes == []
 
 
+def test_lines_of_known_hosts_that_fit_nobody_are_counted(database: Database) -> None:
+    with database.transaction() as session:
+        make_host(session, "web1")
+    key = make_key()
+    lines = [
+        f"{names} {key.algorithm} {key.key}"
+        for names in ("*.wild", "web*", "10.9.9.7,!10.9.9.8", "|1|aGFzaA==|aGFzaA==")
+    ]
+    plan = take(database, text("known-hosts", "\n".join(lines)))
+    assert shown(plan) == [("host_key", "added", "web1")]
+    assert [(str(told), count) for told, count in plan.notices.items() if "fits no host" in told] == [
+        ("Lines with a hashed name or a pattern that fits no host of the inventory are passed over.", 3)
+    ]
+
+
 FLEET = """\
 name,address,port,user,jump,host_key_policy,zone,frozen,frozen_reason,groups,tag:dc,notes,credential,profile
 web1,10.0.0.1,2222,deploy,root@bastion:22,pinned,eu,,,web prod,eu,=cmd|' /C calc'!A0,cred:web,legacy

@@ -66,15 +66,17 @@ function send(file) {
 /** Puts an uploaded file into the first row that has none. @param {{sha256: string, name: string}} known */
 function offer(known) {
   const rows = byId("push-rows");
-  const last = rows.lastElementChild;
   for (const list of rows.querySelectorAll("select")) {
     if (![...list.options].some((one) => one.value === known.sha256)) list.append(el("option", { value: known.sha256, text: known.name }));
   }
   const free = [...rows.querySelectorAll("select")].find((list) => !list.value);
   if (free) free.value = known.sha256;
-  if (last && [...rows.querySelectorAll("select")].every((list) => list.value)) {
-    const more = /** @type {HTMLElement} */ (last.cloneNode(true));
-    for (const field of more.querySelectorAll("input, select")) /** @type {HTMLInputElement} */ (field).value = "";
-    rows.append(more);
-  }
+  if ([...rows.querySelectorAll("select")].every((list) => list.value)) row();
+}
+
+/** Adds an empty row for a further file. */
+export function row() {
+  const more = byId("push-rows").lastElementChild.cloneNode(true);
+  for (const field of more.querySelectorAll("input, select")) field.value = "";
+  byId("push-rows").append(more);
 }

@@ -5,7 +5,7 @@ import { api, byId, copy, el, fetchInto, throttled } from "./dom.js";
 import { createEditor } from "./editor.js";
 import { commandLine, complete, paint, tokens } from "./expr.js";
 import { FIELDS, forApi, how, steps, waveSizes, wavesHead } from "./how.js";
-import { carried, named, uploads } from "./files.js";
+import { carried, named, row, uploads } from "./files.js";
 import { keys, localTime, localTimes } from "./page.js";
 import { curlLine, FIELDS as OF_WHAT, what } from "./order.js";
 import { about, duration, number, plural, t } from "./texts.js";
@@ -412,15 +412,17 @@ import("./tell.js").then(({ choices }) => choices(byId("tell"), "tell"));
  */
 function keepDraft(form) {
   const key = form.dataset.draft ?? "";
-  const fields = /** @type {any[]} */ ([...form.elements]).filter(({ type, name }) => name && name !== "confirm" && !NEVER.includes(type));
-  const read = () => fields.map(({ name, value, checked }) => [name, value, checked]);
+  const fields = () => /** @type {any[]} */ ([...form.elements]).filter(({ type, name }) => name && name !== "confirm" && !NEVER.includes(type));
+  const read = () => fields().map(({ name, value, checked }) => [name, value, checked]);
   const empty = () => !box.value.trim() && !byId("command").value.trim();
   /** Lets the page see it as if it had been typed. */
   const changed = () => box.dispatchEvent(new Event("input", { bubbles: true }));
 
   /** @param {any[][]} kept */
   function restore(kept) {
-    for (const field of fields) {
+    // The form begins with fewer rows than there may have been files.
+    for (const [name, value] of kept) if (name === "push_file" && value) row();
+    for (const field of fields()) {
       const ticks = "radio checkbox".includes(field.type);
       const at = kept.findIndex(([name, value]) => name === field.name && (!ticks || value === field.value));
       if (at < 0) continue;
