@@ -62,6 +62,9 @@ def token_actor(session: Session, text: str, *, address: str | None, now: dateti
     Raises ``NotAuthenticated`` with code ``token_unknown``, ``token_expired`` or ``token_revoked``; the latter two only
     for the true secret, and ``token_revoked`` also when its owner is disabled.
     """
+    if not text:
+        message = "No token stands behind Authorization: Bearer. Make one: opsconsole token create NAME"
+        raise NotAuthenticated(message, code="token_unknown")
     token = _find(session, text)
     if token is None:
         raise NotAuthenticated("This token is not known.", code="token_unknown")
