@@ -193,6 +193,13 @@ def test_the_table_follows_and_is_sorted_by_the_server(live: LiveServer, page: P
     page.locator(".body").hover()
     page.mouse.wheel(0, 100_000)
     expect(page.locator(".hrow[data-i='0']")).to_be_in_viewport()
+    last = page.locator(".hsel", has=page.locator(".hrow[data-i='0']"))
+    # For those who hear the page it is a list, of which they are told where they are.
+    assert [last.get_attribute(f"aria-{name}") for name in ("posinset", "setsize")] == ["300", "300"]
+    assert page.get_by_role("listitem").filter(has_text="web1").count() > 0
+    page.click("#hosts-table a[data-sort=host]")
+    expect(rows.first).to_contain_text("web1")
+    expect(rows.first).to_be_in_viewport()
 
 
 def test_rows_keep_what_they_know_when_the_stream_comes_later(live: LiveServer, page: Page, play: Players) -> None:

@@ -213,6 +213,11 @@ def test_a_line_has_an_address(live: LiveServer, page: Page, play: Players) -> N
     workers.end(0)
     page.goto(f"{live.url}/jobs/{job}/h/web1#L2500")
     expect(page.locator("#L2500.hl")).to_be_in_viewport()
+    # An address of a line that is not there, by a typing error or of another run, leads to the last one.
+    for beyond in (3040, 999_999):
+        page.goto(f"{live.url}/jobs/{job}/h/web1#L{beyond}")
+        page.reload()
+        expect(page.locator("#L3000")).to_be_in_viewport()
 
 
 def test_on_a_phone_the_way_back_uncovers_the_page(

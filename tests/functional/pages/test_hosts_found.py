@@ -38,6 +38,9 @@ def test_the_hosts_are_found_by_what_they_wrote(operator: Person, play: Players)
     refused = operator.text(f"/jobs/{job}?view=hosts&find=(&re=1")
     assert "This is not a regular expression." in refused
     assert 'class="hrow" href' not in refused
+    # Nothing was looked for: there is nothing to say of hosts with it, nor to export.
+    assert "Only hosts with" not in refused
+    assert '<details class="menu" id="export" hidden>' in refused
 
 
 def test_a_rerun_means_the_hosts_that_are_shown(operator: Person, play: Players) -> None:

@@ -82,7 +82,7 @@ export async function api(path, { method = "GET", body, signal } = {}) {
 /**
  * Returns a page of the server as a document that is shown nowhere.
  * @param {string} url
- * @param {AbortSignal} signal
+ * @param {AbortSignal} [signal]
  * @param {FormData} [body] a form to send
  * @returns {Promise<Document>}
  */
@@ -99,7 +99,7 @@ export async function pageAt(url, signal, body) {
  * Fetches a piece of the server's markup and puts it in the place of what `root` holds.
  * @param {HTMLElement} root
  * @param {string} url
- * @param {AbortSignal} signal
+ * @param {AbortSignal} [signal]
  * @param {{body?: FormData, part?: string}} [options] a form to send, and which part of the answer is wanted
  */
 export async function fetchInto(root, url, signal, { body, part = "body" } = {}) {

@@ -10,7 +10,7 @@ const SIZES = [15, 11, 8, 6];
 /**
  * @typedef {{hosts: string[], href: (i: number) => string, onPick: (i: number) => void,
  *   ticked: (i: number) => boolean, onTick: (i: number) => void, tip: (i: number) => string, more?: (i: number) => Promise<string>}} GridOptions
- * @typedef {{update: (grid: string, filter: string) => void, select: (i: number | null) => void, tick: (places: number[]) => void,
+ * @typedef {{update: (grid: string, filter: string) => void, select: (i: number) => void, tick: (places: number[]) => void,
  *   only: (places: number[] | null) => void, order: (troubleFirst: boolean) => void, split: (parts: Part[]) => void,
  *   focus: () => void}} Grid
  * @typedef {{name: string, all: number[]}} Part some hosts under a heading; one without a name has none
@@ -159,7 +159,7 @@ function tileGrid({ root, options, tip }) {
     },
     select(i) {
       const before = chosen;
-      chosen = i ?? -1;
+      chosen = i;
       for (const place of [before, chosen]) if (place >= 0) paint(place);
     },
     tick: (changed) => changed.forEach(paint),
@@ -192,7 +192,8 @@ function inNextRow([here, ...rest]) {
 /** @param {{root: HTMLElement, options: GridOptions, tip: Function}} shared @returns {Grid} */
 function canvasGrid({ root, options, tip }) {
   const count = options.hosts.length;
-  const canvas = el("canvas", { tabindex: 0, role: "img", "aria-label": t("{n} hosts. The Hosts tab lists them.", { n: count }) });
+  const about = t("{n} hosts. The Hosts tab lists them.", { n: count });
+  const canvas = el("canvas", { tabindex: 0, role: "img", "aria-label": about });
   root.replaceChildren(canvas);
   let grid = "";
   let filter = "";
@@ -310,7 +311,8 @@ function canvasGrid({ root, options, tip }) {
       soon();
     },
     select(i) {
-      chosen = i ?? -1;
+      chosen = i;
+      canvas.ariaLabel = chosen < 0 ? about : `${options.tip(chosen)}. ${about}`;
       soon();
     },
     tick: soon,

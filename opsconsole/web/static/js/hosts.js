@@ -1,7 +1,7 @@
 // The Hosts table of a job page: sorted and filtered by the server, drawn only where it is looked at.
 import { address, api, byId, el, glyph, renew } from "./dom.js";
 import { LETTER_OF } from "./store.js";
-import { duration, reasonName, STATES, t } from "./texts.js";
+import { bytes, duration, reasonName, STATES, t } from "./texts.js";
 import { blank, virtualList } from "./vlist.js";
 
 const PAGE = 200;
@@ -17,7 +17,8 @@ const ROW = 28;
  *   ticked: (i: number) => boolean, onTick: (i: number, range: boolean) => void}} options
  */
 export function hostsTable({ job, root, asked: found, sort, href, onPick, ticked, onTick }) {
-  const body = el("div", { class: "rows" });
+  const body = el("div", { class: "rows", role: "list" });
+  const scroller = /** @type {HTMLElement} */ (root.closest(".body"));
   const head = root.querySelector(".hrow.head");
   const columns = columnsAsked();
   const names = [...(head?.querySelectorAll(".cells a") ?? [])].map((link) => link.getAttribute("data-sort") ?? "");
@@ -38,7 +39,7 @@ export function hostsTable({ job, root, asked: found, sort, href, onPick, ticked
   /** What deltas said while rows were on the way: an answer may be older than they are. @type {Map<number, {ver: number, news: News}>} */
   let overtaking = new Map();
   root.replaceChildren(...(head ? [head] : []), body, empty);
-  const list = virtualList(body, /** @type {HTMLElement} */ (root.closest(".body")), { height: ROW, row: draw, need });
+  const list = virtualList(body, scroller, { height: ROW, row: draw, need });
 
   /** @param {number} index */
   function draw(index) {
@@ -55,17 +56,20 @@ export function hostsTable({ job, root, asked: found, sort, href, onPick, ticked
       el("span", { class: "mono cut", text: row.host }),
       el("span", { class: "cut" }, el("span", outcome)),
       el("span", { class: "num sub", text: duration(row.ms) }),
-      el("span", { class: "num sub", text: row.bytes ? size(row.bytes) : "" }),
-      el("span", { class: "mono cut sub", text: row.total_bytes && row.state === "running" ? `${size(row.done_bytes ?? 0)} ${t("of")} ${size(row.total_bytes)}` : row.last_line ?? "" }));
+      el("span", { class: "num sub", text: row.bytes ? bytes(row.bytes) : "" }),
+      el("span", { class: "mono cut sub", text: row.total_bytes && row.state === "running" ? `${bytes(row.done_bytes ?? 0)} ${t("of")} ${bytes(row.total_bytes)}` : row.last_line ?? "" }));
     link.addEventListener("click", (/** @type {MouseEvent} */ event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
       onPick(row.i);
     });
-    if (!("choose" in root.dataset)) return el("div", { class: "hsel" }, link);
+    // Of a list that is drawn in part a reader of screens has to be told how long it is.
+    const item = el("div", { class: "hsel", role: "listitem", "aria-posinset": index + 1, "aria-setsize": total }, link);
+    if (!("choose" in root.dataset)) return item;
     const box = el("input", { type: "checkbox", "aria-label": row.host, checked: ticked(row.i) });
     box.addEventListener("click", (/** @type {MouseEvent} */ event) => onTick(row.i, event.shiftKey));
-    return el("div", { class: "hsel" }, box, link);
+    item.prepend(box);
+    return item;
   }
 
   /** @param {number} last @param {number} first */
@@ -141,6 +145,8 @@ export function hostsTable({ job, root, asked: found, sort, href, onPick, ticked
       for (const other of head?.querySelectorAll("a[data-sort]") ?? []) other.ariaCurrent = null;
       link.ariaCurrent = "true";
       address({ sort: sort === "i" ? null : sort });
+      // Whoever sorts wants to see what comes first now.
+      scroller.scrollTop = 0;
       restart();
     });
   }
@@ -173,20 +179,14 @@ export function hostsTable({ job, root, asked: found, sort, href, onPick, ticked
     select(i) {
       const before = chosen;
       chosen = i;
-      for (const place of [before, i]) {
-        const index = at.get(place);
-        if (index !== undefined) list.refresh(index);
-      }
+      this.tick([before, i]);
     },
     /** Shows anew which hosts are chosen. @param {number[]} places */
     tick(places) {
-      for (const i of places) {
-        const index = at.get(i);
-        if (index !== undefined) list.refresh(index);
-      }
+      for (const i of places) list.refresh(at.get(i) ?? -1);
     },
     /** Fetches again what is shown, for the facts that deltas do not carry. */
-    reload: () => restart(),
+    reload: restart,
     /** The next host after `i` in this table's order. @param {number} i @param {number} step */
     beside(i, step) {
       const index = at.get(i);
@@ -197,9 +197,6 @@ export function hostsTable({ job, root, asked: found, sort, href, onPick, ticked
 
 /** The columns from output that the page was asked for. */
 export const columnsAsked = () => [...document.querySelectorAll("input[type=hidden][name=column]")].map((input) => /** @type {HTMLInputElement} */ (input).value);
-
-/** @param {number} count */
-const size = (count) => (count < 1000 ? `${count} B` : count < 1e6 ? `${Math.round(count / 1e3)} kB` : `${(count / 1e6).toFixed(1)} MB`);
 
 /** What the outcome column says. @param {{state: string, exit?: number | null, signal?: string | null, reason?: string | null}} row */
 export function outcomeOf(row) {

@@ -171,12 +171,17 @@ setInterval(refreshGroups, 2000);
 
 // --- the pane -------------------------------------------------------------------------------------------------------
 
-/** Shows the output of a host. @param {number} i */
-function pick(i) {
-  if (i < 0 || i >= hosts.length) return;
+/** Marks a host in the grid and in the table; none for -1. @param {number} i */
+function choose(i) {
   chosen = i;
   grid?.select(i);
   table.select(i);
+}
+
+/** Shows the output of a host. @param {number} i */
+function pick(i) {
+  if (i < 0 || i >= hosts.length) return;
+  choose(i);
   // On a phone the output covers the page: the way back uncovers it.
   address({ host: hosts[i] }, innerWidth <= 720);
   openPane(i);
@@ -257,9 +262,7 @@ function putAway() {
   fetching.abort();
   pane?.log?.close();
   pane = null;
-  chosen = -1;
-  grid?.select(null);
-  table.select(-1);
+  choose(-1);
   address({ host: null });
   watch();
 }
@@ -279,9 +282,7 @@ function chooseFirst() {
   if (chosen >= 0 || !grid || view.ver < 0 || innerWidth <= 720) return;
   const place = (/** @type {string} */ letters) => [...view.grid].findIndex((letter) => letters.includes(letter));
   const found = [TROUBLE, "r"].map(place).find((i) => i >= 0);
-  chosen = found ?? 0;
-  grid.select(chosen);
-  table.select(chosen);
+  choose(found ?? 0);
   openPane(chosen);
 }
 
@@ -543,8 +544,7 @@ if (arrangeBox.value) arrange().catch(() => {});
 else arrangeBox.value = "";
 chosen = hosts.indexOf(parameters.get("host") ?? "");
 if (chosen >= 0) {
-  grid.select(chosen);
-  table.select(chosen);
+  choose(chosen);
   watch();
 }
 chooseFirst();

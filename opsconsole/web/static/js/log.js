@@ -292,8 +292,10 @@ export function createLog({ root, url, step, encoding, lines, running, line, onC
   }, { signal: abort.signal });
   newer?.addEventListener("click", () => setFollow(true), { signal: abort.signal });
 
-  const ready = load(line ? Math.max(1, line - 50) : running ? -PAGE : 1).then(() => {
-    if (line) reveal(line);
+  const ready = load(line ? Math.max(1, line - 50) : running ? -PAGE : 1).then(async () => {
+    // A link to a line that is not there leads to the last one.
+    if (line && line > last) await toLast();
+    else if (line) reveal(line);
     else if (follow) toEnd();
   });
 

@@ -12,7 +12,7 @@ const LOOK_EVERY_MS = 2000;
 export function offeredKeys(job, root, known) {
   let unreachable = known;
   const look = throttled(() => {
-    fetchInto(root, `/jobs/${job}/keys/notice`, new AbortController().signal).catch(() => {
+    fetchInto(root, `/jobs/${job}/keys/notice`).catch(() => {
       // The next host that is unreachable, or the next look at the page, asks again.
       unreachable = -1;
     });
