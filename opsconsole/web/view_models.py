@@ -308,6 +308,19 @@ def login_origin(origin: str) -> str:
     return str(words.get(origin, origin))
 
 
+def login_word(login: str | None) -> str:
+    """Returns what hosts are signed in to with in the reader's language: a job ("cred:web"), a plan and the page of a
+    host ("credential web") write it differently; ``None`` is nothing."""
+    if login is None:
+        return str(_("no credential"))
+    named = re.fullmatch(r"(key|cred|credential)[: ](.+)", login)
+    if named:
+        name = named[2]
+        return str(_("key file %(name)s", name=name) if named[1] == "key" else _("credential %(name)s", name=name))
+    words = {"auto": _("automatic"), "ambient": _("own keys and agent"), "own keys": _("own keys and agent")}
+    return str(words.get(login, _("the password typed for this job")))
+
+
 def visible(text: str) -> str:
     """Returns a line of host output without escape sequences, with what could deceive shown by its name.
 

@@ -12,6 +12,7 @@ from flask_babel import ngettext as gettext_of
 from opsconsole.inventory.executor import Executor
 from opsconsole.inventory.ways import DIRECT
 from opsconsole.jobs.options import Gate, RunOptions
+from opsconsole.jobs.order import LaunchType
 from opsconsole.jobs.probe import Stage
 from opsconsole.jobs.states import JobState, PauseReason, StopReason
 from opsconsole.jobs.what import RunAs, What
@@ -343,6 +344,15 @@ def executor_meaning(executor: str) -> str:
         Executor.LOCAL.value: _("on the worker's own machine, not on the hosts"),
         Executor.SIMULATE.value: _("simulated: nothing was connected to and nothing was run"),
     }.get(executor, _("some hosts over SSH, others not"))
+
+
+def launch_word(launch_type: str) -> str:
+    """Returns where a job came from in the reader's language."""
+    return {
+        LaunchType.MANUAL.value: _("by the page"),
+        LaunchType.API.value: _("by the API"),
+        LaunchType.SCHEDULED.value: _("by a schedule"),
+    }.get(launch_type, _("as a rerun"))
 
 
 def priority_word(priority: str) -> str:

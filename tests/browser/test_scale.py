@@ -73,7 +73,9 @@ def test_ten_thousand_hosts_can_be_used(live: LiveServer, page: Page, play: Play
         expect(page.locator("#chips .on")).to_have_count(1)
         page.locator("#grid canvas").press("End")
         expect(page.locator(".oh h2")).to_have_text("web10000")
-        expect(page.locator("#grid canvas")).to_have_attribute("aria-label", re.compile(r"^web10000  Queued\. 10,?000 hosts"))
+        expect(page.locator("#grid canvas")).to_have_attribute(
+            "aria-label", re.compile(r"^web10000  Queued\. 10,?000 hosts")
+        )
         page.click("#trouble-first")
         page.click(".chip[data-state='']")
         page.click(".tabs a[data-view=hosts]")

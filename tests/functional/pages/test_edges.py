@@ -85,6 +85,15 @@ def test_a_login_that_many_refused_alike_is_told_once(operator: Person, play: Pl
     assert '<span class="mono">key deploy 被拒绝（publickey）。服务器提供：password。</span>' in page
 
 
+def test_the_details_of_a_job_say_in_words_how_it_was_launched(admin: Person) -> None:
+    job = admin.job("web[1-2]")
+    english, chinese = (admin.text(f"/jobs/{job}?view=details&lang={language}") for language in ("en", "zh"))
+    assert "<dt>Signed in with</dt><dd>automatic" in english
+    assert "(by the page)" in english
+    assert "<dt>登录凭据</dt><dd>自动" in chinese
+    assert "(通过页面)" in chinese
+
+
 def test_a_changed_host_key_is_shown_beside_the_one_seen_before(
     admin: Person, database: Database, runtime: Runtime, play: Players
 ) -> None:
