@@ -29,6 +29,7 @@ _SILENCE_SECONDS = 120.0
 @click.option("--state", help="Only hosts in these states: f,k or failed,timed_out.")
 @click.option("--host", "q", help="Only hosts with this in their name, or of a range or pattern: web[18-20].")
 @wrote_options
+@click.option("--sort", metavar="NAME", help="Rows by host, state, exit, ms, bytes or a column; -NAME turns it round.")
 @click.option("--fold", is_flag=True, help="With --format hosts: one expression with ranges.")
 @click.option(
     "--column",

@@ -66,16 +66,21 @@ def page(
 ) -> dict[str, Any]:
     """Returns a page of the rows of the hosts at ``places`` as ``queries.hosts`` does, each with its ``values`` by the
     names of the columns, by one of which it may be sorted; and the ``columns`` with their sums over all these hosts."""
-    name = sort.removeprefix("-")
-    order: list[int] | None = None
-    if name in asked.names:
-        at = asked.names.index(name)
-        order = in_order({i: found[i][at] for i in places}, descending=sort.startswith("-"))
-        sort = "i"
+    order = by_column(asked, found, sort, places)
+    sort = sort if order is None else "i"
     body = queries.hosts(session, job, sort=sort, limit=limit, cursor=cursor, places=places, order=order)
     for row in body["rows"]:
         row["values"] = told(asked, found[row["i"]])
     return {**body, "columns": sums(asked, [found[i] for i in places])}
+
+
+def by_column(asked: Asked, found: dict[int, Values], sort: str, places: list[int]) -> list[int] | None:
+    """Returns ``places`` in the order of the column that ``sort`` names, ``None`` where it is none of these."""
+    name = sort.removeprefix("-")
+    if name not in asked.names:
+        return None
+    at = asked.names.index(name)
+    return in_order({i: found[i][at] for i in places}, descending=sort.startswith("-"))
 
 
 def told(asked: Asked, row: Values) -> dict[str, str | None]:

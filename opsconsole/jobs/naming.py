@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from opsconsole.errors import FieldError, Invalid
-from opsconsole.hostset import EmptyInventory, evaluate
+from opsconsole.hostset import EmptyInventory, HostSpec, evaluate
 from opsconsole.jobs.models import HostRun, Job
 from opsconsole.sentences import Sentence
 
@@ -29,6 +29,12 @@ def places(session: Session, job: Job, names: Sequence[str]) -> list[int]:
     for name in names:
         found |= dict.fromkeys(roster.places(name))
     return list(found)
+
+
+def those_of(session: Session, job: Job, expression: str) -> list[int]:
+    """Returns the places in the roster of the hosts that an expression means, as a filter does: what it means besides
+    them is passed over. Raises ``Invalid`` for an expression that is faulty."""
+    return _Roster(session, job).those_of(expression)
 
 
 def ambiguous(job: Job, name: str, hosts: Sequence[str]) -> Invalid:
@@ -69,20 +75,27 @@ class _Roster(EmptyInventory):
         key = name.lower()
         if key in self._by_label or key in self._by_bare or not _SEVERAL.intersection(name):
             return [self._one(name)]
-        try:
-            specs = evaluate(name, groups=self, max_hosts=self._limit).hosts
-        except Invalid as error:
-            faults = [replace(fault, field="hosts") for fault in error.errors]
-            raise Invalid(error.detail, errors=faults) from None
-        missing = [spec.label for spec in specs if spec.key not in self._by_label and spec.key not in self._by_bare]
+        specs = self._meant(name)
+        missing = [spec.label for spec in specs if not self._all(spec.key)]
         if missing:
             raise self._unknown(missing)
         if "*" in name or "?" in name or "~" in name:
             return [i for spec in specs for i in self._all(spec.key)]
         return [self._one(spec.label) for spec in specs]
 
+    def those_of(self, expression: str) -> list[int]:
+        """Returns the places of all hosts of the roster that ``expression`` means. Raises ``Invalid``."""
+        return list(dict.fromkeys(i for spec in self._meant(expression) for i in self._all(spec.key)))
+
+    def _meant(self, expression: str) -> Sequence[HostSpec]:
+        try:
+            return evaluate(expression, groups=self, max_hosts=self._limit).hosts
+        except Invalid as error:
+            faults = [replace(fault, field="hosts") for fault in error.errors]
+            raise Invalid(error.detail, errors=faults) from None
+
     def _all(self, key: str) -> list[int]:
-        return [self._by_label[key]] if key in self._by_label else list(self._by_bare[key])
+        return [self._by_label[key]] if key in self._by_label else list(self._by_bare.get(key, ()))
 
     def _one(self, name: str) -> int:
         key = name.lower()

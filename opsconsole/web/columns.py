@@ -64,6 +64,23 @@ def column_values(session: Session, job: Job, asked: Asked) -> dict[int, Values]
             ) from None
 
 
+def ordered_places(
+    session: Session,
+    job: Job,
+    asked: Asked,
+    values: dict[int, Values],
+    *,
+    states: str,
+    sort: str,
+    q: str,
+    places: Collection[int] | None = None,
+) -> list[int]:
+    """Returns the places of all hosts that ``hosts_page`` gives in pages, in its order. Raises ``Invalid``."""
+    own = sort.removeprefix("-") not in asked.names
+    meant = queries.places_of(session, job, states=states, q=q, places=places, sort=sort if own else "i")
+    return columning.by_column(asked, values, sort, meant) or meant
+
+
 def hosts_page(
     session: Session,
     job: Job,

@@ -60,7 +60,7 @@ SUFFIXES = {wanted: "txt" if wanted is ExportFormat.HOSTS else wanted.value for 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """The results of a job on the hosts at ``places`` of its roster, as they stand while they are read.
+    """The results of a job on the hosts at ``places`` of its roster, in this order, as they stand while they are read.
 
     ``values`` are those of the columns that are ``asked`` for, by place. The database is asked in pieces, so that
     nothing is held while the reader is slow.
@@ -94,8 +94,8 @@ class Export:
         for places in in_parts(self.places):
             with self.database.read() as session:
                 query = select(HostRun).where(HostRun.job_id == self.job_id, HostRun.i.in_(places))
-                rows = [queries.run_row(run) for run in session.scalars(query.order_by(HostRun.i))]
-            for row in rows:
+                rows = {run.i: queries.run_row(run) for run in session.scalars(query)}
+            for row in (rows[place] for place in places if place in rows):
                 yield row | ({"values": told(self.asked, self.values[row["i"]])} if self.asked else {})
 
     def _json(self) -> Iterator[bytes]:

@@ -49,17 +49,11 @@ def hosts(
     ``cursor`` what the page before gave. With ``order`` they are the hosts at these places, in this order. Raises
     ``Invalid`` for a value out of its list."""
     query = select(HostRun).where(*filters(session, job, states=states, q=q, places=places))
-    column = SORTABLE.get(sort.removeprefix("-"))
-    if column is None:
-        raise invalid_query(
-            "sort",
-            Sentence("Sort by one of {sortable}, with - before it to turn it round.", sortable=", ".join(SORTABLE)),
-        )
+    ordered = _ordered(sort)
     offset = _offset(cursor)
     limit = min(max(limit, 1), 1000)
     if order is None:
         total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
-        ordered = column.desc().nulls_last() if sort.startswith("-") else column.asc().nulls_last()
         rows = session.scalars(query.order_by(ordered, HostRun.i).offset(offset).limit(limit)).all()
     else:
         total, shown = len(order), order[offset : offset + limit]
@@ -76,11 +70,22 @@ def hosts(
 
 
 def places_of(
-    session: Session, job: Job, *, states: str = "", q: str = "", places: Collection[int] | None = None
+    session: Session, job: Job, *, states: str = "", q: str = "", places: Collection[int] | None = None, sort: str = "i"
 ) -> list[int]:
-    """Returns the places in the roster of the hosts that ``filters`` describes."""
+    """Returns the places in the roster of the hosts that ``filters`` describes, ordered as ``hosts`` does. Raises
+    ``Invalid`` for a value out of its list."""
     conditions = filters(session, job, states=states, q=q, places=places)
-    return list(session.scalars(select(HostRun.i).where(*conditions).order_by(HostRun.i)))
+    return list(session.scalars(select(HostRun.i).where(*conditions).order_by(_ordered(sort), HostRun.i)))
+
+
+def _ordered(sort: str) -> ColumnElement[Any]:
+    column = SORTABLE.get(sort.removeprefix("-"))
+    if column is None:
+        raise invalid_query(
+            "sort",
+            Sentence("Sort by one of {sortable}, with - before it to turn it round.", sortable=", ".join(SORTABLE)),
+        )
+    return column.desc().nulls_last() if sort.startswith("-") else column.asc().nulls_last()
 
 
 def filters(
@@ -108,9 +113,9 @@ def filters(
 
 
 def _places_or_none(session: Session, job: Job, q: str) -> list[int]:
-    """Returns the places that an expression names; none while it is still being typed, or names other hosts."""
+    """Returns the places of the hosts that an expression means; none while it is still being typed."""
     try:
-        return naming.places(session, job, [q])
+        return naming.those_of(session, job, q)
     except Invalid:
         return []
 

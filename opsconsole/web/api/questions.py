@@ -170,6 +170,7 @@ class ExportQuery(FoundQuery):
 
     format: ExportFormat = ExportFormat.JSON
     state: Letters = ""
+    sort: Text = Field("i", max_length=80, description="The order of the rows, as `GET /jobs/{id}/hosts` takes it.")
     q: Text = Field("", max_length=320, description="Part of a host name, or a range or pattern: `web[18-20]`.")
     fold: bool = Field(False, description="`hosts` as one expression with ranges.")
     column: list[Text] = COLUMNS

@@ -10,7 +10,7 @@ from opsconsole.web.api.openapi import answers, spec
 from opsconsole.web.api.paths import HOST, JOB
 from opsconsole.web.auth import actor, requires
 from opsconsole.web.charts import charts
-from opsconsole.web.columns import asked_columns, column_values, hosts_page
+from opsconsole.web.columns import asked_columns, column_values, hosts_page, ordered_places
 from opsconsole.web.exports import SUFFIXES, TYPES, Export
 from opsconsole.web.pulled import note
 from opsconsole.web.searches import found_places
@@ -88,8 +88,10 @@ def export(job_id: int, query: questions.ExportQuery) -> Response:
     with read() as session:
         job = queries.get_job(session, job_id, actor())
         searched = found_places(session, job, find=query.find, re=query.re, case=query.case, found=query.found)
-        places = queries.places_of(session, job, states=query.state, q=query.q, places=searched)
         values = column_values(session, job, asked) if asked else {}
+        places = ordered_places(
+            session, job, asked, values, states=query.state, sort=query.sort, q=query.q, places=searched
+        )
         status = queries.status(session, job, now=now())
     made = Export(runtime().database, job_id, status, places, now(), asked, values)
     note(job_id, "job.export", format=query.format.value, hosts=len(places))

@@ -79,6 +79,14 @@ def test_exports_carry_them(operator: Program, told: int) -> None:
     ]
 
 
+def test_exports_are_in_the_order_of_the_table(operator: Program, told: int) -> None:
+    for query in ({"sort": "-host"}, {"sort": "ms", "state": "o"}, {"sort": "-load", "column": ["key:load"]}):
+        export = operator.get(f"jobs/{told}/export", query_string={"format": "hosts", **query})
+        assert export.data.decode().split() == [row["host"] for row in rows(operator, told, **query)["rows"]]
+    refused = operator.get(f"jobs/{told}/export?sort=nothing")
+    assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, "sort")
+
+
 def test_what_is_no_column_is_refused_and_time_that_runs_out_said(
     operator: Program, told: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

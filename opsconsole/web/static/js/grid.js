@@ -47,7 +47,7 @@ export function hint(tip, options, i, event) {
 /** The largest tile that keeps the grid under 60 % of the height around it. @param {HTMLElement} root @param {Part[]} parts */
 function tileSize(root, parts) {
   const width = root.clientWidth || 800;
-  const room = 0.6 * Math.min(root.closest(".body")?.clientHeight || innerHeight, innerHeight) - HEADING * named(parts).length;
+  const room = 0.6 * Math.min(root.closest(".body")?.clientHeight || innerHeight, innerHeight) - HEADING * parts.filter((part) => part.name).length;
   for (const size of SIZES) {
     const gap = size > 8 ? 3 : 1;
     const columns = Math.max(1, Math.floor((width + gap) / (size + gap)));
@@ -56,9 +56,6 @@ function tileSize(root, parts) {
   }
   return { size: SIZES[SIZES.length - 1], gap: 1 };
 }
-
-/** @param {Part[]} parts */
-const named = (parts) => parts.filter((part) => part.name);
 
 /** @param {number} count @returns {Part[]} */
 const undivided = (count) => [{ name: "", all: Array.from({ length: count }, (_, i) => i) }];

@@ -187,6 +187,9 @@ export function hostsTable({ job, root, asked: found, sort, href, onPick, ticked
     },
     /** Fetches again what is shown, for the facts that deltas do not carry. */
     reload: restart,
+    get sort() {
+      return sort;
+    },
     /** The next host after `i` in this table's order. @param {number} i @param {number} step */
     beside(i, step) {
       const index = at.get(i);

@@ -464,7 +464,7 @@ async function rerunCount() {
 // What is exported is what the filters show.
 byId("export")?.addEventListener("toggle", () => {
   for (const link of byId("export").querySelectorAll("a")) {
-    const search = new URLSearchParams({ format: new URLSearchParams(link.search).get("format") ?? "", state: filter, q: query(), ...Object.fromEntries(asked) });
+    const search = new URLSearchParams({ format: new URLSearchParams(link.search).get("format") ?? "", state: filter, q: query(), sort: table.sort, ...Object.fromEntries(asked) });
     for (const text of columnsAsked()) search.append("column", text);
     link.search = String(search);
   }

@@ -46,7 +46,7 @@ export function createStatus(title, letterOf) {
     tick();
     document.title = `${ended(next.state) ? t(name) : `${percent}%`} · #${next.id} ${title}`;
     icon(next);
-    speak(next, percent, Boolean(before && before.state !== next.state && (ended(next.state) || reasonOf(next) || before.state === "paused")));
+    speak(next, t(name), percent, Boolean(before && before.state !== next.state && (ended(next.state) || reasonOf(next) || before.state === "paused")));
     if (document.body.classList.toggle("over", ended(next.state))) byId("pct").parentElement.tabIndex = 0;
     for (const node of document.querySelectorAll("[data-while]")) {
       /** @type {HTMLElement} */ (node).hidden = ended(next.state);
@@ -56,8 +56,9 @@ export function createStatus(title, letterOf) {
   /** Where the hosts are among the steps of the order. @param {import("./store.js").Status} next */
   function steps(next) {
     for (const [at, { step, counts }] of (next.steps?.list ?? []).entries()) {
-      byId("step-list")?.children[at]?.classList.toggle("now", step === next.steps?.now && !ended(next.state));
-      byId("step-list")?.children[at]?.lastElementChild?.replaceChildren(...[...BAR_ORDER].filter((letter) => counts[letter]).flatMap((letter) => [
+      const node = byId("step-list")?.children[at];
+      node?.classList.toggle("now", step === next.steps?.now && !ended(next.state));
+      node?.lastElementChild?.replaceChildren(...[...BAR_ORDER].filter((letter) => counts[letter]).flatMap((letter) => [
         el("span", { title: t(STATES[letter]) }, glyph(letter), ` ${number(counts[letter])}`, el("span", { class: "vh", text: ` ${t(STATES[letter])}` })), " "]));
     }
   }
@@ -120,11 +121,10 @@ export function createStatus(title, letterOf) {
   }
   setInterval(() => job && !ended(job.state) && tick(), 1000);
 
-  /** @param {import("./store.js").Status} next @param {number} percent @param {boolean} urgent */
-  function speak(next, percent, urgent) {
+  /** @param {import("./store.js").Status} next @param {string} state @param {number} percent @param {boolean} urgent */
+  function speak(next, state, percent, urgent) {
     if (!urgent && Date.now() - spoken < SPEAK_EVERY_MS) return;
     spoken = Date.now();
-    const state = t(PILLS[/** @type {keyof typeof PILLS} */ (next.state)]?.[1] ?? next.state);
     const why = headline(next);
     const news = ended(next.state) ? [t("The job has ended: {state}", { state }), why].filter(Boolean).join(", ") : why ? `${state}: ${why}` : state;
     byId(next.stop_reason === "threshold" && urgent ? "alarm" : "spoken").textContent = urgent ? news : t("{percent} percent, {failed} failed", { percent, failed: next.counts.f });
@@ -132,10 +132,10 @@ export function createStatus(title, letterOf) {
 
   /** @param {import("./store.js").Status} next */
   function icon(next) {
-    const link = /** @type {HTMLLinkElement | null} */ (document.querySelector("link[rel=icon]"));
+    const link = /** @type {HTMLLinkElement} */ (document.querySelector("link[rel=icon]"));
     const name = !ended(next.state) ? "run" : next.state === "succeeded" ? "ok" : "bad";
-    const href = link?.getAttribute(`data-${name}`);
-    if (link && href && link.getAttribute("href") !== href) link.href = href;
+    const href = link.dataset[name] ?? "";
+    if (link.getAttribute("href") !== href) link.href = href;
   }
 
   return {
